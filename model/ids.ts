@@ -1,0 +1,47 @@
+/**
+ * Identities. Each is a branded string made only by its parsing function, so that a tenant can
+ * never be passed where an instance is meant, and nothing unchecked becomes a path or a key.
+ */
+import { StarlingError } from './errors.ts';
+
+export type TenantId = string & { readonly __brand: 'TenantId' };
+export type InstanceId = string & { readonly __brand: 'InstanceId' };
+
+/** The tenant of a cluster without multi-tenancy. */
+export const ANONYMOUS_TENANT = 'anonymous' as TenantId;
+
+const TENANT_PATTERN = /^[A-Za-z0-9!\-_.*'()]+$/;
+const INSTANCE_PATTERN = /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/;
+export const TENANT_BYTES_MAX = 150;
+export const INSTANCE_BYTES_MAX = 63;
+
+/**
+ * Parses a tenant id: Cortex's character set (letters, digits, `!-_.*'()`), at most 150 bytes, not
+ * `.`, `..` or the marker name `__mimir_cluster`. Throws `tenant.invalid`.
+ */
+export function parseTenantId(text: string): TenantId {
+  if (text.length > TENANT_BYTES_MAX) {
+    throw new StarlingError('tenant.invalid', {
+      tenant: text.slice(0, 32),
+      why: `is ${text.length} bytes long, the limit is ${TENANT_BYTES_MAX}`,
+    });
+  }
+  if (text === '.' || text === '..' || text === '__mimir_cluster' || !TENANT_PATTERN.test(text)) {
+    throw new StarlingError('tenant.invalid', {
+      tenant: text,
+      why: "may hold only letters, digits and !-_.*'() and must not be . or ..",
+    });
+  }
+  return text as TenantId;
+}
+
+/**
+ * Parses an instance id: letters, digits, `.`, `_`, `-`, at most 63 bytes, starting and ending with
+ * a letter or digit. Throws `instance.invalid`.
+ */
+export function parseInstanceId(text: string): InstanceId {
+  if (text.length > INSTANCE_BYTES_MAX || !INSTANCE_PATTERN.test(text)) {
+    throw new StarlingError('instance.invalid', { instance: text.slice(0, 80) });
+  }
+  return text as InstanceId;
+}

@@ -1,0 +1,35 @@
+/**
+ * Per-tenant limits, with Cortex' YAML keys as names. 0 means off. Users' overrides are applied
+ * field by field over the defaults (cli/config.ts maps the keys).
+ */
+export interface Limits {
+  readonly max_label_name_length: number;
+  readonly max_label_value_length: number;
+  readonly max_label_names_per_series: number;
+  readonly max_labels_size_bytes: number;
+  readonly max_series_per_user: number;
+  readonly ingestion_rate: number;
+  readonly ingestion_burst_size: number;
+  /** Milliseconds a sample may lie in the future. */
+  readonly creation_grace_period_ms: number;
+}
+
+/** Defaults with multi-tenancy on: Cortex' own. */
+export const MULTITENANT_LIMITS: Limits = {
+  max_label_name_length: 1024,
+  max_label_value_length: 2048,
+  max_label_names_per_series: 30,
+  max_labels_size_bytes: 32 * 1024,
+  max_series_per_user: 5_000_000,
+  ingestion_rate: 25_000,
+  ingestion_burst_size: 50_000,
+  creation_grace_period_ms: 10 * 60_000,
+};
+
+/** Defaults with multi-tenancy off: series and rate are unlimited, the instance's guard rails protect it. */
+export const SINGLE_TENANT_LIMITS: Limits = {
+  ...MULTITENANT_LIMITS,
+  max_series_per_user: 0,
+  ingestion_rate: 0,
+  ingestion_burst_size: 0,
+};
