@@ -70,6 +70,13 @@ export const errorCatalogue = {
     message: (f: { readonly parameter: string; readonly why: string }) =>
       `invalid parameter "${f.parameter}": ${f.why}`,
   },
+  'request.too_many_samples': {
+    http: 413,
+    grpc: 'RESOURCE_EXHAUSTED',
+    retryable: false,
+    message: (f: { readonly what: string; readonly countMax: number }) =>
+      `one request may hold at most ${f.countMax} ${f.what}: send smaller requests`,
+  },
   'request.not_found': {
     http: 404,
     grpc: 'NOT_FOUND',
