@@ -103,8 +103,8 @@ function parseLabels(view: DataView, start: number, end: number): RawLabel[] {
 
 /** Label { 1: name, 2: value }; a missing field is empty, of repeated ones the last counts. */
 function parseLabel(view: DataView, start: number, end: number): RawLabel {
-  let name = EMPTY;
-  let value = EMPTY;
+  let name: Buffer = EMPTY;
+  let value: Buffer = EMPTY;
   let at = start;
   while (at < end) {
     const tag = view.getUint8(at);
