@@ -1,0 +1,4 @@
+// npm run build: compiles the checkout to dist/.
+import { build } from './lib.mjs';
+
+build();

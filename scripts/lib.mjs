@@ -1,0 +1,49 @@
+// Shared by the scripts beside it. Dependency-free: it runs before anything is installed.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const stampFile = join(root, 'node_modules', '.starling-lockfile');
+
+/** Runs a command in the checkout with its output shown; exits with its code when it fails. */
+export function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
+  if (result.status !== 0) process.exit(result.status ?? 1);
+}
+
+/** Runs a tool from node_modules/.bin. */
+export function tool(name, ...args) {
+  run(join(root, 'node_modules', '.bin', name), args);
+}
+
+/** Installs exactly the lockfile, once per lockfile: scripts of packages never run. */
+export function ensureInstalled() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) {
+    console.error(`Node ${process.versions.node} is too old: Starling needs 20.19 or newer.`);
+    process.exit(1);
+  }
+  const hash = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === hash) return;
+  console.log('installing dependencies …');
+  run('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error']);
+  writeFileSync(stampFile, hash);
+}
+
+/** Compiles to dist/ and makes the command executable. */
+export function build() {
+  ensureInstalled();
+  rmSync(join(root, 'dist'), { recursive: true, force: true });
+  tool('tsc', '--project', 'tsconfig.build.json');
+  const main = join(root, 'dist', 'cli', 'main.js');
+  if (existsSync(main)) chmodSync(main, 0o755);
+}
+
+/** Builds when dist/ is missing or older than this checkout's last build asked for. */
+export function ensureBuilt() {
+  ensureInstalled();
+  if (!existsSync(join(root, 'dist', 'cli', 'main.js'))) build();
+}
