@@ -1,0 +1,175 @@
+// Goal: a snappy body is decoded exactly or refused, before memory or time is spent on it.
+// Method: snappyjs encodes good bodies; bad ones are made by hand, cut and flipped.
+import fc from 'fast-check';
+import snappyjs from 'snappyjs';
+import t from 'tap';
+import {
+  beginSnappyDecode,
+  continueSnappyDecode,
+  snappyDecode,
+  snappyLength,
+} from '../../model/wire/snappy.ts';
+import { uvarint } from '../support/remote-write-bodies.ts';
+
+const BYTES_MAX = 1 << 20;
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+t.test(`snappyDecode() returns what snappyjs compressed (seed ${seed})`, async (t) => {
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.integer({ min: 1, max: 40 }),
+      (part, times) => {
+        const bytes = Buffer.concat(Array.from({ length: times }, () => part));
+        return Buffer.compare(snappyDecode(snappyjs.compress(bytes), BYTES_MAX), bytes) === 0;
+      },
+    ),
+    { seed, numRuns: 300 },
+  );
+  t.pass();
+});
+
+t.test(
+  `snappyDecode() refuses or decodes any mutated body, and never writes past its target (seed ${seed})`,
+  async (t) => {
+    const original = Buffer.from('namespace="team-a",namespace="team-b",'.repeat(20));
+    const body = Buffer.from(snappyjs.compress(original));
+    fc.assert(
+      fc.property(fc.nat(body.length - 1), fc.nat(255), (at, byte) => {
+        const mutant = Buffer.from(body);
+        mutant[at] = byte;
+        try {
+          return snappyDecode(mutant, BYTES_MAX).length <= BYTES_MAX;
+        } catch (error) {
+          return /snappy|request body/.test(String(error));
+        }
+      }),
+      { seed, numRuns: 3000 },
+    );
+    t.pass();
+  },
+);
+
+t.test('snappyDecode() refuses every truncation', async (t) => {
+  const body = snappyjs.compress(Buffer.from('abcdefgh'.repeat(50) + 'tail'));
+  for (let length = 0; length < body.length; length++) {
+    t.throws(() => snappyDecode(body.subarray(0, length), BYTES_MAX), { id: 'snappy.corrupt' });
+  }
+});
+
+t.test(
+  'continueSnappyDecode() resumes between elements and ends with the same bytes',
+  async (t) => {
+    const bytes = Buffer.from(Array.from({ length: 50_000 }, (_, i) => (i * i) % 251));
+    const body = snappyjs.compress(bytes);
+    const decode = beginSnappyDecode(
+      body,
+      new Uint8Array(bytes.length),
+      snappyLength(body, BYTES_MAX),
+    );
+    let turns = 0;
+    while (!continueSnappyDecode(decode, 4096)) turns++;
+    t.ok(turns > 3, 'it stopped in between');
+    t.same(Buffer.from(decode.target), bytes);
+  },
+);
+
+t.test('snappyDecode() names what is wrong with a bad body', async (t) => {
+  const check = (name: string, body: Buffer, id: string, message: RegExp): void => {
+    t.throws(() => snappyDecode(body, BYTES_MAX), { id, message }, name);
+  };
+  const literal = (text: string): Buffer =>
+    Buffer.concat([Buffer.of((text.length - 1) << 2), Buffer.from(text)]);
+  check('W1 empty body', Buffer.alloc(0), 'snappy.corrupt', /empty/);
+  check(
+    'W4 4 GiB behind 6 bytes',
+    Buffer.concat([uvarint(2 ** 32 - 1), literal('a')]),
+    'request.body_too_large',
+    /limit/,
+  );
+  check(
+    'W5 0x80000000',
+    Buffer.concat([uvarint(2 ** 31), literal('a')]),
+    'request.body_too_large',
+    /2147483648/,
+  );
+  check('W5 longer than 32 bits', Buffer.from('ffffffffff7f', 'hex'), 'snappy.corrupt', /5 bytes/);
+  check(
+    'W6 yields less',
+    Buffer.concat([uvarint(5), literal('abcd')]),
+    'snappy.corrupt',
+    /yields 4 bytes, it declares 5/,
+  );
+  check(
+    'W7 yields more',
+    Buffer.concat([uvarint(3), literal('abcd')]),
+    'snappy.corrupt',
+    /yields more/,
+  );
+  check(
+    'W7 more after the end',
+    Buffer.concat([uvarint(4), literal('abcd'), literal('e')]),
+    'snappy.corrupt',
+    /yields more/,
+  );
+  check(
+    'W8 copies behind a tiny header',
+    Buffer.concat([uvarint(1), literal('a'), Buffer.alloc(3000, Buffer.of(0xfe, 1, 0))]),
+    'snappy.corrupt',
+    /yields more/,
+  );
+  check(
+    'W4 declares more than the body can hold',
+    Buffer.concat([uvarint(BYTES_MAX), literal('a')]),
+    'snappy.corrupt',
+    /can hold/,
+  );
+  check(
+    'W9 copy offset 0',
+    Buffer.concat([uvarint(8), literal('abcd'), Buffer.of(1, 0)]),
+    'snappy.corrupt',
+    /copy from 0/,
+  );
+  check(
+    'W9 copy before the start',
+    Buffer.concat([uvarint(8), literal('abcd'), Buffer.of(1, 5)]),
+    'snappy.corrupt',
+    /copy from 5/,
+  );
+  check(
+    'W9 truncated literal',
+    Buffer.concat([uvarint(60), Buffer.of(59 << 2), Buffer.from('abc')]),
+    'snappy.corrupt',
+    /truncated literal/,
+  );
+  check(
+    'W9 truncated literal length',
+    Buffer.concat([uvarint(20), Buffer.of(62 << 2, 1)]),
+    'snappy.corrupt',
+    /truncated literal/,
+  );
+  check(
+    'W9 truncated copy',
+    Buffer.concat([uvarint(8), literal('abcd'), Buffer.of(2, 1)]),
+    'snappy.corrupt',
+    /truncated copy/,
+  );
+  check(
+    'W10 framed format',
+    Buffer.from('ff060000734e61507059', 'hex'),
+    'snappy.corrupt',
+    /block format/,
+  );
+});
+
+t.test('snappyDecode() reads all kinds of copies, also overlapping ones', async (t) => {
+  const check = (elements: string, expected: string): void => {
+    const body = Buffer.concat([uvarint(expected.length), Buffer.from(elements, 'hex')]);
+    t.equal(Buffer.from(snappyDecode(body, BYTES_MAX)).toString(), expected);
+  };
+  check('0c61626364' + '0104', 'abcd' + 'abcd');
+  check('0061' + '0d01', 'a' + 'aaaaaaa');
+  check('0c61626364' + '0e0400', 'abcd' + 'abcd');
+  check('0c61626364' + '0f04000000', 'abcd' + 'abcd');
+  check('0461' + '62' + 'fe0200', 'ab' + 'ab'.repeat(32));
+});
