@@ -100,7 +100,18 @@ export function fingerprint(
       c ^= last[2]!;
       d ^= last[3]!;
     }
-    for (let round = 0; round < 8; round++) {
+    for (let round = 0; round < 8; round += 2) {
+      // two rounds a turn: V8 does not unroll by itself
+      a = (a + b) | 0;
+      c = (c + d) | 0;
+      b = ((b << 5) | (b >>> 27)) ^ a;
+      d = ((d << 8) | (d >>> 24)) ^ c;
+      a = (a << 16) | (a >>> 16);
+      c = (c + b) | 0;
+      a = (a + d) | 0;
+      b = ((b << 7) | (b >>> 25)) ^ c;
+      d = ((d << 13) | (d >>> 19)) ^ a;
+      c = (c << 16) | (c >>> 16);
       a = (a + b) | 0;
       c = (c + d) | 0;
       b = ((b << 5) | (b >>> 27)) ^ a;

@@ -14,6 +14,7 @@ import { StarlingError } from '../errors.ts';
 export interface SnappyDecode {
   readonly source: Uint8Array;
   readonly target: Uint8Array;
+  readonly targetView: DataView;
   readonly length: number;
   sourceOffset: number;
   targetOffset: number;
@@ -61,7 +62,8 @@ export function beginSnappyDecode(
 ): SnappyDecode {
   let sourceOffset = 0;
   while (source[sourceOffset]! >= 0x80) sourceOffset++;
-  return { source, target, length, sourceOffset: sourceOffset + 1, targetOffset: 0 };
+  const targetView = new DataView(target.buffer, target.byteOffset, length);
+  return { source, target, targetView, length, sourceOffset: sourceOffset + 1, targetOffset: 0 };
 }
 
 /**
@@ -98,7 +100,7 @@ const NATIVE_COPY_BYTES = 48;
  * wrong, if anything. `decode.length` bounds the target; nothing is written past it.
  */
 function decodeElements(decode: SnappyDecode, stopAt: number): string | undefined {
-  const { source, target, length } = decode;
+  const { source, target, targetView, length } = decode;
   const sourceEnd = source.length;
   let from = decode.sourceOffset;
   let to = decode.targetOffset;
@@ -116,14 +118,9 @@ function decodeElements(decode: SnappyDecode, stopAt: number): string | undefine
         for (let i = extra; i > 0; i--) count = count * 256 + source[from + i]!;
         count += 1;
       }
-      if (!(headerEnd + count <= sourceEnd)) {
-        failure = 'truncated literal';
-        break;
-      }
-      if (to + count > length) {
-        failure = 'yields more than it declares';
-        break;
-      }
+      if (!(headerEnd + count <= sourceEnd)) failure = 'truncated literal';
+      else if (to + count > length) failure = 'yields more than it declares';
+      if (failure !== undefined) break;
       if (count <= NATIVE_COPY_BYTES) {
         for (let i = 0; i < count; i++) target[to + i] = source[headerEnd + i]!;
       } else {
@@ -146,22 +143,19 @@ function decodeElements(decode: SnappyDecode, stopAt: number): string | undefine
         offset = (offset | (source[from + 3]! << 16)) + source[from + 4]! * 0x100_0000;
       }
     }
-    if (next > sourceEnd) {
-      failure = 'truncated copy';
-      break;
+    if (next > sourceEnd) failure = 'truncated copy';
+    else if (offset === 0 || offset > to) failure = `copy from ${offset} bytes back of ${to}`;
+    else if (to + count > length) failure = 'yields more than it declares';
+    if (failure !== undefined) break;
+    // Ranges may overlap: moved in rising order, by words only when a word cannot overlap itself.
+    const end = to + count;
+    if (offset >= 4) {
+      for (; to + 4 <= end; to += 4) {
+        targetView.setInt32(to, targetView.getInt32(to - offset, true), true);
+      }
     }
-    if (offset === 0 || offset > to) {
-      failure = `copy from ${offset} bytes back, only ${to} are written`;
-      break;
-    }
-    if (to + count > length) {
-      failure = 'yields more than it declares';
-      break;
-    }
-    const origin = to - offset; // ranges may overlap: bytes must be moved in rising order
-    for (let i = 0; i < count; i++) target[to + i] = target[origin + i]!;
+    for (; to < end; to++) target[to] = target[to - offset]!;
     from = next;
-    to += count;
   }
   decode.sourceOffset = from;
   decode.targetOffset = to;
