@@ -35,32 +35,50 @@ const VERSION = 1;
 const HEADER_BYTES = 32;
 export const WRITE_BATCH_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Encodes a batch into one fresh buffer. */
-export function encodeWriteBatch(batch: WriteBatch): Uint8Array {
-  const { seriesCount, sampleCount } = batch;
-  const tenant = Buffer.from(batch.tenant, 'latin1');
-  const bytes = new Uint8Array(
-    HEADER_BYTES + sampleCount * 16 + seriesCount * 24 + batch.labelBytes.length + tenant.length,
-  );
-  const header = new Uint32Array(bytes.buffer, 0, 8);
-  header.set([MAGIC, VERSION, seriesCount, sampleCount, batch.labelBytes.length, tenant.length]);
-  let offset = HEADER_BYTES;
-  const put = (column: Uint8Array): void => {
-    bytes.set(column, offset);
-    offset += column.length;
-  };
-  put(bytesOf(batch.timestamps, sampleCount * 8));
-  put(bytesOf(batch.values, sampleCount * 8));
-  put(bytesOf(batch.fingerprints, seriesCount * 16));
-  put(bytesOf(batch.labelEnds, seriesCount * 4));
-  put(bytesOf(batch.sampleEnds, seriesCount * 4));
-  put(batch.labelBytes);
-  put(tenant);
-  return bytes;
+/** A batch whose columns are views of `bytes`, its encoded form: fill the views, send the bytes. */
+export interface EncodedWriteBatch {
+  readonly bytes: Uint8Array;
+  readonly batch: WriteBatch;
 }
 
-function bytesOf(column: Float64Array | Uint32Array, byteLength: number): Uint8Array {
-  return new Uint8Array(column.buffer, column.byteOffset, byteLength);
+export interface WriteBatchShape {
+  readonly tenant: TenantId;
+  readonly seriesCount: number;
+  readonly sampleCount: number;
+  readonly labelLength: number;
+}
+
+/** Allocates an empty batch of exactly this shape, header and tenant written, columns zero. */
+export function allocateWriteBatch(shape: WriteBatchShape): EncodedWriteBatch {
+  const { tenant, seriesCount, sampleCount, labelLength } = shape;
+  const tenantBytes = Buffer.from(tenant, 'latin1');
+  const columnBytes = sampleCount * 16 + seriesCount * 24 + labelLength;
+  const bytes = new Uint8Array(HEADER_BYTES + columnBytes + tenantBytes.length);
+  const header = new Uint32Array(bytes.buffer, 0, 8);
+  header.set([MAGIC, VERSION, seriesCount, sampleCount, labelLength, tenantBytes.length]);
+  bytes.set(tenantBytes, HEADER_BYTES + columnBytes);
+  return { bytes, batch: { tenant, ...columnViews(bytes, seriesCount, sampleCount, labelLength) } };
+}
+
+function columnViews(
+  bytes: Uint8Array,
+  seriesCount: number,
+  sampleCount: number,
+  labelLength: number,
+): Omit<WriteBatch, 'tenant'> {
+  const { buffer } = bytes;
+  let offset = bytes.byteOffset + HEADER_BYTES;
+  const advance = (byteLength: number): number => (offset += byteLength) - byteLength;
+  return {
+    seriesCount,
+    sampleCount,
+    timestamps: new Float64Array(buffer, advance(sampleCount * 8), sampleCount),
+    values: new Uint32Array(buffer, advance(sampleCount * 8), sampleCount * 2),
+    fingerprints: new Uint32Array(buffer, advance(seriesCount * 16), seriesCount * 4),
+    labelEnds: new Uint32Array(buffer, advance(seriesCount * 4), seriesCount),
+    sampleEnds: new Uint32Array(buffer, advance(seriesCount * 4), seriesCount),
+    labelBytes: new Uint8Array(buffer, advance(labelLength), labelLength),
+  };
 }
 
 /**
@@ -80,21 +98,11 @@ export function decodeWriteBatch(source: Uint8Array): WriteBatch {
   const expected = HEADER_BYTES + sampleCount * 16 + seriesCount * 24 + labelLength + tenantLength;
   if (expected !== bytes.length)
     throw corrupt(`length ${bytes.length}, header says ${expected}`, 8);
-  let offset = bytes.byteOffset + HEADER_BYTES;
-  const advance = (byteLength: number): number => (offset += byteLength) - byteLength;
-  const batch: Omit<WriteBatch, 'tenant'> = {
-    seriesCount,
-    sampleCount,
-    timestamps: new Float64Array(buffer, advance(sampleCount * 8), sampleCount),
-    values: new Uint32Array(buffer, advance(sampleCount * 8), sampleCount * 2),
-    fingerprints: new Uint32Array(buffer, advance(seriesCount * 16), seriesCount * 4),
-    labelEnds: new Uint32Array(buffer, advance(seriesCount * 4), seriesCount),
-    sampleEnds: new Uint32Array(buffer, advance(seriesCount * 4), seriesCount),
-    labelBytes: new Uint8Array(buffer, advance(labelLength), labelLength),
-  };
+  const batch = columnViews(bytes, seriesCount, sampleCount, labelLength);
   checkEnds(batch.labelEnds, labelLength);
   checkEnds(batch.sampleEnds, sampleCount);
-  const tenant = Buffer.from(buffer, advance(tenantLength), tenantLength).toString('latin1');
+  const tenantStart = bytes.byteOffset + bytes.length - tenantLength;
+  const tenant = Buffer.from(buffer, tenantStart, tenantLength).toString('latin1');
   return { ...batch, tenant: parseTenantId(tenant) };
 }
 

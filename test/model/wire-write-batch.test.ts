@@ -1,0 +1,63 @@
+// Goal: a WriteBatch survives its encoding, and hostile bytes never become one.
+import t from 'tap';
+import { parseTenantId } from '../../model/ids.ts';
+import {
+  type EncodedWriteBatch,
+  allocateWriteBatch,
+  decodeWriteBatch,
+} from '../../model/wire/write-batch.ts';
+
+function example(): EncodedWriteBatch {
+  const made = allocateWriteBatch({
+    tenant: parseTenantId('team-a'),
+    seriesCount: 2,
+    sampleCount: 3,
+    labelLength: 5,
+  });
+  made.batch.fingerprints.set([1, 2, 3, 4, 5, 6, 7, 8]);
+  made.batch.labelEnds.set([0, 5]);
+  made.batch.labelBytes.set([9, 8, 7, 6, 5]);
+  made.batch.sampleEnds.set([1, 3]);
+  made.batch.timestamps.set([1_700_000_000_000, -5, 2 ** 53 - 1]);
+  made.batch.values.set([2, 0x7ff0_0000, 0, 0x8000_0000, 1, 0]);
+  return made;
+}
+
+t.test('decodeWriteBatch() returns what was filled in, at any alignment', async (t) => {
+  const { bytes, batch } = example();
+  for (const shift of [0, 1, 4, 8]) {
+    const moved = new Uint8Array(bytes.length + shift);
+    moved.set(bytes, shift);
+    t.same(decodeWriteBatch(moved.subarray(shift)), batch, `shifted by ${shift}`);
+  }
+});
+
+t.test('decodeWriteBatch() refuses truncation and columns that do not add up', async (t) => {
+  const { bytes } = example();
+  const refuses = (mutant: Uint8Array, name: string): void => {
+    t.throws(() => decodeWriteBatch(mutant), name);
+  };
+  for (let length = 0; length < bytes.length; length++)
+    refuses(bytes.subarray(0, length), `cut at ${length}`);
+  const mutate = (change: (made: EncodedWriteBatch) => void): Uint8Array => {
+    const made = example();
+    change(made);
+    return made.bytes;
+  };
+  refuses(
+    mutate(({ batch }) => batch.labelEnds.set([3, 2])),
+    'falling label ends',
+  );
+  refuses(
+    mutate(({ batch }) => batch.sampleEnds.set([1, 2])),
+    'samples left over',
+  );
+  refuses(
+    mutate(({ bytes }) => bytes.set([0xff, 0xff, 0xff, 0xff], 8)),
+    'series count beyond the bytes',
+  );
+  refuses(
+    mutate(({ bytes }) => bytes.set(Buffer.from('te/m-a'), bytes.length - 6)),
+    'tenant with a slash',
+  );
+});
