@@ -99,7 +99,7 @@ t.test('W16 a body cut at any byte is refused or a whole number of series', asyn
   for (let length = 0; length < body.length; length++) {
     const cut = body.subarray(0, length);
     if (whole.has(length)) t.doesNotThrow(() => read(cut));
-    else t.throws(() => read(cut), { id: 'protobuf.corrupt' }, `cut at ${length}`);
+    else t.throws(() => read(cut), refusal('protobuf.corrupt'), `cut at ${length}`);
   }
 });
 

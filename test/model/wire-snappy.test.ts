@@ -9,6 +9,7 @@ import {
   snappyDecode,
   snappyLength,
 } from '../../model/wire/snappy.ts';
+import { refusal } from '../support/refusal.ts';
 import { uvarint } from '../support/remote-write-bodies.ts';
 
 const BYTES_MAX = 1 << 20;
@@ -53,7 +54,7 @@ t.test(
 t.test('snappyDecode() refuses every truncation', async (t) => {
   const body = snappyjs.compress(Buffer.from('abcdefgh'.repeat(50) + 'tail'));
   for (let length = 0; length < body.length; length++) {
-    t.throws(() => snappyDecode(body.subarray(0, length), BYTES_MAX), { id: 'snappy.corrupt' });
+    t.throws(() => snappyDecode(body.subarray(0, length), BYTES_MAX), refusal('snappy.corrupt'));
   }
 });
 
