@@ -2,6 +2,7 @@
 // Method: bodies made by hand; every truncation; random mutations; label validation case by case.
 import fc from 'fast-check';
 import t from 'tap';
+import { refusal } from '../support/refusal.ts';
 import { SINGLE_TENANT_LIMITS } from '../../model/limits.ts';
 import {
   fingerprint,
