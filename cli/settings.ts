@@ -1,0 +1,274 @@
+/**
+ * Every setting of a node, once: its place in the YAML file, its flag and environment variable
+ * (both derived), its schema and default, and a sentence for `--help` and docs/configuration.md.
+ *
+ * The file spells keys with underscores (`data_dir`), flags with dashes (`--data-dir`), variables in
+ * capitals with `__` between sections (`STARLING_HTTP__LISTEN`). Later sources win: default, file,
+ * environment, flag.
+ */
+import { z } from 'zod';
+import { MULTITENANT_LIMITS, SINGLE_TENANT_LIMITS } from '../model/limits.ts';
+
+export interface Setting {
+  /** Path in the file, e.g. ['http', 'listen']. */
+  readonly path: readonly string[];
+  readonly schema: z.ZodType;
+  /** Shown in help; undefined when it is computed. */
+  readonly defaultText: string;
+  readonly help: string;
+  /** Given many times on the command line, separated by commas in the environment. */
+  readonly isList?: boolean;
+  /** A flag without a value. */
+  readonly isSwitch?: boolean;
+}
+
+const DURATION_UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+const DURATION_MAX_MS = 10 * 365 * 86_400_000;
+
+/** A positive duration such as `500ms`, `15s`, `3h`, `1h30m`; milliseconds out. */
+export const durationSchema = z.string().transform((text, context) => {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d|w)/g)];
+  const ms = parts.reduce(
+    (sum, part) => sum + Number(part[1]) * (DURATION_UNITS[part[2] ?? ''] ?? 0),
+    0,
+  );
+  if (
+    parts.length === 0 ||
+    parts.map((part) => part[0]).join('') !== text ||
+    ms <= 0 ||
+    ms > DURATION_MAX_MS
+  ) {
+    context.addIssue({
+      code: 'custom',
+      message: `'${text}' is not a duration: write a positive number with a unit, such as 30s, 5m or 3h (at most 10 years)`,
+    });
+    return z.NEVER;
+  }
+  return ms;
+});
+
+const portSchema = /^(?:\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):(\d{1,5})$/;
+
+/** `host:port`; IPv6 in brackets. */
+export const addressSchema = z
+  .string()
+  .refine(
+    (text) =>
+      Number(portSchema.exec(text)?.[1] ?? -1) >= 0 && Number(portSchema.exec(text)?.[1]) <= 65_535,
+    { error: (issue) => `'${String(issue.input)}' is not host:port` },
+  );
+
+const wholeNumber = (least: number, most: number): z.ZodType =>
+  z.coerce
+    .number({ error: 'must be a number' })
+    .int('must be a whole number')
+    .min(least, `must be at least ${least}`)
+    .max(most, `must be at most ${most}`);
+
+const flag = z.union(
+  [z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')],
+  { error: 'must be true or false' },
+);
+
+const limitKeys = Object.keys(MULTITENANT_LIMITS).filter(
+  (key) => key !== 'creation_grace_period_ms',
+);
+
+export const settings: readonly Setting[] = [
+  {
+    path: ['http', 'listen'],
+    schema: addressSchema,
+    defaultText: '127.0.0.1:9009',
+    help: 'address of the HTTP API',
+  },
+  {
+    path: ['grpc', 'listen'],
+    schema: addressSchema,
+    defaultText: '127.0.0.1:9095',
+    help: 'address for streams between nodes',
+  },
+  {
+    path: ['gossip', 'listen'],
+    schema: addressSchema,
+    defaultText: '127.0.0.1:7946',
+    help: 'UDP address for gossip',
+  },
+  {
+    path: ['advertise', 'http'],
+    schema: addressSchema,
+    defaultText: 'the listen address',
+    help: 'HTTP address that other nodes and people use',
+  },
+  {
+    path: ['advertise', 'grpc'],
+    schema: addressSchema,
+    defaultText: 'the listen address',
+    help: 'gRPC address that other nodes dial',
+  },
+  {
+    path: ['advertise', 'gossip'],
+    schema: addressSchema,
+    defaultText: 'the listen address',
+    help: 'gossip address that other nodes send to',
+  },
+  {
+    path: ['join'],
+    schema: z.array(addressSchema),
+    defaultText: 'none',
+    help: 'gossip address of any other node (repeatable); any one is enough',
+    isList: true,
+  },
+  {
+    path: ['cluster', 'label'],
+    schema: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'must be 1 to 63 letters, digits, ., _ or -'),
+    defaultText: 'local (loopback only)',
+    help: 'name of the cluster; nodes of other labels are ignored',
+  },
+  {
+    path: ['cluster', 'key_file'],
+    schema: z.string(),
+    defaultText: 'none',
+    help: 'file with the cluster key (32 bytes, base64): encrypts gossip and authenticates streams',
+  },
+  {
+    path: ['insecure'],
+    schema: flag,
+    defaultText: 'false',
+    help: 'allow addresses other than loopback without a cluster key',
+    isSwitch: true,
+  },
+  {
+    path: ['replication_factor'],
+    schema: wholeNumber(1, 7),
+    defaultText: '3',
+    help: 'copies of each sample, once that many nodes are registered',
+  },
+  {
+    path: ['multitenancy'],
+    schema: flag,
+    defaultText: 'false',
+    help: 'take the tenant from the header X-Scope-OrgID',
+    isSwitch: true,
+  },
+  {
+    path: ['wal', 'durability'],
+    schema: z.enum(['batch', 'interval', 'os'], { error: 'must be batch, interval or os' }),
+    defaultText: 'batch',
+    help: 'when a write is acknowledged: batch (synced to disk), interval (synced every wal.sync_interval) or os (left to the system)',
+  },
+  {
+    path: ['wal', 'sync_interval'],
+    schema: durationSchema,
+    defaultText: '1s',
+    help: 'how often the log is synced in mode interval',
+  },
+  {
+    path: ['head', 'retention'],
+    schema: durationSchema,
+    defaultText: '3h',
+    help: 'how long samples are kept',
+  },
+  {
+    path: ['data_dir'],
+    schema: z.string().min(1, 'must not be empty'),
+    defaultText: 'data',
+    help: 'directory for everything this node stores',
+  },
+  {
+    path: ['zone'],
+    schema: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'must be 1 to 63 letters, digits, ., _ or -'),
+    defaultText: 'the host name',
+    help: 'failure zone; replicas are spread over zones',
+  },
+  {
+    path: ['instance_id'],
+    schema: z.string(),
+    defaultText: 'generated once into the data directory',
+    help: 'identity of this node',
+  },
+  {
+    path: ['log', 'level'],
+    schema: z.enum(['debug', 'info', 'warn', 'error'], {
+      error: 'must be debug, info, warn or error',
+    }),
+    defaultText: 'info',
+    help: 'least level that is logged',
+  },
+  {
+    path: ['query', 'timeout'],
+    schema: durationSchema,
+    defaultText: '2m',
+    help: 'the longest a query may take',
+  },
+  {
+    path: ['query', 'max_samples'],
+    schema: wholeNumber(1, 1_000_000_000),
+    defaultText: '50000000',
+    help: 'the most samples one query may load',
+  },
+  ...limitKeys.map((key) => ({
+    path: ['limits', key],
+    schema: wholeNumber(0, Number.MAX_SAFE_INTEGER),
+    defaultText: defaultLimit(key as keyof typeof MULTITENANT_LIMITS),
+    help: 'limit of each tenant; 0 is off',
+  })),
+  {
+    path: ['limits', 'creation_grace_period'],
+    schema: durationSchema,
+    defaultText: '10m',
+    help: 'how far in the future a sample may lie',
+  },
+];
+
+function defaultLimit(key: keyof typeof MULTITENANT_LIMITS): string {
+  const multi = MULTITENANT_LIMITS[key];
+  const single = SINGLE_TENANT_LIMITS[key];
+  return multi === single ? String(multi) : `${multi} with multitenancy, else ${single}`;
+}
+
+/** `--http.listen`, without the dashes. */
+export function flagName(setting: Setting): string {
+  return setting.path.join('.').replaceAll('_', '-');
+}
+
+/** `STARLING_HTTP__LISTEN`. */
+export function variableName(setting: Setting): string {
+  return `STARLING_${setting.path.join('__').toUpperCase()}`;
+}
+
+/** The names nearest to a mistyped one, or undefined when none is near. */
+export function nearestName(wrong: string, names: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(wrong.length / 3)) + 1;
+  for (const name of names) {
+    const distance = editDistance(wrong, name);
+    if (distance < bestDistance) [best, bestDistance] = [name, distance];
+  }
+  return best;
+}
+
+/** Levenshtein distance; both strings are short names. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(
+        Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)),
+      );
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
