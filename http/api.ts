@@ -1,0 +1,115 @@
+/**
+ * What the HTTP edge needs of a node: bytes and parameters in, answers out. The composition root
+ * gives the real one (asks to actors); tests give a fake. Every method rejects with a StarlingError.
+ */
+import type { StarlingError } from '../model/errors.ts';
+import type { TenantId } from '../model/ids.ts';
+import type { Labels } from '../model/labels.ts';
+import type { Matcher } from '../model/matchers.ts';
+import type { TimeRange } from '../model/sample.ts';
+
+/** Tells a long answer that nobody waits for it any more. Fires at most once. */
+export interface Cancellation {
+  readonly isCancelled: boolean;
+  onCancel(callback: () => void): void;
+}
+
+export interface PushOutcome {
+  readonly samplesStored: number;
+  /** Set when some series or samples were refused: the rest was stored. */
+  readonly refused: StarlingError | undefined;
+}
+
+export interface QueryRequest {
+  readonly tenant: TenantId;
+  readonly query: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  /** 0 for an instant query. */
+  readonly stepMs: number;
+  readonly lookbackMs: number | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly limit: number;
+  readonly cancellation: Cancellation;
+}
+
+export interface QueryAnswer {
+  /** The JSON of the envelope's `data`. */
+  readonly data: Uint8Array;
+  readonly warnings: readonly string[];
+  readonly infos: readonly string[];
+}
+
+export interface SeriesRequest {
+  readonly tenant: TenantId;
+  /** Each inner list is one `match[]`; none: everything. */
+  readonly selectors: readonly (readonly Matcher[])[];
+  readonly range: TimeRange;
+  /** 0: no limit. */
+  readonly limit: number;
+  readonly cancellation: Cancellation;
+}
+
+export interface NamesAnswer<Item> {
+  readonly items: readonly Item[];
+  readonly warnings: readonly string[];
+}
+
+export interface RingRow {
+  readonly id: string;
+  readonly zone: string;
+  readonly state: string;
+  readonly liveness: string;
+  readonly httpAddress: string;
+  readonly grpcAddress: string;
+  readonly gossipAddress: string;
+  readonly bootCounter: number;
+  readonly tokens: number;
+  /** Share of the key space this instance is the first replica of, 0 to 1. */
+  readonly ownership: number;
+}
+
+export interface RingStatus {
+  readonly self: string;
+  readonly replicationFactor: number;
+  readonly configuredReplicationFactor: number;
+  readonly digest: string;
+  readonly instances: readonly RingRow[];
+}
+
+export interface MemberRow {
+  readonly id: string;
+  readonly address: string;
+  readonly state: string;
+  readonly incarnation: number;
+  readonly bootCounter: number;
+}
+
+export interface MembersStatus {
+  readonly self: string;
+  readonly healthScore: number;
+  readonly members: readonly MemberRow[];
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+export interface ServiceRow {
+  readonly name: string;
+  readonly state: string;
+}
+
+export interface NodeApi {
+  push(tenant: TenantId, body: Uint8Array): Promise<PushOutcome>;
+  query(request: QueryRequest): Promise<QueryAnswer>;
+  series(request: SeriesRequest): Promise<NamesAnswer<Labels>>;
+  labelNames(request: SeriesRequest): Promise<NamesAnswer<string>>;
+  labelValues(name: string, request: SeriesRequest): Promise<NamesAnswer<string>>;
+  /** Why the node is not ready; empty: it is. */
+  notReady(): readonly string[];
+  metrics(): Promise<string>;
+  ring(): RingStatus;
+  members(): MembersStatus;
+  services(): readonly ServiceRow[];
+  /** The effective configuration as YAML, secrets masked. */
+  config(): string;
+  forget(instance: string): Promise<void>;
+}

@@ -1,0 +1,46 @@
+/**
+ * The routes of a node except the push path: Prometheus' query API under two prefixes, and the pages
+ * and endpoints that operators use.
+ */
+import { Hono } from 'hono';
+import { StarlingError } from '../model/errors.ts';
+import type { Clock } from '../platform/platform.ts';
+import type { NodeApi } from './api.ts';
+import { errorResponse } from './error-response.ts';
+import { adminRoutes } from './routes/admin.ts';
+import { queryRoutes } from './routes/query.ts';
+import { seriesRoutes } from './routes/series.ts';
+import { statusRoutes } from './routes/status.ts';
+
+export interface AppOptions {
+  readonly api: NodeApi;
+  readonly clock: Clock;
+  readonly multitenancy: boolean;
+  /** Parses RFC 3339; NaN when it cannot. */
+  readonly parseDate: (text: string) => number;
+  readonly version: string;
+}
+
+const QUERY_PREFIXES = ['/prometheus/api/v1', '/api/prom/api/v1'] as const;
+
+export function createApp(options: AppOptions): Hono {
+  const app = new Hono();
+  for (const prefix of QUERY_PREFIXES) {
+    app.route(prefix, queryRoutes(options));
+    app.route(prefix, seriesRoutes(options));
+    app.route(prefix, statusRoutes(options));
+  }
+  app.route('/api/v1', statusRoutes(options));
+  app.route('/', adminRoutes(options));
+  app.notFound((context) => {
+    const { status, headers, body } = errorResponse(
+      new StarlingError('request.not_found', { path: context.req.path }),
+    );
+    return new Response(body, { status, headers });
+  });
+  app.onError((error) => {
+    const { status, headers, body } = errorResponse(error);
+    return new Response(body, { status, headers });
+  });
+  return app;
+}

@@ -1,0 +1,88 @@
+/** Pages and endpoints for operators: readiness, metrics, ring, members, services, configuration. */
+import { type Context, Hono } from 'hono';
+import { html, raw } from 'hono/html';
+import type { AppOptions } from '../app.ts';
+import { page, table } from '../pages/page.ts';
+
+export function adminRoutes({ api }: AppOptions): Hono {
+  const routes = new Hono();
+  routes.get('/', (context) => context.html(page('Starling', index())));
+  routes.get('/ready', (context) => {
+    const reasons = api.notReady();
+    return reasons.length === 0
+      ? context.text('ready\n')
+      : context.text(`not ready: ${reasons.join('; ')}\n`, 503);
+  });
+  routes.get('/metrics', async (context) =>
+    context.body(await api.metrics(), 200, {
+      'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+    }),
+  );
+  routes.get('/ring', (context) => serveRing(api.ring(), context));
+  routes.post('/ring', async (context) => {
+    const form = await context.req.parseBody();
+    const instance = form['forget'];
+    if (typeof instance !== 'string') return context.text('forget=<instance id> is missing\n', 400);
+    await api.forget(instance);
+    return context.redirect('/ring', 303);
+  });
+  routes.get('/memberlist', (context) => {
+    const status = api.members();
+    if (!wantsHtml(context)) return context.json(status);
+    const columns = ['id', 'address', 'state', 'incarnation', 'bootCounter'] as const;
+    const counters = Object.entries(status.counters).map(([name, count]) => ({ name, count }));
+    return context.html(
+      page(
+        'Members',
+        html`<p>${status.self}, health score ${status.healthScore}</p>
+          ${table(columns, status.members)} ${table(['name', 'count'], counters)}`,
+      ),
+    );
+  });
+  routes.get('/services', (context) => {
+    const services = api.services();
+    if (!wantsHtml(context)) return context.json(services);
+    return context.html(page('Services', table(['name', 'state'], services)));
+  });
+  routes.get('/config', (context) => context.text(api.config()));
+  return routes;
+}
+
+function serveRing(status: ReturnType<AppOptions['api']['ring']>, context: Context): Response {
+  if (!wantsHtml(context)) return context.json(status);
+  const rows = status.instances.map((row) => ({
+    ...row,
+    ownership: `${(row.ownership * 100).toFixed(1)} %`,
+  }));
+  const columns = [
+    'id',
+    'zone',
+    'state',
+    'liveness',
+    'httpAddress',
+    'grpcAddress',
+    'gossipAddress',
+    'bootCounter',
+    'tokens',
+    'ownership',
+  ] as const;
+  const summary = html`<p>
+      Effective replication factor ${status.replicationFactor} (configured
+      ${status.configuredReplicationFactor}), registry ${status.digest}
+    </p>
+    ${table(columns, rows)}
+    <form method="post">
+      <label>Forget an instance: <input name="forget" required /></label> <button>Forget</button>
+    </form>`;
+  return context.html(page('Ring', summary)) as Response;
+}
+
+/** People's browsers ask for HTML first; everything else gets JSON. */
+function wantsHtml(context: Context): boolean {
+  return context.req.header('accept')?.includes('text/html') ?? false;
+}
+
+function index(): ReturnType<typeof raw> {
+  const links = ['/ready', '/metrics', '/ring', '/memberlist', '/services', '/config'];
+  return raw(`<ul>${links.map((link) => `<li><a href="${link}">${link}</a></li>`).join('')}</ul>`);
+}

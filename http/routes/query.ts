@@ -1,0 +1,76 @@
+/** `query` and `query_range`, GET and POST, and `format_query`: Prometheus' parameters and answers. */
+import { type Context, Hono } from 'hono';
+import { parseExpr, printExpr } from '../../promql/index.ts';
+import type { AppOptions } from '../app.ts';
+import { checkRange, invalid, parseDuration, parseLimit, parseTime } from '../parameters.ts';
+import {
+  type Parameters,
+  readParameters,
+  requestCancellation,
+  requestTenant,
+  success,
+  successBytes,
+} from './request.ts';
+
+export function queryRoutes(options: AppOptions): Hono {
+  const routes = new Hono();
+  const methods = ['GET', 'POST'];
+  routes.on(methods, '/query', (context) => serveInstant(options, context));
+  routes.on(methods, '/query_range', (context) => serveRange(options, context));
+  routes.on(methods, '/format_query', async (context) => {
+    const parameters = await readParameters(context);
+    return success(printExpr(parseExpr(required(parameters, 'query'))));
+  });
+  return routes;
+}
+
+async function serveInstant(options: AppOptions, context: Context): Promise<Response> {
+  const parameters = await readParameters(context);
+  const text = parameters.one('time');
+  const timeMs =
+    text === undefined || text === ''
+      ? options.clock.wallMs()
+      : parseTime('time', text, options.parseDate);
+  return serve(options, context, parameters, { startMs: timeMs, endMs: timeMs, stepMs: 0 });
+}
+
+async function serveRange(options: AppOptions, context: Context): Promise<Response> {
+  const parameters = await readParameters(context);
+  const startMs = parseTime('start', required(parameters, 'start'), options.parseDate);
+  const endMs = parseTime('end', required(parameters, 'end'), options.parseDate);
+  const stepMs = parseDuration('step', required(parameters, 'step'));
+  checkRange(startMs, endMs, stepMs);
+  return serve(options, context, parameters, { startMs, endMs, stepMs });
+}
+
+async function serve(
+  options: AppOptions,
+  context: Context,
+  parameters: Parameters,
+  times: { readonly startMs: number; readonly endMs: number; readonly stepMs: number },
+): Promise<Response> {
+  const { data, warnings, infos } = await options.api.query({
+    ...times,
+    tenant: requestTenant(options, context),
+    query: required(parameters, 'query'),
+    lookbackMs: positiveDuration(parameters, 'lookback_delta'),
+    timeoutMs: positiveDuration(parameters, 'timeout'),
+    limit: parseLimit(parameters.one('limit')),
+    cancellation: requestCancellation(context),
+  });
+  return successBytes(data, warnings, infos);
+}
+
+function positiveDuration(parameters: Parameters, name: string): number | undefined {
+  const text = parameters.one(name);
+  if (text === undefined || text === '') return undefined;
+  const ms = parseDuration(name, text);
+  if (ms <= 0) throw invalid(name, 'must be positive');
+  return ms;
+}
+
+function required(parameters: Parameters, name: string): string {
+  const text = parameters.one(name);
+  if (text === undefined || text === '') throw invalid(name, 'is missing');
+  return text;
+}

@@ -1,0 +1,74 @@
+/**
+ * What the query routes share: parameters from the URL and a form body together (the form wins for a
+ * single-valued parameter given in both), the tenant, cancellation, and the success envelope.
+ */
+import type { Context } from 'hono';
+import { StarlingError } from '../../model/errors.ts';
+import type { TenantId } from '../../model/ids.ts';
+import type { Cancellation } from '../api.ts';
+import type { AppOptions } from '../app.ts';
+import { tenantOf } from '../tenant.ts';
+
+/** A form body over this is refused. */
+export const FORM_BYTES_MAX = 4 * 1024 * 1024;
+
+export interface Parameters {
+  one(name: string): string | undefined;
+  many(name: string): readonly string[];
+}
+
+/** Reads the parameters of a GET or a form POST. Throws `request.body_too_large`. */
+export async function readParameters(context: Context): Promise<Parameters> {
+  const url = new URL(context.req.url).searchParams;
+  let form = new URLSearchParams();
+  if (context.req.method === 'POST') {
+    const declared = Number(context.req.header('content-length') ?? 0);
+    if (declared > FORM_BYTES_MAX) throw tooLarge(declared);
+    const text = await context.req.text();
+    if (text.length > FORM_BYTES_MAX) throw tooLarge(text.length);
+    form = new URLSearchParams(text);
+  }
+  return {
+    one: (name) => form.get(name) ?? url.get(name) ?? undefined,
+    many: (name) => [...url.getAll(name), ...form.getAll(name)],
+  };
+}
+
+function tooLarge(bytes: number): StarlingError {
+  return new StarlingError('request.body_too_large', { bytes, bytesMax: FORM_BYTES_MAX });
+}
+
+export function requestTenant(options: AppOptions, context: Context): TenantId {
+  return tenantOf(options.multitenancy, context.req.header('x-scope-orgid'));
+}
+
+/** Fires when the client hangs up. */
+export function requestCancellation(context: Context): Cancellation {
+  const { signal } = context.req.raw;
+  return {
+    get isCancelled() {
+      return signal.aborted;
+    },
+    onCancel: (callback) => signal.addEventListener('abort', () => callback(), { once: true }),
+  };
+}
+
+const encoder = new TextEncoder();
+
+/** `{"status":"success","data":…}` around JSON that is already bytes. */
+export function successBytes(
+  data: Uint8Array,
+  warnings: readonly string[],
+  infos: readonly string[],
+): Response {
+  let tail = '';
+  if (warnings.length > 0) tail += `,"warnings":${JSON.stringify(warnings)}`;
+  if (infos.length > 0) tail += `,"infos":${JSON.stringify(infos)}`;
+  const parts = [encoder.encode('{"status":"success","data":'), data, encoder.encode(`${tail}}`)];
+  const body = Buffer.concat(parts);
+  return new Response(body, { headers: { 'content-type': 'application/json' } });
+}
+
+export function success(data: unknown, warnings: readonly string[] = []): Response {
+  return successBytes(encoder.encode(JSON.stringify(data)), warnings, []);
+}

@@ -1,0 +1,83 @@
+/** `series`, `labels`, `label/NAME/values` and `metadata`: what label browsers ask. */
+import { type Context, Hono } from 'hono';
+import type { Labels } from '../../model/labels.ts';
+import { parseSelector } from '../../promql/index.ts';
+import type { SeriesRequest } from '../api.ts';
+import type { AppOptions } from '../app.ts';
+import { invalid, parseLimit, parseTime } from '../parameters.ts';
+import { readParameters, requestCancellation, requestTenant, success } from './request.ts';
+
+/** One request may hold this many `match[]`. */
+const SELECTORS_MAX = 100;
+
+export function seriesRoutes(options: AppOptions): Hono {
+  const routes = new Hono();
+  const methods = ['GET', 'POST'];
+  routes.on(methods, '/series', async (context) => {
+    const request = await readSeriesRequest(options, context);
+    if (request.selectors.length === 0) throw invalid('match[]', 'no match[] parameter provided');
+    const { items, warnings } = await options.api.series(request);
+    return success(items.map(labelsObject), warnings);
+  });
+  routes.on(methods, '/labels', async (context) => {
+    const request = await readSeriesRequest(options, context);
+    const { items, warnings } = await options.api.labelNames(request);
+    return success(items, warnings);
+  });
+  routes.get('/label/:name/values', async (context) => {
+    const request = await readSeriesRequest(options, context);
+    const name = labelName(context.req.param('name'));
+    const { items, warnings } = await options.api.labelValues(name, request);
+    return success(items, warnings);
+  });
+  routes.get('/metadata', (context) => {
+    requestTenant(options, context);
+    return success({});
+  });
+  return routes;
+}
+
+async function readSeriesRequest(options: AppOptions, context: Context): Promise<SeriesRequest> {
+  const parameters = await readParameters(context);
+  const texts = parameters.many('match[]');
+  if (texts.length > SELECTORS_MAX) {
+    throw invalid('match[]', `was given ${texts.length} times, the limit is ${SELECTORS_MAX}`);
+  }
+  const time = (name: string, fallbackMs: number): number => {
+    const text = parameters.one(name);
+    return text === undefined || text === ''
+      ? fallbackMs
+      : parseTime(name, text, options.parseDate);
+  };
+  const range = {
+    minTimeMs: time('start', Number.MIN_SAFE_INTEGER),
+    maxTimeMs: time('end', Number.MAX_SAFE_INTEGER),
+  };
+  if (range.maxTimeMs < range.minTimeMs) {
+    throw invalid('end', 'end timestamp must not be before start time');
+  }
+  return {
+    tenant: requestTenant(options, context),
+    selectors: texts.map(parseSelector),
+    range,
+    limit: parseLimit(parameters.one('limit')),
+    cancellation: requestCancellation(context),
+  };
+}
+
+/** `U__` names spell UTF-8 label names with `_HEX_` escapes and doubled underscores. */
+function labelName(escaped: string): string {
+  if (!escaped.startsWith('U__')) return escaped;
+  return escaped.slice(3).replace(/__|_([0-9A-Fa-f]{1,6})_/g, (whole, hex: string | undefined) => {
+    if (hex === undefined) return '_';
+    const point = parseInt(hex, 16);
+    return point <= 0x10ffff ? String.fromCodePoint(point) : whole;
+  });
+}
+
+/** A JSON object; a null prototype, so that a label called `__proto__` is a key like any other. */
+function labelsObject(labels: Labels): Record<string, string> {
+  const object = Object.create(null) as Record<string, string>;
+  for (let i = 0; i < labels.length; i += 2) object[labels[i]!] = labels[i + 1]!;
+  return object;
+}

@@ -1,0 +1,104 @@
+/**
+ * The HTTP listener: the thin shell that owns the socket. Pushes go to their own handler on node's
+ * raw request; everything else goes through hono. Every server timeout and size is set here.
+ */
+import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { StarlingError } from '../model/errors.ts';
+import type { Clock } from '../platform/platform.ts';
+import type { NodeApi } from './api.ts';
+import { type AppOptions, createApp } from './app.ts';
+import { handlePush } from './push-handler.ts';
+import { tenantOf } from './tenant.ts';
+
+const PUSH_PATHS: ReadonlySet<string> = new Set(['/api/v1/push', '/api/prom/push']);
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 150_000;
+const KEEP_ALIVE_MS = 75_000;
+const CONNECTIONS_MAX = 10_000;
+
+export interface HttpServer {
+  readonly address: string;
+  /** Stops accepting, lets requests in flight finish, closes idle connections. */
+  close(): Promise<void>;
+  /** Cuts every connection. */
+  destroy(): void;
+}
+
+export interface HttpServerOptions extends AppOptions {
+  readonly listen: string;
+}
+
+/** Binds and serves. Rejects with a plain sentence when the address cannot be bound. */
+export function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const { api, clock } = options;
+  const app = createApp(options);
+  const rest = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  const server = createServer({ maxHeaderSize: 16 * 1024 }, (request, response) => {
+    const path = request.url?.split('?', 1)[0] ?? '/';
+    if (PUSH_PATHS.has(path) && request.method === 'POST') {
+      void servePush(api, clock, options.multitenancy, request, response);
+    } else {
+      void rest(request, response);
+    }
+  });
+  server.headersTimeout = HEADERS_TIMEOUT_MS;
+  server.requestTimeout = REQUEST_TIMEOUT_MS;
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  server.maxConnections = CONNECTIONS_MAX;
+  const at = options.listen.lastIndexOf(':');
+  const host = options.listen.slice(0, at).replace(/^\[|\]$/g, '');
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const why = error.code === 'EADDRINUSE' ? 'the port is already in use' : error.message;
+      const where = `--http.listen ${options.listen}`;
+      reject(new StarlingError('config.invalid', { where, why }, error));
+    });
+    server.listen(Number(options.listen.slice(at + 1)), host, () => {
+      const bound = server.address() as AddressInfo;
+      const hostText = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
+      resolve({
+        address: `${hostText}:${bound.port}`,
+        close: () =>
+          new Promise<void>((done) => {
+            server.close(() => done());
+            server.closeIdleConnections();
+          }),
+        destroy: () => server.closeAllConnections(),
+      });
+    });
+  });
+}
+
+async function servePush(
+  api: NodeApi,
+  clock: Clock,
+  multitenancy: boolean,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { headers } = request;
+  const length = headers['content-length'];
+  const org = headers['x-scope-orgid'];
+  const answer = await handlePush(
+    api,
+    clock,
+    () => tenantOf(multitenancy, Array.isArray(org) ? org.join(', ') : org),
+    {
+      contentType: headers['content-type'],
+      contentEncoding: headers['content-encoding'],
+      contentLength: length === undefined ? undefined : Number(length),
+    },
+    {
+      onData: (callback) => void request.on('data', callback),
+      onEnd: (callback) => void request.on('end', callback),
+      onAbort: (callback) => void request.on('close', () => request.complete || callback()),
+    },
+  );
+  if (answer === undefined || response.destroyed) return;
+  // An unread rest of the body would hold the connection: it is closed with the answer.
+  const rest = request.complete ? {} : { connection: 'close' };
+  response.writeHead(answer.status, { ...answer.headers, ...rest });
+  response.end(answer.body);
+}
