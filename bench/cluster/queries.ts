@@ -1,0 +1,94 @@
+/** The six queries of the benchmark, their timing, and the comparison of answers to the last digit. */
+import { getJson } from './client.ts';
+import { cpuSeconds } from './meter.ts';
+import type { Target } from './servers.ts';
+
+const RUNS = 7;
+
+export interface BenchQuery {
+  readonly name: string;
+  readonly query: string;
+  readonly isRange: boolean;
+}
+
+export const queries: readonly BenchQuery[] = [
+  {
+    name: 'instant sum by (namespace)',
+    query: 'sum by (namespace)(bench_gauge_30_total)',
+    isRange: false,
+  },
+  {
+    name: 'range sum by (rate)',
+    query: 'sum by (namespace)(rate(bench_counter_5_total[5m]))',
+    isRange: true,
+  },
+  {
+    name: 'range histogram_quantile',
+    query: 'histogram_quantile(0.99, sum by (le, job)(rate(bench_latency_47_seconds_bucket[5m])))',
+    isRange: true,
+  },
+  {
+    name: 'instant topk of rates',
+    query: 'topk(10, sum by (pod)(rate(bench_counter_7_total[5m])))',
+    isRange: false,
+  },
+  {
+    name: 'instant count by, all series',
+    query: 'count by (job)({__name__=~"bench_.+"})',
+    isRange: false,
+  },
+  {
+    name: 'instant rate, three matchers',
+    query:
+      'rate(bench_counter_9_total{pod=~"deployment-1[0-9]-.+",container!~"container-[123]",namespace!="namespace-3"}[5m])',
+    isRange: false,
+  },
+];
+
+export interface QueryTiming {
+  readonly medianMs: number;
+  readonly cpuMs: number;
+  /** The result, canonical, for comparing targets. */
+  readonly answer: string;
+}
+
+/** Median of seven after one warm-up. `endMs` is the newest round's time. */
+export async function timeQuery(
+  target: Target,
+  query: BenchQuery,
+  endMs: number,
+): Promise<QueryTiming> {
+  const parameters = new URLSearchParams({ query: query.query, nocache: '1' });
+  if (query.isRange) {
+    parameters.set('start', String((endMs - 3_600_000) / 1000));
+    parameters.set('end', String(endMs / 1000));
+    parameters.set('step', '15');
+  } else {
+    parameters.set('time', String(endMs / 1000));
+  }
+  const url = `${target.queryUrl}/api/v1/${query.isRange ? 'query_range' : 'query'}?${parameters.toString()}`;
+  const answer = canonical(await getJson(url));
+  const cpuBefore = target.pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
+  const times: number[] = [];
+  for (let i = 0; i < RUNS; i++) {
+    const begun = performance.now();
+    await getJson(url);
+    times.push(performance.now() - begun);
+  }
+  const cpu = target.pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0) - cpuBefore;
+  times.sort((a, b) => a - b);
+  return { medianMs: times[RUNS >> 1]!, cpuMs: (cpu / RUNS) * 1000, answer };
+}
+
+interface ResultSeries {
+  readonly metric: Readonly<Record<string, string>>;
+}
+
+function canonical(body: unknown): string {
+  const { data } = body as { readonly data: { readonly result: readonly ResultSeries[] } };
+  const lines = data.result.map((series) => {
+    const labels = Object.entries(series.metric).sort(([a], [b]) => (a < b ? -1 : 1));
+    return JSON.stringify([labels, { ...series, metric: undefined }]);
+  });
+  return lines.sort().join('\n');
+}
