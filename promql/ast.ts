@@ -156,9 +156,9 @@ export interface Unary extends Position {
 export interface VectorSelector extends Position {
   readonly kind: 'vector_selector';
   readonly type: 'vector';
-  /** The metric name when it was written before or as a quoted string inside the braces. */
+  /** The metric name when it was written before the braces, else ''. */
   readonly name: string;
-  /** All matchers, the one for the metric name included, in the order of writing (name last). */
+  /** All matchers as written; the one made from `name` stands last. */
   readonly matchers: readonly Matcher[];
   /** Positive looks into the past. */
   readonly offsetMs: number;

@@ -3,6 +3,15 @@
  * Other rooms import from here only.
  */
 export type * from './ast.ts';
+export { formatDuration, parseDuration } from './duration.ts';
+export type { ParsedDuration } from './duration.ts';
 export { functionTable } from './functions-table.ts';
 export type { FunctionName, FunctionSpec } from './functions-table.ts';
+export { parseExpr, parseSelector } from './parser.ts';
+export type { ParserOptions } from './parser.ts';
+export { positionOf } from './parser-position.ts';
+export { prettyExpr, printExpr, printMatcher } from './printer.ts';
+export { astToJson } from './printer-json.ts';
+export type { JsonValue } from './printer-json.ts';
+export { documentedType } from './types.ts';
 export type { ValueType } from './types.ts';
