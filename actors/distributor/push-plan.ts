@@ -1,0 +1,304 @@
+/**
+ * From a decoded write request to one or more WriteBatches per ingester, in two passes over columns:
+ *
+ *   route   each series -> canonical fingerprint (known, or validated now) -> replica set
+ *           each *row* (a series, or a piece of one with very many samples) -> a chunk per replica
+ *   fill    each chunk is allocated once, in its wire layout, and its rows are copied in
+ *
+ * Invariant: every row of a valid series is in exactly `replicas` chunks, and rows of one series
+ * reach one ingester in the order of the request. Invalid series become errors, never rows.
+ */
+import { StarlingError, toStarlingError } from '../../model/errors.ts';
+import type { TenantId } from '../../model/ids.ts';
+import { printLabels } from '../../model/labels.ts';
+import type { Limits } from '../../model/limits.ts';
+import { type FingerprintKey, fingerprint, viewOf } from '../../model/wire/fingerprint.ts';
+import { encodeLabels } from '../../model/wire/labels-codec.ts';
+import { canonicalLabels } from '../../model/wire/raw-labels.ts';
+import type { WriteColumns } from '../../model/wire/remote-write.ts';
+import { type EncodedWriteBatch, allocateWriteBatch } from '../../model/wire/write-batch.ts';
+import { type KnownSeries, addKnownSeries, findKnownSeries } from './known-series.ts';
+
+/** A chunk is one message to an ingester: at most this many samples, so that appending it is short. */
+export const SAMPLES_PER_CHUNK_MAX = 4096;
+const ERRORS_KEPT_MAX = 10;
+
+/** Where series go, as one immutable picture of the ring. */
+export interface WriteRing {
+  /** Changes whenever any replica set may have changed; 24 bits are compared. */
+  readonly version: number;
+  readonly replicationFactor: number;
+  /** Writes the replica set of `hash` into `out`: indexes of instances, best first. Returns its size. */
+  replicas(hash: number, out: Uint16Array): number;
+}
+
+export interface PushContext {
+  readonly tenant: TenantId;
+  readonly limits: Limits;
+  /** The tenant's key for canonical label bytes. */
+  readonly seriesKey: FingerprintKey;
+  readonly known: KnownSeries;
+  readonly ring: WriteRing;
+}
+
+/** One message to one ingester. `rows[i]` is the row of the batch's series i. */
+export interface Chunk {
+  readonly instance: number;
+  seriesCount: number;
+  sampleCount: number;
+  labelLength: number;
+  readonly rows: number[];
+  encoded: EncodedWriteBatch | undefined;
+}
+
+/** The plan of one request; grows while routing. */
+export interface PushPlan {
+  readonly context: PushContext;
+  readonly view: DataView;
+  readonly columns: WriteColumns;
+  nextSeries: number;
+  rowCount: number;
+  /** Per row: series, first sample, end of samples, replicas found. */
+  rowSeries: Uint32Array;
+  rowSampleStart: Uint32Array;
+  rowSampleEnd: Uint32Array;
+  rowReplicas: Uint8Array;
+  /** Per row and replica position: the chunk it is in. */
+  rowChunks: Uint32Array;
+  /** Canonical fingerprints, four words a series. */
+  readonly canonical: Uint32Array;
+  /** Label bytes of series that some replica is not known to hold. */
+  readonly labelBytes: Map<number, Uint8Array>;
+  readonly chunks: Chunk[];
+  /** The open chunk of each instance index. */
+  readonly openChunks: Map<number, number>;
+  readonly scratchReplicas: Uint16Array;
+  invalidSamples: number;
+  readonly errors: StarlingError[];
+}
+
+export function beginPushPlan(
+  context: PushContext,
+  view: DataView,
+  columns: WriteColumns,
+): PushPlan {
+  const rows = columns.seriesCount + Math.ceil(columns.sampleCount / SAMPLES_PER_CHUNK_MAX);
+  return {
+    context,
+    view,
+    columns,
+    nextSeries: 0,
+    rowCount: 0,
+    rowSeries: new Uint32Array(rows),
+    rowSampleStart: new Uint32Array(rows),
+    rowSampleEnd: new Uint32Array(rows),
+    rowReplicas: new Uint8Array(rows),
+    rowChunks: new Uint32Array(rows * context.ring.replicationFactor),
+    canonical: new Uint32Array(columns.seriesCount * 4),
+    labelBytes: new Map(),
+    chunks: [],
+    openChunks: new Map(),
+    scratchReplicas: new Uint16Array(context.ring.replicationFactor),
+    invalidSamples: 0,
+    errors: [],
+  };
+}
+
+/** Routes up to `seriesMax` more series. True when all are routed. */
+export function continuePushPlan(plan: PushPlan, seriesMax: number): boolean {
+  const { columns } = plan;
+  const stop = Math.min(plan.nextSeries + seriesMax, columns.seriesCount);
+  for (let series = plan.nextSeries; series < stop; series++) {
+    const start = series === 0 ? 0 : columns.sampleEnds[series - 1]!;
+    const end = columns.sampleEnds[series]!;
+    try {
+      routeSeries(plan, series, start, end);
+    } catch (error) {
+      plan.invalidSamples += end - start;
+      noteError(plan, toStarlingError(error));
+    }
+  }
+  plan.nextSeries = stop;
+  return stop === columns.seriesCount;
+}
+
+/** Keeps the first few errors: the first one becomes the answer. */
+export function noteError(plan: PushPlan, error: StarlingError): void {
+  if (error.http >= 500) throw error; // not about the series: the request fails
+  if (plan.errors.length < ERRORS_KEPT_MAX) plan.errors.push(error);
+}
+
+/** Hot for known series: finds the fingerprint and replicas, adds rows. Throws for invalid series. */
+function routeSeries(plan: PushPlan, series: number, start: number, end: number): void {
+  const { columns, canonical, context } = plan;
+  const { known, ring } = context;
+  let slot = findKnownSeries(known, columns.rawFingerprints, series * 4);
+  if (slot < 0) slot = learnSeries(plan, series);
+  const base = series * 4;
+  for (let i = 0; i < 4; i++) canonical[base + i] = known.canonical[slot * 4 + i]!;
+  if (columns.histogramCounts[series] !== 0) {
+    const error = 'series.histograms_unsupported';
+    noteError(plan, new StarlingError(error, { series: describeSeries(plan, series) }));
+  }
+  if (start === end) return;
+  const replicas = ring.replicas(canonical[base]!, plan.scratchReplicas);
+  const knownWord = known.peers[slot]!;
+  const holders = knownWord >>> 8 === (ring.version & 0xff_ffff) ? knownWord & 0xff : 0;
+  const allHold = holders === (1 << replicas) - 1;
+  if (!allHold && !plan.labelBytes.has(series)) {
+    plan.labelBytes.set(series, encodeLabels(parseSeries(plan, series)));
+  }
+  for (let from = start; from < end; from += SAMPLES_PER_CHUNK_MAX) {
+    const to = Math.min(from + SAMPLES_PER_CHUNK_MAX, end);
+    addRow(plan, series, from, to, replicas, from === start ? holders : 0xff);
+  }
+}
+
+function addRow(
+  plan: PushPlan,
+  series: number,
+  from: number,
+  to: number,
+  replicas: number,
+  holders: number,
+): void {
+  const row = plan.rowCount++;
+  plan.rowSeries[row] = series;
+  plan.rowSampleStart[row] = from;
+  plan.rowSampleEnd[row] = to;
+  plan.rowReplicas[row] = replicas;
+  const rowBase = row * plan.context.ring.replicationFactor;
+  for (let r = 0; r < replicas; r++) {
+    const index = openChunk(plan, plan.scratchReplicas[r]!, to - from);
+    const chunk = plan.chunks[index]!;
+    plan.rowChunks[rowBase + r] = index;
+    chunk.seriesCount++;
+    chunk.sampleCount += to - from;
+    chunk.rows.push((holders & (1 << r)) === 0 ? -row - 1 : row); // negative: send labels too
+    if ((holders & (1 << r)) === 0) chunk.labelLength += plan.labelBytes.get(series)?.length ?? 0;
+  }
+}
+
+/** The index of the instance's open chunk with room for `samples` more. */
+function openChunk(plan: PushPlan, instance: number, samples: number): number {
+  const open = plan.openChunks.get(instance);
+  if (open !== undefined) {
+    const count = plan.chunks[open]!.sampleCount;
+    if (count + samples <= SAMPLES_PER_CHUNK_MAX) return open;
+  }
+  const index = plan.chunks.length;
+  plan.chunks.push({
+    instance,
+    seriesCount: 0,
+    sampleCount: 0,
+    labelLength: 0,
+    rows: [],
+    encoded: undefined,
+  });
+  plan.openChunks.set(instance, index);
+  return index;
+}
+
+/** The slow path of a series whose bytes are new here: validate, canonicalise, remember. */
+function learnSeries(plan: PushPlan, series: number): number {
+  const { context, columns } = plan;
+  const bytes = encodeLabels(parseSeries(plan, series));
+  const canonical = new Uint32Array(4);
+  fingerprint(context.seriesKey, viewOf(bytes), 0, bytes.length, canonical, 0);
+  plan.labelBytes.set(series, bytes);
+  return addKnownSeries(context.known, columns.rawFingerprints, series * 4, canonical);
+}
+
+function parseSeries(plan: PushPlan, series: number): ReturnType<typeof canonicalLabels> {
+  const { columns, view, context } = plan;
+  const start = columns.labelStarts[series]!;
+  return canonicalLabels(view, start, columns.labelEnds[series]!, context.limits);
+}
+
+/** The label set of a series, printed for an error. */
+export function describeSeries(plan: PushPlan, series: number): string {
+  return printLabels(parseSeries(plan, series));
+}
+
+/** Allocates and fills the batch of one chunk. `withLabels` sends the labels of every row. */
+export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
+  const { context, columns } = plan;
+  const encoded = allocateWriteBatch({ ...chunk, tenant: context.tenant });
+  const { batch } = encoded;
+  let label = 0;
+  let sample = 0;
+  for (let i = 0; i < chunk.rows.length; i++) {
+    const marked = chunk.rows[i]!;
+    const row = marked < 0 ? -marked - 1 : marked;
+    const series = plan.rowSeries[row]!;
+    for (let w = 0; w < 4; w++) batch.fingerprints[i * 4 + w] = plan.canonical[series * 4 + w]!;
+    if (marked < 0) {
+      const bytes = plan.labelBytes.get(series);
+      if (bytes !== undefined) {
+        batch.labelBytes.set(bytes, label);
+        label += bytes.length;
+      }
+    }
+    batch.labelEnds[i] = label;
+    const end = plan.rowSampleEnd[row]!;
+    for (let from = plan.rowSampleStart[row]!; from < end; from++, sample++) {
+      batch.timestamps[sample] = columns.timestamps[from]!;
+      batch.values[sample * 2] = columns.values[from * 2]!;
+      batch.values[sample * 2 + 1] = columns.values[from * 2 + 1]!;
+    }
+    batch.sampleEnds[i] = sample;
+  }
+  chunk.encoded = encoded;
+  return encoded;
+}
+
+/** The rows of `chunk` at `indexes`, as a chunk of its own that carries their labels. */
+export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Array): Chunk {
+  const again: Chunk = {
+    instance: chunk.instance,
+    seriesCount: indexes.length,
+    sampleCount: 0,
+    labelLength: 0,
+    rows: [],
+    encoded: undefined,
+  };
+  const labelled = new Set<number>();
+  for (const index of indexes) {
+    const marked = chunk.rows[index]!;
+    const row = marked < 0 ? -marked - 1 : marked;
+    const series = plan.rowSeries[row]!;
+    const bytes = plan.labelBytes.get(series) ?? encodeLabels(parseSeries(plan, series));
+    plan.labelBytes.set(series, bytes);
+    again.sampleCount += plan.rowSampleEnd[row]! - plan.rowSampleStart[row]!;
+    const isFirst = !labelled.has(series); // later rows of a series find it known
+    labelled.add(series);
+    if (isFirst) again.labelLength += bytes.length;
+    again.rows.push(isFirst ? -row - 1 : row);
+  }
+  return again;
+}
+
+/** Remembers that replica position `position` of the chunk's rows holds their series. */
+export function markHeld(plan: PushPlan, chunk: Chunk): void {
+  const { known, ring } = plan.context;
+  const version = (ring.version & 0xff_ffff) << 8;
+  for (const marked of chunk.rows) {
+    if (marked >= 0) continue;
+    const row = -marked - 1;
+    const series = plan.rowSeries[row]!;
+    const slot = findKnownSeries(known, plan.columns.rawFingerprints, series * 4);
+    if (slot < 0) continue;
+    const position = replicaPosition(plan, row, chunk);
+    const word = known.peers[slot]!;
+    const kept = (word & 0xffff_ff00) >>> 0 === version >>> 0 ? word & 0xff : 0;
+    known.peers[slot] = (version | kept | (1 << position)) >>> 0;
+  }
+}
+
+function replicaPosition(plan: PushPlan, row: number, chunk: Chunk): number {
+  const base = row * plan.context.ring.replicationFactor;
+  for (let r = 0; r < plan.rowReplicas[row]!; r++) {
+    if (plan.chunks[plan.rowChunks[base + r]!]?.instance === chunk.instance) return r;
+  }
+  return 7; // a bit that no replica set uses
+}

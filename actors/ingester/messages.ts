@@ -1,0 +1,68 @@
+/**
+ * The ingester's whole protocol. One actor a shard (`/ingester/0` … `/ingester/15`); a tenant lives in
+ * the shard that `ingesterShardOf` names, on every instance alike.
+ *
+ *   push          appends a batch and answers when the log is durable
+ *   select        streams series with their chunks, as series frames
+ *   series        streams label sets, as series frames without chunks
+ *   label-names   streams names, as msgpack arrays; so does label-values
+ *   tick          time passes: retention, counters
+ */
+import type { StarlingError } from '../../model/errors.ts';
+import type { TenantId } from '../../model/ids.ts';
+import type { Matcher } from '../../model/matchers.ts';
+import type { TimeRange } from '../../model/sample.ts';
+import type { WriteBatch } from '../../model/wire/write-batch.ts';
+import type { Reply, StreamReply } from '../runtime/index.ts';
+
+export const INGESTER_SHARDS = 16;
+
+export interface PushAnswer {
+  /** Indexes of series that are unknown here: nothing of them was stored. Rising. */
+  readonly unknown: Uint32Array;
+  /** Indexes of series of which a sample was refused. Rising. */
+  readonly rejected: Uint32Array;
+  readonly errors: readonly StarlingError[];
+}
+
+/** What every read answer ends with. */
+export interface ReadSummary {
+  /** Digest of the responder's registry. */
+  readonly digest: string;
+  /** Data before this time is not held any more. */
+  readonly oldestTimeMs: number;
+}
+
+/** Which series and times a read asks for. */
+export interface ReadScope {
+  readonly tenant: TenantId;
+  /** Each inner list is one selector; a series counts when any of them matches. None: all series. */
+  readonly selectors: readonly (readonly Matcher[])[];
+  readonly range: TimeRange;
+  /** The most items to answer with; 0 is no limit. */
+  readonly limit: number;
+}
+
+export type IngesterMessage =
+  | { readonly type: 'label-names'; readonly scope: ReadScope; readonly reply: StreamReply<ReadSummary> }
+  | {
+      readonly type: 'label-values';
+      readonly name: string;
+      readonly scope: ReadScope;
+      readonly reply: StreamReply<ReadSummary>;
+    }
+  | { readonly type: 'push'; readonly batch: WriteBatch; readonly reply: Reply<PushAnswer> }
+  | { readonly type: 'select'; readonly scope: ReadScope; readonly reply: StreamReply<ReadSummary> }
+  | { readonly type: 'series'; readonly scope: ReadScope; readonly reply: StreamReply<ReadSummary> }
+  | { readonly type: 'tick'; readonly nowMs: number };
+
+/** The shard of a tenant: FNV-1a over its characters, the same on every instance. */
+export function ingesterShardOf(tenant: TenantId): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < tenant.length; i++) hash = Math.imul(hash ^ tenant.charCodeAt(i), 0x01000193);
+  return (hash >>> 0) % INGESTER_SHARDS;
+}
+
+export function ingesterPathOf(tenant: TenantId): string {
+  return `/ingester/${ingesterShardOf(tenant)}`;
+}

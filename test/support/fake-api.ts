@@ -1,0 +1,72 @@
+/** A NodeApi that records what it was asked and answers what a test says. */
+import type { NodeApi, QueryRequest, SeriesRequest } from '../../http/api.ts';
+
+export interface FakeApi extends NodeApi {
+  readonly pushes: { readonly tenant: string; readonly body: Uint8Array }[];
+  readonly queries: QueryRequest[];
+  readonly seriesRequests: SeriesRequest[];
+  readonly forgotten: string[];
+}
+
+export function createFakeApi(overrides: Partial<NodeApi> = {}): FakeApi {
+  const pushes: FakeApi['pushes'] = [];
+  const queries: QueryRequest[] = [];
+  const seriesRequests: SeriesRequest[] = [];
+  const forgotten: string[] = [];
+  const data = Buffer.from('{"resultType":"vector","result":[]}');
+  return {
+    pushes,
+    queries,
+    seriesRequests,
+    forgotten,
+    push: async (tenant, body) => {
+      pushes.push({ tenant, body });
+      return { samplesStored: 1, refused: undefined };
+    },
+    query: async (request) => {
+      queries.push(request);
+      return { data, warnings: [], infos: [] };
+    },
+    series: async (request) => {
+      seriesRequests.push(request);
+      return { items: [['__name__', 'up', '__proto__', 'x']], warnings: [] };
+    },
+    labelNames: async (request) => {
+      seriesRequests.push(request);
+      return { items: ['__name__'], warnings: [] };
+    },
+    labelValues: async (name, request) => {
+      seriesRequests.push(request);
+      return { items: [name], warnings: ['results truncated due to limit'] };
+    },
+    notReady: () => [],
+    metrics: async () => 'up 1\n',
+    ring: () => ({
+      self: 'a',
+      replicationFactor: 1,
+      configuredReplicationFactor: 3,
+      digest: 'd1',
+      instances: [
+        {
+          id: '<b>',
+          zone: 'z',
+          state: 'ACTIVE',
+          liveness: 'alive',
+          httpAddress: '127.0.0.1:9009',
+          grpcAddress: '127.0.0.1:9095',
+          gossipAddress: '127.0.0.1:7946',
+          bootCounter: 1,
+          tokens: 128,
+          ownership: 0.5,
+        },
+      ],
+    }),
+    members: () => ({ self: 'a', healthScore: 0, members: [], counters: { 'dropped.label': 2 } }),
+    services: () => [{ name: 'ingester', state: 'Running' }],
+    config: () => 'http: {}\n',
+    forget: async (instance) => {
+      forgotten.push(instance);
+    },
+    ...overrides,
+  };
+}
