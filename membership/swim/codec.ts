@@ -1,0 +1,174 @@
+/**
+ * Gossip messages <-> bytes. A payload is a plain list of messages, each behind its type and
+ * length; there is no compound type, so nothing can nest.
+ *
+ *   payload = { type u8 | length u16 | body }*
+ *   ping     1  nonce u64 | target id | source id
+ *   ping-req 2  nonce u64 | target id | source id
+ *   ack      3  nonce u64 | responder id
+ *   nack     4  nonce u64
+ *   claim    5  state u8 | protocol u8 | boot u32 | incarnation u32 | id | address
+ *               | control address (0 = same) | accuser id (empty = the member itself)
+ *   record   6  1..512 opaque bytes
+ *
+ * Decoding is all or nothing: a payload with one bad message is dropped whole, so a reader of the
+ * result never sees a half-trusted packet. Unknown types are skipped by their length and counted:
+ * they are how newer versions speak past older ones. Format: docs/format/gossip.md.
+ */
+import type { InstanceId } from '../../model/ids.ts';
+import { readAddress, writeAddress } from './address.ts';
+import { ByteReader, ByteWriter } from './bytes.ts';
+import { MEMBER_STATES, RECORD_BYTES_MAX, type Claim, type DropReason } from './types.ts';
+
+export type Message =
+  | { readonly type: 'ack'; readonly nonce: bigint; readonly responder: InstanceId }
+  | { readonly type: 'claim'; readonly claim: Claim }
+  | { readonly type: 'nack'; readonly nonce: bigint }
+  | {
+      readonly type: 'ping';
+      readonly nonce: bigint;
+      readonly target: InstanceId;
+      readonly source: InstanceId;
+    }
+  | {
+      readonly type: 'ping_req';
+      readonly nonce: bigint;
+      readonly target: InstanceId;
+      readonly source: InstanceId;
+    }
+  | { readonly type: 'record'; readonly bytes: Uint8Array };
+
+const MESSAGE_CODES = { ping: 1, ping_req: 2, ack: 3, nack: 4, claim: 5, record: 6 } as const;
+const MESSAGE_HEADER_BYTES = 3;
+/** More messages than the smallest ones that fit a datagram; a bound for hostile payloads. */
+const MESSAGES_MAX = 1_024;
+
+/** One message with its header: what the gossip queue keeps and packets are glued from. */
+export function encodeMessage(message: Message): Uint8Array {
+  const writer = new ByteWriter(128);
+  writer.uint8(MESSAGE_CODES[message.type]);
+  writer.uint16(0);
+  writeBody(writer, message);
+  writer.patchUint16(1, writer.length - MESSAGE_HEADER_BYTES);
+  return writer.finish();
+}
+
+function writeBody(writer: ByteWriter, message: Message): void {
+  switch (message.type) {
+    case 'ack':
+      writer.uint64(message.nonce);
+      writer.instanceId(message.responder);
+      return;
+    case 'claim':
+      writeClaim(writer, message.claim);
+      return;
+    case 'nack':
+      writer.uint64(message.nonce);
+      return;
+    case 'ping':
+    case 'ping_req':
+      writer.uint64(message.nonce);
+      writer.instanceId(message.target);
+      writer.instanceId(message.source);
+      return;
+    case 'record':
+      writer.bytes(message.bytes);
+  }
+}
+
+/** Appends a claim; push/pull uses the same bytes. */
+export function writeClaim(writer: ByteWriter, claim: Claim): void {
+  writer.uint8(MEMBER_STATES.indexOf(claim.state));
+  writer.uint8(claim.protocol);
+  writer.uint32(claim.boot);
+  writer.uint32(claim.incarnation);
+  writer.instanceId(claim.id);
+  writeAddress(writer, claim.address);
+  if (claim.controlAddress === claim.address) writer.uint8(0);
+  else writeAddress(writer, claim.controlAddress);
+  if (claim.accuser === claim.id) writer.uint8(0);
+  else writer.instanceId(claim.accuser);
+}
+
+/** Reads a claim; breaks the reader when any part is out of its range. */
+export function readClaim(reader: ByteReader): Claim {
+  const state = MEMBER_STATES[reader.uint8()];
+  if (state === undefined) reader.refuse();
+  const protocol = reader.uint8();
+  if (protocol === 0) reader.refuse();
+  const boot = reader.uint32();
+  const incarnation = reader.uint32();
+  const id = reader.instanceId();
+  const address = readAddress(reader);
+  const controlAddress = readAddress(reader, address);
+  const accuser = reader.instanceIdOr(id);
+  // Alive and left are statements of the member itself; nobody else can make them.
+  if ((state === 'alive' || state === 'left') && accuser !== id) reader.refuse();
+  return {
+    state: state ?? 'alive',
+    protocol,
+    boot,
+    incarnation,
+    id,
+    address,
+    controlAddress,
+    accuser,
+  };
+}
+
+/** A decoded payload, or why it was dropped. */
+export interface DecodedPayload {
+  readonly messages: readonly Message[];
+  readonly unknownTypes: number;
+  readonly dropped: DropReason | undefined;
+}
+
+/** Decodes a payload. Never throws. */
+export function decodePayload(payload: Uint8Array): DecodedPayload {
+  const messages: Message[] = [];
+  let unknownTypes = 0;
+  let offset = 0;
+  while (offset < payload.length) {
+    if (payload.length - offset < MESSAGE_HEADER_BYTES) return refused('message_truncated');
+    const code = payload[offset]!;
+    const bodyLength = (payload[offset + 1]! << 8) | payload[offset + 2]!;
+    const from = offset + MESSAGE_HEADER_BYTES;
+    offset = from + bodyLength;
+    if (offset > payload.length) return refused('message_truncated');
+    const reader = new ByteReader(payload, from, offset);
+    const message = readBody(code, reader);
+    if (message === undefined) unknownTypes++;
+    else if (!reader.isWhole || messages.length >= MESSAGES_MAX)
+      return refused('message_malformed');
+    else messages.push(message);
+  }
+  return { messages, unknownTypes, dropped: undefined };
+}
+
+function refused(dropped: DropReason): DecodedPayload {
+  return { messages: [], unknownTypes: 0, dropped };
+}
+
+function readBody(code: number, reader: ByteReader): Message | undefined {
+  switch (code) {
+    case MESSAGE_CODES.ack:
+      return { type: 'ack', nonce: reader.uint64(), responder: reader.instanceId() };
+    case MESSAGE_CODES.claim:
+      return { type: 'claim', claim: readClaim(reader) };
+    case MESSAGE_CODES.nack:
+      return { type: 'nack', nonce: reader.uint64() };
+    case MESSAGE_CODES.ping:
+    case MESSAGE_CODES.ping_req:
+      return {
+        type: code === MESSAGE_CODES.ping ? 'ping' : 'ping_req',
+        nonce: reader.uint64(),
+        target: reader.instanceId(),
+        source: reader.instanceId(),
+      };
+    case MESSAGE_CODES.record:
+      if (reader.remaining === 0 || reader.remaining > RECORD_BYTES_MAX) reader.refuse();
+      return { type: 'record', bytes: reader.bytes(reader.remaining) };
+    default:
+      return undefined;
+  }
+}

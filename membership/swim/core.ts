@@ -1,0 +1,295 @@
+/**
+ * The membership core: SWIM with Lifeguard, push/pull and healing, as a state machine without I/O,
+ * timers or randomness of its own.
+ *
+ *   const step = apply(core, input, nowMs)   -> outputs for the shell, in order
+ *   nextWakeMs(core)                         -> when `apply(core, { type: 'tick' }, now)` is due
+ *
+ * Duties of the shell: apply every input with a monotonic time that never goes back; carry out the
+ * outputs in order; tick at or soon after `nextWakeMs`; answer each `reliable_ping` and `push_pull`
+ * exactly once, by its deadline. A late tick is noticed: the lost time is given back to open probes
+ * and suspicions, for it was this node that slept.
+ *
+ * The state is changed in place and belongs to the caller; nothing here outlives it.
+ */
+import type { InstanceId } from '../../model/ids.ts';
+import { assert } from '../../model/assert.ts';
+import { adjustHealth } from './awareness.ts';
+import { decodePayload, encodeMessage, type Message } from './codec.ts';
+import { onExchangeReceived, onExchangeResult } from './exchange.ts';
+import { takeUpdates, transmitsMax, UpdateQueue } from './gossip-queue.ts';
+import {
+  afterExchange,
+  EARLY_EXCHANGES,
+  healWakeMs,
+  joinSeeds,
+  onHealAck,
+  tickHeal,
+} from './heal.ts';
+import {
+  expireSuspicions,
+  mergeClaim,
+  postponeSuspicions,
+  reapMembers,
+  refutePending,
+} from './merge.ts';
+import {
+  onAck,
+  onNack,
+  onPing,
+  onPingRequest,
+  onReliablePing,
+  postponeProbes,
+  probeWakeMs,
+  tickProbes,
+} from './probe.ts';
+import {
+  CORE_COUNTERS,
+  countDrop,
+  isLiving,
+  queueClaim,
+  sampleMembers,
+  selfClaim,
+  sendParts,
+  zeroDrops,
+  type CoreCounter,
+  type CoreRandom,
+  type CoreState,
+  type Member,
+} from './state.ts';
+import {
+  RECORD_BYTES_MAX,
+  defaultSwimConfig,
+  type CoreInput,
+  type CoreOutput,
+  type SwimConfig,
+} from './types.ts';
+
+/** A tick this late means the loop was blocked or the process stopped. */
+const STALL_MS = 250;
+/** User records waiting to be told. */
+const RECORDS_MAX = 4_096;
+/** A leaver tells this many members itself; gossip does the rest. */
+const LEAVE_FANOUT_MAX = 64;
+const REAP_INTERVAL_MS = 60_000;
+
+export interface CoreOptions {
+  readonly id: InstanceId;
+  readonly boot: number;
+  /** Canonical literal where this node takes datagrams. */
+  readonly address: string;
+  readonly controlAddress: string;
+  readonly random: CoreRandom;
+  /** Header and tag that the shell adds to each payload. */
+  readonly overheadBytes: number;
+  readonly config?: Partial<SwimConfig>;
+  /** Records to put into each push/pull. */
+  readonly localRecords?: () => readonly Uint8Array[];
+}
+
+export interface CoreStep {
+  readonly state: CoreState;
+  readonly outputs: readonly CoreOutput[];
+}
+
+/** A node that knows only itself. */
+export function createCore(options: CoreOptions, nowMs: number): CoreState {
+  const config: SwimConfig = { ...defaultSwimConfig, ...options.config };
+  assert(config.packetBytesMax >= 576, 'gossip: packetBytesMax is below 576');
+  const { random } = options;
+  return {
+    config,
+    random,
+    localRecords: options.localRecords ?? (() => []),
+    payloadBytesMax: config.packetBytesMax - options.overheadBytes,
+    self: {
+      id: options.id,
+      boot: options.boot,
+      address: options.address,
+      controlAddress: options.controlAddress,
+      incarnation: 0,
+      hasLeft: false,
+      refuteNotBeforeMs: nowMs,
+      pendingRefute: undefined,
+    },
+    members: new Map(),
+    roster: [],
+    livingCount: 1,
+    healthScore: 0,
+    suspicionWakeMs: Infinity,
+    claimQueue: new UpdateQueue(config.membersMax + 1),
+    recordQueue: new UpdateQueue(RECORDS_MAX),
+    round: { order: [], next: 0 },
+    probes: new Map(),
+    relays: new Map(),
+    healPings: new Map(),
+    exchanges: new Map(),
+    nextExchange: 1,
+    seeds: [],
+    earlyExchanges: EARLY_EXCHANGES,
+    seedRetryMs: 0,
+    timers: {
+      probeMs: nowMs + random.float() * config.probeIntervalMs,
+      gossipMs: nowMs,
+      pushPullMs: nowMs + random.float() * config.pushPullIntervalMs,
+      pushPullHurryMs: nowMs,
+      healMs: nowMs + random.float() * config.healIntervalMs,
+      seedMs: Infinity,
+      reapMs: nowMs + REAP_INTERVAL_MS,
+    },
+    selfConflictToldMs: -Infinity,
+    counters: Object.fromEntries(CORE_COUNTERS.map((name) => [name, 0])) as Record<
+      CoreCounter,
+      number
+    >, // every key is present by construction
+    drops: zeroDrops(),
+    outputs: [],
+  };
+}
+
+/** Changes the state by one input, in place, and returns what the shell must do. */
+export function apply(core: CoreState, input: CoreInput, nowMs: number): CoreStep {
+  handleInput(core, input, nowMs);
+  const { outputs } = core;
+  core.outputs = [];
+  return { state: core, outputs };
+}
+
+/** When the next tick is due. */
+export function nextWakeMs(core: CoreState): number {
+  let wakeMs = Math.min(probeWakeMs(core), healWakeMs(core), core.suspicionWakeMs);
+  wakeMs = Math.min(wakeMs, core.timers.reapMs);
+  if (hasGossip(core)) wakeMs = Math.min(wakeMs, core.timers.gossipMs);
+  if (core.self.pendingRefute === undefined) return wakeMs;
+  return Math.min(wakeMs, core.self.refuteNotBeforeMs);
+}
+
+function handleInput(core: CoreState, input: CoreInput, nowMs: number): void {
+  switch (input.type) {
+    case 'broadcast':
+      putRecord(core, input.key, input.bytes);
+      return;
+    case 'join':
+      joinSeeds(core, input.seeds, nowMs);
+      tickHeal(core, nowMs);
+      return;
+    case 'leave':
+      leave(core);
+      return;
+    case 'packet':
+      onPacket(core, input.payload, input.from, nowMs);
+      return;
+    case 'push_pull_received':
+      onExchangeReceived(core, input.bytes, nowMs);
+      return;
+    case 'push_pull_result':
+      afterExchange(core, onExchangeResult(core, input.exchange, input.bytes, nowMs), nowMs);
+      return;
+    case 'reliable_ping_result':
+      onReliablePing(core, input.nonce, input.isAlive, nowMs);
+      return;
+    case 'tick':
+      tick(core, nowMs);
+  }
+}
+
+function tick(core: CoreState, nowMs: number): void {
+  const lateMs = nowMs - nextWakeMs(core);
+  if (lateMs >= STALL_MS) recoverFromStall(core, lateMs);
+  refutePending(core, nowMs);
+  expireSuspicions(core, nowMs);
+  tickProbes(core, nowMs);
+  tickHeal(core, nowMs);
+  if (nowMs >= core.timers.reapMs) {
+    core.timers.reapMs = nowMs + REAP_INTERVAL_MS;
+    reapMembers(core, nowMs);
+  }
+  if (hasGossip(core) && nowMs >= core.timers.gossipMs) gossip(core, nowMs);
+}
+
+/** This node slept: what looks like the silence of others is its own. */
+function recoverFromStall(core: CoreState, lateMs: number): void {
+  core.healthScore = adjustHealth(core.healthScore, 1);
+  postponeProbes(core, lateMs);
+  postponeSuspicions(core, lateMs);
+}
+
+function onPacket(core: CoreState, payload: Uint8Array, from: string, nowMs: number): void {
+  const decoded = decodePayload(payload);
+  core.counters.packets_received++;
+  core.drops.message_unknown_type += decoded.unknownTypes;
+  if (decoded.dropped !== undefined) {
+    countDrop(core, decoded.dropped);
+    return;
+  }
+  // Claims first: an ack must already carry the refutation that a claim beside the ping caused.
+  for (const message of decoded.messages) {
+    if (message.type === 'claim') mergeClaim(core, message.claim, nowMs);
+  }
+  for (const message of decoded.messages) onMessage(core, message, from, nowMs);
+}
+
+function onMessage(core: CoreState, message: Message, from: string, nowMs: number): void {
+  switch (message.type) {
+    case 'ack':
+      if (!onHealAck(core, message.nonce, message.responder, nowMs)) onAck(core, message, nowMs);
+      return;
+    case 'claim':
+      return;
+    case 'nack':
+      onNack(core, message.nonce);
+      return;
+    case 'ping':
+      onPing(core, message, from, nowMs);
+      return;
+    case 'ping_req':
+      onPingRequest(core, message, from, nowMs);
+      return;
+    case 'record':
+      core.outputs.push({ type: 'record', bytes: message.bytes });
+  }
+}
+
+function hasGossip(core: CoreState): boolean {
+  if (core.claimQueue.count === 0 && core.recordQueue.count === 0) return false;
+  return core.roster.length > 0;
+}
+
+/** One turn of gossip: a full packet of the least told to a few random members. */
+function gossip(core: CoreState, nowMs: number): void {
+  core.timers.gossipMs = nowMs + core.config.gossipIntervalMs;
+  const isWanted = (member: Member): boolean => wantsGossip(core, member, nowMs);
+  const limit = transmitsMax(core.config.retransmitMult, core.livingCount);
+  const members = sampleMembers(core, core.config.gossipNodes, isWanted);
+  // Nobody to tell: look again in a while, the updates keep.
+  if (members.length === 0) core.timers.gossipMs = nowMs + core.config.probeIntervalMs;
+  for (const member of members) {
+    const parts = takeUpdates(core.claimQueue, core.recordQueue, core.payloadBytesMax, limit);
+    sendParts(core, member.address, parts);
+  }
+}
+
+function wantsGossip(core: CoreState, member: Member, nowMs: number): boolean {
+  if (isLiving(member.state)) return true;
+  return member.state === 'dead' && nowMs - member.sinceMs < core.config.gossipToTheDeadMs;
+}
+
+function putRecord(core: CoreState, key: string, bytes: Uint8Array): void {
+  assert(
+    bytes.length > 0 && bytes.length <= RECORD_BYTES_MAX,
+    'gossip: a record must have 1 to 512 bytes',
+  );
+  core.recordQueue.put(key, encodeMessage({ type: 'record', bytes }));
+}
+
+/** Says goodbye: to many at once, and by gossip to the rest. */
+function leave(core: CoreState): void {
+  if (core.self.hasLeft) return;
+  core.self.hasLeft = true;
+  core.self.incarnation++;
+  const claim = selfClaim(core);
+  queueClaim(core, claim);
+  const part = encodeMessage({ type: 'claim', claim });
+  const told = sampleMembers(core, LEAVE_FANOUT_MAX, (member) => isLiving(member.state));
+  for (const member of told) sendParts(core, member.address, [part]);
+}

@@ -1,0 +1,95 @@
+/**
+ * Push/pull: two nodes give each other everything they know. The receiver merges first and answers
+ * with the result, so a node that was taken for dead learns it from the answer (or refutes before
+ * it answers), and both leave with the same view.
+ */
+import type { InstanceId } from '../../model/ids.ts';
+import { mergeClaim, softenVerdict, type ClaimSource } from './merge.ts';
+import { decodePushPull, encodePushPull, type PushPull } from './push-pull.ts';
+import { claimOf, countDrop, selfClaim, type CoreState } from './state.ts';
+import type { PushPullReason } from './types.ts';
+
+/** Exchanges that this node may have open at once. */
+const EXCHANGES_MAX = 4;
+
+/** Asks the shell for an exchange; false when too many are open or one with it already is. */
+export function startExchange(
+  core: CoreState,
+  address: string,
+  reason: PushPullReason,
+  nowMs: number,
+  target?: InstanceId,
+): boolean {
+  if (core.exchanges.size >= EXCHANGES_MAX) return false;
+  for (const open of core.exchanges.values()) if (open.address === address) return false;
+  const exchange = core.nextExchange++;
+  core.exchanges.set(exchange, { address, reason, target });
+  core.counters.push_pulls_sent++;
+  core.outputs.push({
+    type: 'push_pull',
+    exchange,
+    address,
+    bytes: encodeState(core),
+    reason,
+    deadlineMs: nowMs + core.config.pushPullTimeoutMs,
+  });
+  return true;
+}
+
+/** The answer of an exchange that this node started. True when it could be merged. */
+export function onExchangeResult(
+  core: CoreState,
+  exchange: number,
+  bytes: Uint8Array | undefined,
+  nowMs: number,
+): boolean {
+  const open = core.exchanges.get(exchange);
+  if (open === undefined) return false;
+  core.exchanges.delete(exchange);
+  const answer = bytes === undefined ? undefined : decodePushPull(bytes);
+  if (answer === undefined) {
+    core.counters.push_pulls_failed++;
+    if (bytes !== undefined) countDrop(core, 'push_pull_malformed');
+    return false;
+  }
+  // What a first answer tells a newcomer is news only to the newcomer.
+  const isNewcomer = open.reason === 'join' && core.members.size === 0;
+  mergeExchange(core, answer, nowMs, isNewcomer ? 'join_answer' : 'gossip');
+  return true;
+}
+
+/** Somebody else's exchange: merge, then answer. A malformed one gets no answer. */
+export function onExchangeReceived(core: CoreState, bytes: Uint8Array, nowMs: number): void {
+  const exchange = decodePushPull(bytes);
+  if (exchange === undefined) {
+    countDrop(core, 'push_pull_malformed');
+    return;
+  }
+  core.counters.push_pulls_received++;
+  mergeExchange(core, exchange, nowMs, 'gossip');
+  core.outputs.push({ type: 'push_pull_answer', bytes: encodeState(core) });
+}
+
+function mergeExchange(
+  core: CoreState,
+  exchange: PushPull,
+  nowMs: number,
+  source: ClaimSource,
+): void {
+  // The sender speaks for itself first: after that it may be believed about others.
+  mergeClaim(core, exchange.sender, nowMs, source);
+  for (const claim of exchange.claims) {
+    mergeClaim(core, softenVerdict(core, claim), nowMs, source);
+  }
+  if (exchange.records.length > 0) {
+    core.outputs.push({ type: 'records', records: exchange.records });
+  }
+}
+
+function encodeState(core: CoreState): Uint8Array {
+  return encodePushPull({
+    sender: selfClaim(core),
+    claims: core.roster.map((member) => claimOf(core, member)),
+    records: core.localRecords(),
+  });
+}
