@@ -48,12 +48,12 @@ export function countAnswer(
   const column =
     answer === 'ack' ? tally.acks : answer === 'reject' ? tally.rejects : tally.failures;
   column[row] = column[row]! + 1;
-  if (tally.decided[row] !== 0) return;
   const n = tally.replicas[row]!;
   const acks = tally.acks[row]!;
   const rejects = tally.rejects[row]!;
   const failures = tally.failures[row]!;
   assert(acks + rejects + failures <= n, 'quorum: more answers than replicas');
+  if (tally.decided[row] !== 0) return;
   let verdict = 0;
   if (acks >= tally.quorum) verdict = 1;
   else if (rejects > n - tally.quorum) verdict = 2;

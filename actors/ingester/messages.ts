@@ -44,7 +44,11 @@ export interface ReadScope {
 }
 
 export type IngesterMessage =
-  | { readonly type: 'label-names'; readonly scope: ReadScope; readonly reply: StreamReply<ReadSummary> }
+  | {
+      readonly type: 'label-names';
+      readonly scope: ReadScope;
+      readonly reply: StreamReply<ReadSummary>;
+    }
   | {
       readonly type: 'label-values';
       readonly name: string;

@@ -9,26 +9,8 @@
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
-
-/** Which instances a read must ask, and when enough of them answered. */
-export interface ReadPlan {
-  readonly instances: readonly InstanceId[];
-  /** Undefined when `answered` is enough; otherwise what is missing and how much may be. */
-  missing(answered: ReadonlySet<InstanceId>): ReadGap | undefined;
-}
-
-export interface ReadGap {
-  readonly text: string;
-  readonly tolerated: number;
-}
-
-/** What every read answer ends with. */
-export interface ReadSummary {
-  /** Digest of the responder's registry. */
-  readonly digest: string;
-  /** Data before this time is not held any more. */
-  readonly oldestTimeMs: number;
-}
+import type { ReadPlan, ReadVerdict } from '../../membership/index.ts';
+import type { ReadSummary } from '../ingester/messages.ts';
 
 export interface GatherOptions {
   /** Our own registry digest, asked again after a pull. */
@@ -90,7 +72,9 @@ function askPlan(
   failures: Map<InstanceId, StarlingError>,
 ): Promise<void> {
   const plan = options.plan();
-  const asked = plan.instances.filter((id) => !answers.has(id) && !failures.has(id));
+  const asked = plan.instancesToAsk
+    .map(({ id }) => id)
+    .filter((id) => !answers.has(id) && !failures.has(id));
   return new Promise((resolve, reject) => {
     const open = new Map<InstanceId, AskHandle>();
     let bytes = 0;
@@ -103,9 +87,9 @@ function askPlan(
       else reject(error);
     };
     const check = (): void => {
-      const gap = plan.missing(new Set(answers.keys()));
-      if (gap === undefined) settle();
-      else if (open.size === 0) settle(incomplete(gap, failures));
+      const verdict = plan.isComplete(new Set(answers.keys()));
+      if (verdict.ok) settle();
+      else if (open.size === 0) settle(incomplete(verdict, failures));
     };
     for (const instance of asked) {
       const frames: Uint8Array[] = [];
@@ -136,10 +120,13 @@ function askPlan(
   });
 }
 
-function incomplete(gap: ReadGap, failures: ReadonlyMap<InstanceId, StarlingError>): StarlingError {
+function incomplete(
+  { missing, tolerated }: Extract<ReadVerdict, { ok: false }>,
+  failures: ReadonlyMap<InstanceId, StarlingError>,
+): StarlingError {
   const reasons = [...failures].map(([id, error]) => `${id}: ${error.message}`).join('; ');
-  const missing = reasons === '' ? gap.text : `${gap.text} (${reasons})`;
-  return new StarlingError('read.incomplete', { missing, tolerated: gap.tolerated });
+  const text = reasons === '' ? missing : `${missing} (${reasons})`;
+  return new StarlingError('read.incomplete', { missing: text, tolerated });
 }
 
 function tooLarge(count: number, countMax: number): StarlingError {
