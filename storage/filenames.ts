@@ -1,0 +1,78 @@
+/**
+ * Every name inside a tenant's directory on disk, and nowhere else. The layout is Prometheus' own:
+ *
+ *   FORMAT                       our version of the directory
+ *   wal/00000000                 segments of the write-ahead log, 8 digits, rising
+ *   wal/checkpoint.00000007/     replaces the segments up to 7; holds segments from 00000000
+ *   wal/checkpoint.00000007.tmp/ a checkpoint being written: removed when the log is opened
+ *   wal/00000003.corrupt         a damaged segment that a checkpoint replaced, kept for people
+ *   chunks_head/000001           chunks of the head, 6 digits
+ *
+ * Parsing is strict: a name that we would not have written is somebody else's and is left alone.
+ */
+
+export const FORMAT_FILE = 'FORMAT';
+export const WAL_DIRECTORY = 'wal';
+export const CHUNKS_HEAD_DIRECTORY = 'chunks_head';
+
+const CHECKPOINT_PREFIX = 'checkpoint.';
+const TEMPORARY_SUFFIX = '.tmp';
+const CORRUPT_SUFFIX = '.corrupt';
+
+/** Joins path parts with '/', as every `Disk` wants them. */
+export function joinPath(...parts: readonly string[]): string {
+  return parts.join('/');
+}
+
+/** The file name of a WAL segment. */
+export function segmentName(segment: number): string {
+  return String(segment).padStart(8, '0');
+}
+
+/** The segment that `name` is, or undefined. */
+export function parseSegmentName(name: string): number | undefined {
+  return parseNumbered(name, segmentName);
+}
+
+/** The directory name of the checkpoint that replaces the segments up to `segment`. */
+export function checkpointName(segment: number): string {
+  return CHECKPOINT_PREFIX + segmentName(segment);
+}
+
+/** The last segment that the checkpoint `name` replaces, or undefined. */
+export function parseCheckpointName(name: string): number | undefined {
+  if (!name.startsWith(CHECKPOINT_PREFIX)) return undefined;
+  return parseSegmentName(name.slice(CHECKPOINT_PREFIX.length));
+}
+
+/** The name of a file or directory while it is being written. */
+export function temporaryName(name: string): string {
+  return name + TEMPORARY_SUFFIX;
+}
+
+/** True for a checkpoint that was never finished. */
+export function isTemporaryCheckpoint(name: string): boolean {
+  return name.startsWith(CHECKPOINT_PREFIX) && name.endsWith(TEMPORARY_SUFFIX);
+}
+
+/** The name a damaged file is kept under. */
+export function corruptName(name: string): string {
+  return name + CORRUPT_SUFFIX;
+}
+
+/** The file name of a `chunks_head` file, counted from 1. */
+export function headChunkFileName(file: number): string {
+  return String(file).padStart(6, '0');
+}
+
+/** The `chunks_head` file that `name` is, or undefined. */
+export function parseHeadChunkFileName(name: string): number | undefined {
+  return parseNumbered(name, headChunkFileName);
+}
+
+/** The number whose name is exactly `name`. */
+function parseNumbered(name: string, format: (count: number) => string): number | undefined {
+  if (!/^[0-9]{6,15}$/.test(name)) return undefined;
+  const parsed = Number(name);
+  return format(parsed) === name ? parsed : undefined;
+}
