@@ -15,7 +15,7 @@ import { type InstanceRecord, type Registry, instancesById } from './records.ts'
 /** One replication factor's reign. */
 export interface RfStep {
   readonly rf: number;
-  /** The next step's time, or Infinity for the current one. */
+  /** The next step's time; Infinity for the last one, or while that time is not known here. */
   readonly endsAtMs: number;
   /** Instances still in the registry (tombstones too) that took writes during it, sorted by id. */
   readonly instances: readonly InstanceRecord[];
@@ -76,13 +76,15 @@ export function effectiveRf(registry: Registry): number {
   return rf;
 }
 
-/** The steps of the replication factor that may still matter, oldest first; the last is current. */
+/**
+ * The steps of the replication factor that may still matter, oldest first. The last is the current
+ * one, or the one that a JOINING instance will bring (it may have brought it already, unheard).
+ */
 export function rfHistory(registry: Registry): RfStep[] {
-  const current = effectiveRf(registry);
-  const factors = new Set([current]);
+  const factors = new Set([effectiveRf(registry)]);
   for (const step of registry.rfSteps.values()) if (step.isCommitted) factors.add(step.rf);
   for (const record of registry.instances.values()) {
-    if (mayHoldData(record)) factors.add(Math.min(record.joinedRf, current));
+    if (mayHoldData(record)) factors.add(record.joinedRf);
   }
   const sorted = [...factors].filter((rf) => rf >= 1).sort((a, b) => a - b);
   return sorted.map((rf, i) => {

@@ -1,0 +1,531 @@
+/**
+ * The life of one instance as a pure machine: `step(state, input, now) -> { state, effects }`.
+ * It owns the node's registry: records come in, decisions and effects go out. There is no input for
+ * liveness: no verdict about a peer can change the registry, hence none can change the ring.
+ *
+ *   idle -> pending -> joining -> active -> leaving          (lifecycle-types.ts has all phases)
+ *
+ *   - No seeds and an empty registry: a cluster of one, at once. With seeds: pending until another
+ *     instance was met; among nodes that all know no cluster the lowest id begins one.
+ *   - A persisted registry is resumed and never replaced by a new cluster.
+ *   - Every change is persisted before anything is done with it: `persist` is the first effect.
+ *   - Whatever changes replica sets or N waits for a majority (lifecycle-ballots.ts). JOINING is
+ *     the announcement of ACTIVE: a majority knows whom to ask before the first write goes there.
+ */
+import { assert, assertNever } from '../model/assert.ts';
+import type { InstanceId } from '../model/ids.ts';
+import { answerAsk, askBallots, countAck, openBallot, reviewBallots } from './lifecycle-ballots.ts';
+import {
+  BOOTSTRAP_WAIT_MS,
+  type Ballot,
+  type BallotPurpose,
+  CANDIDATE_WINDOW_MS,
+  type Draft,
+  type EndReason,
+  type LifecycleConfig,
+  type LifecycleInput,
+  type LifecycleState,
+  type LifecycleStep,
+  type Now,
+  type Phase,
+  RESUME_WAIT_MS,
+  RF_STAGGER_MS,
+} from './lifecycle-types.ts';
+import {
+  activeRecord,
+  firstRecord,
+  forgottenRecord,
+  joiningRecord,
+  pendingRecord,
+  restartedRecord,
+} from './lifecycle-records.ts';
+import {
+  type InstanceRecord,
+  type Registry,
+  type RegistryRecord,
+  compareInstances,
+  effectiveRf,
+  emptyRegistry,
+  isVoter,
+  mergeRecords,
+  recordKey,
+  recordStamp,
+  votersOf,
+} from './registry/index.ts';
+
+export * from './lifecycle-types.ts';
+
+/** Phases in which this process has not acted as its instance yet. */
+const STARTING_PHASES: readonly Phase[] = ['joining', 'pending', 'resuming', 'returning'];
+/** How often a starting instance outbids another holder of its id before it gives up. */
+const CLAIMS_MAX = 3;
+
+/** The machine before its 'started' input. */
+export function createLifecycle(config: LifecycleConfig): LifecycleState {
+  return {
+    config,
+    phase: 'idle',
+    isReady: false,
+    registry: emptyRegistry(),
+    own: undefined,
+    bootCounter: config.bootCounter,
+    holdsData: config.holdsData,
+    claimCount: 0,
+    startedAtMs: 0,
+    metAtMs: undefined,
+    seenAtMs: new Map(),
+    rfWantedSinceMs: undefined,
+    ballots: new Map(),
+  };
+}
+
+/** Takes one input. Pure: the state given is not changed. */
+export function step(state: LifecycleState, input: LifecycleInput, now: Now): LifecycleStep {
+  if (state.phase === 'ended') return { state, effects: [] };
+  assert((state.phase === 'idle') === (input.type === 'started'), 'lifecycle: start comes first');
+  const draft: Draft = {
+    ...state,
+    now,
+    seenAtMs: new Map(state.seenAtMs),
+    ballots: new Map(state.ballots),
+    changed: new Map(),
+    effects: [],
+  };
+  takeInput(draft, input);
+  settle(draft);
+  if (input.type === 'asked') answerAsk(draft, input.record, input.from);
+  return finish(state, draft);
+}
+
+/** Puts durability first: persist, use, tell; then everything that relies on it. */
+function finish(before: LifecycleState, draft: Draft): LifecycleStep {
+  const { changed, effects, now: _now, ...state } = draft;
+  if (changed.size === 0) return { state, effects };
+  const { registry } = draft;
+  const first: LifecycleStep['effects'] = [
+    ...(draft.bootCounter === before.bootCounter
+      ? []
+      : [{ type: 'save-boot-counter', bootCounter: draft.bootCounter } as const]),
+    { type: 'persist', registry },
+    { type: 'publish', registry },
+    { type: 'broadcast', records: [...changed.values()] },
+  ];
+  const replaced = before.registry.cluster?.clusterId;
+  if (replaced !== undefined && registry.cluster?.clusterId !== replaced) {
+    effects.push({ type: 'cluster-replaced', clusterId: registry.cluster?.clusterId ?? '' });
+  }
+  return { state, effects: [...first, ...effects] };
+}
+
+function takeInput(draft: Draft, input: LifecycleInput): void {
+  switch (input.type) {
+    case 'ack': {
+      countAck(draft, input);
+      return;
+    }
+    case 'asked': {
+      receive(draft, [input.record]);
+      return;
+    }
+    case 'forget-requested': {
+      requestForget(draft, input.id, input.acceptsLoss);
+      return;
+    }
+    case 'leave-requested': {
+      requestLeave(draft);
+      return;
+    }
+    case 'loss-accepted': {
+      acceptLoss(draft, input.id);
+      return;
+    }
+    case 'met-instance':
+      draft.metAtMs ??= draft.now.monotonicMs;
+      draft.seenAtMs.set(input.id, draft.now.monotonicMs);
+      return;
+    case 'nack':
+      if (draft.ballots.has(input.stamp)) {
+        draft.effects.push({ type: 'sync-with', peer: input.from });
+      }
+      return;
+    case 'readonly-requested': {
+      setReadonly(draft, input.isReadonly);
+      return;
+    }
+    case 'refilled':
+      amendOwn(draft, { missingBeforeMs: 0 });
+      return;
+    case 'registry-changed': {
+      receive(draft, input.records);
+      return;
+    }
+    case 'settled':
+      amendOwn(draft, { settledRf: Math.max(draft.own?.settledRf ?? 0, input.rf) });
+      return;
+    case 'started': {
+      start(draft, input.registry);
+      return;
+    }
+    case 'stop-requested': {
+      stop(draft);
+      return;
+    }
+    case 'tick':
+      return;
+    case 'wrote':
+      draft.holdsData = true;
+      return;
+    default:
+      return assertNever(input);
+  }
+}
+
+/** Follows the consequences until nothing moves: each round is one decision. */
+function settle(draft: Draft): void {
+  for (let round = 0; draft.phase !== 'ended'; round++) {
+    assert(round < 100, 'lifecycle: the machine does not come to rest');
+    const { phase, registry } = draft;
+    const ballotCount = draft.ballots.size;
+    guardOwn(draft);
+    for (const ballot of reviewBallots(draft)) commit(draft, ballot);
+    advance(draft);
+    const isSame = draft.registry === registry && draft.phase === phase;
+    if (isSame && draft.ballots.size === ballotCount) break;
+  }
+  askBallots(draft);
+}
+
+// --- starting ---
+
+function start(draft: Draft, persisted: Registry | undefined): void {
+  draft.startedAtMs = draft.now.monotonicMs;
+  draft.registry = persisted ?? emptyRegistry();
+  const known = draft.registry.instances.get(draft.config.instanceId);
+  for (const { id } of draft.registry.instances.values()) {
+    draft.seenAtMs.set(id, draft.now.monotonicMs);
+  }
+  if (known !== undefined && (isVoter(known) || known.state === 'JOINING')) {
+    comeBack(draft, known);
+  } else if (knowsNoCluster(draft.registry) && !draft.config.hasSeeds) {
+    beginCluster(draft);
+  } else {
+    draft.phase = 'pending';
+    writeOwn(draft, pendingRecord(draft, known));
+  }
+}
+
+/** Takes up a registered place again, with the same tokens: after a restart or with a new disk. */
+function comeBack(draft: Draft, known: InstanceRecord): void {
+  const isSameStore = known.storeId === draft.config.storeId;
+  const isNextBoot = known.bootCounter < draft.bootCounter;
+  const isRestart = draft.phase === 'idle' && isSameStore && isNextBoot;
+  claim(draft, known);
+  if (draft.phase === 'ended') return;
+  const record = writeOwn(draft, restartedRecord(draft, known));
+  if (record.state === 'PENDING') draft.phase = 'pending';
+  else if (record.state === 'JOINING') draft.phase = 'joining';
+  else draft.phase = isRestart ? 'resuming' : 'returning';
+}
+
+/** Raises the boot counter over whoever else used this id; gives up when that one does the same. */
+function claim(draft: Draft, known: InstanceRecord): void {
+  if (known.bootCounter >= draft.bootCounter) {
+    draft.bootCounter = known.bootCounter + 1;
+    draft.claimCount++;
+  }
+  draft.ballots.clear();
+  if (draft.claimCount > CLAIMS_MAX) end(draft, 'superseded');
+}
+
+function beginCluster(draft: Draft): void {
+  const { clusterId, fingerprintSecret } = draft.config.draws;
+  write(draft, [
+    { kind: 'cluster', clusterId, fingerprintSecret, membersMax: 1 },
+    { kind: 'rf-step', rf: 1, atMs: draft.now.wallMs, isCommitted: true },
+  ]);
+  writeOwn(draft, firstRecord(draft));
+  becomeActive(draft);
+}
+
+// --- moving on ---
+
+function advance(draft: Draft): void {
+  switch (draft.phase) {
+    case 'active': {
+      advanceActive(draft);
+      return;
+    }
+    case 'pending': {
+      advancePending(draft);
+      return;
+    }
+    case 'resuming': {
+      advanceResuming(draft);
+      return;
+    }
+    case 'joining': {
+      ensureBallot(draft, 'join');
+      return;
+    }
+    case 'retiring': {
+      ensureBallot(draft, 'leave');
+      return;
+    }
+    case 'returning': {
+      ensureBallot(draft, 'return');
+      return;
+    }
+    case 'ended':
+    case 'idle':
+    case 'leaving':
+      return;
+    default:
+      return assertNever(draft.phase);
+  }
+}
+
+/** Keeps a ballot on the own record open until it is won, also after the record had to change. */
+function ensureBallot(draft: Draft, purpose: BallotPurpose): void {
+  const { own } = draft;
+  if (own === undefined || draft.ballots.has(recordStamp(own))) return;
+  openBallot(draft, purpose, { record: own });
+}
+
+function advancePending(draft: Draft): void {
+  const { metAtMs, now, registry } = draft;
+  if (metAtMs === undefined && draft.config.hasSeeds) return;
+  if (registry.cluster !== undefined) {
+    if (metAtMs === undefined && votersOf(registry).length > 0) return;
+    writeOwn(draft, joiningRecord(draft));
+    draft.phase = 'joining';
+    return;
+  }
+  if (metAtMs === undefined || now.monotonicMs - metAtMs < BOOTSTRAP_WAIT_MS) return;
+  if (knowsNoCluster(registry) && isLowestCandidate(draft)) beginCluster(draft);
+}
+
+/** Nobody that was heard of lately, and that knows no cluster either, has a lower id. */
+function isLowestCandidate(draft: Draft): boolean {
+  for (const { id } of draft.registry.instances.values()) {
+    const seenAtMs = draft.seenAtMs.get(id) ?? draft.now.monotonicMs;
+    const isRecent = draft.now.monotonicMs - seenAtMs < CANDIDATE_WINDOW_MS;
+    if (id < draft.config.instanceId && isRecent) return false;
+  }
+  return true;
+}
+
+function knowsNoCluster(registry: Registry): boolean {
+  if (registry.cluster !== undefined || registry.rfSteps.size > 0) return false;
+  return [...registry.instances.values()].every(({ state }) => state === 'PENDING');
+}
+
+/** Ready on its own and one other's account: a dead peer keeps nobody from coming back. */
+function advanceResuming(draft: Draft): void {
+  const isAlone = votersOf(draft.registry).length === 1;
+  const waitedMs = draft.now.monotonicMs - draft.startedAtMs;
+  if (isAlone || draft.metAtMs !== undefined || waitedMs >= RESUME_WAIT_MS) becomeActive(draft);
+}
+
+function advanceActive(draft: Draft): void {
+  const rf = effectiveRf(draft.registry);
+  // An instance that never took a sample has nothing that only a smaller quorum protects.
+  if (!draft.holdsData && (draft.own?.settledRf ?? rf) < rf) amendOwn(draft, { settledRf: rf });
+  const voters = votersOf(draft.registry);
+  const target = Math.min(draft.config.replicationFactor, voters.length);
+  if (target <= rf) {
+    draft.rfWantedSinceMs = undefined;
+    return;
+  }
+  const nowMs = draft.now.monotonicMs;
+  draft.rfWantedSinceMs ??= nowMs;
+  const rank = voters.findIndex(({ id }) => id === draft.config.instanceId);
+  if (nowMs - draft.rfWantedSinceMs < rank * RF_STAGGER_MS) return;
+  if (draft.ballots.has(`rf/${target}`)) return;
+  const record = {
+    kind: 'rf-step',
+    rf: target,
+    atMs: draft.now.wallMs,
+    isCommitted: false,
+  } as const;
+  write(draft, [record]);
+  openBallot(draft, 'rf', { record });
+}
+
+/** A majority holds the record: now it takes effect. */
+function commit(draft: Draft, { acceptsLoss, purpose, record }: Ballot): void {
+  switch (purpose) {
+    case 'forget':
+      if (record.kind !== 'instance') return;
+      write(draft, [forgottenRecord(record, draft.now.wallMs, acceptsLoss)]);
+      draft.effects.push({ type: 'forget-done', id: record.id });
+      return;
+    case 'join': {
+      commitJoin(draft);
+      return;
+    }
+    case 'leave':
+      amendOwn(draft, { state: 'LEFT', proposal: 'none' });
+      {
+        end(draft, 'left');
+        return;
+      }
+    case 'return': {
+      becomeActive(draft);
+      return;
+    }
+    case 'rf':
+      if (record.kind !== 'rf-step') return;
+      write(draft, [{ ...record, atMs: draft.now.wallMs, isCommitted: true }]);
+      return;
+    default:
+      return assertNever(purpose);
+  }
+}
+
+function commitJoin(draft: Draft): void {
+  const record = writeOwn(draft, activeRecord(draft));
+  const { registry } = draft;
+  const atMs = draft.now.wallMs;
+  const rf = effectiveRf(registry);
+  if (registry.rfSteps.get(rf)?.isCommitted !== true) {
+    write(draft, [{ kind: 'rf-step', rf, atMs, isCommitted: true }]);
+  }
+  const members = votersOf(registry).length;
+  if (registry.cluster !== undefined && registry.cluster.membersMax < members) {
+    write(draft, [{ ...registry.cluster, membersMax: members }]);
+  }
+  assert(record.state === 'ACTIVE', 'lifecycle: joined but not active');
+  becomeActive(draft);
+}
+
+function becomeActive(draft: Draft): void {
+  draft.phase = 'active';
+  if (!draft.isReady) draft.effects.push({ type: 'become-ready' });
+  draft.isReady = true;
+}
+
+function becomeUnready(draft: Draft, why: string): void {
+  if (draft.isReady) draft.effects.push({ type: 'become-unready', why });
+  draft.isReady = false;
+}
+
+function end(draft: Draft, why: EndReason): void {
+  becomeUnready(draft, why);
+  draft.phase = 'ended';
+  draft.ballots.clear();
+  draft.effects.push({ type: 'end', why });
+}
+
+// --- requests ---
+
+function stop(draft: Draft): void {
+  becomeUnready(draft, 'stopping');
+  if (isVoter(draft.own)) {
+    draft.ballots.clear();
+    amendOwn(draft, { state: 'LEAVING', proposal: 'none' });
+    draft.phase = 'leaving';
+  }
+  draft.effects.push({ type: 'stopped' });
+}
+
+function requestLeave(draft: Draft): void {
+  if (draft.phase !== 'active') return;
+  becomeUnready(draft, 'leaving for good');
+  draft.phase = 'retiring';
+  amendOwn(draft, { state: 'LEAVING', proposal: 'leave' });
+}
+
+function setReadonly(draft: Draft, isReadonly: boolean): void {
+  if (draft.phase === 'active') amendOwn(draft, { state: isReadonly ? 'READONLY' : 'ACTIVE' });
+}
+
+function requestForget(draft: Draft, id: InstanceId, acceptsLoss: boolean): void {
+  const known = draft.registry.instances.get(id);
+  const why = whyNotForget(draft, known);
+  if (known?.state === 'FORGOTTEN') draft.effects.push({ type: 'forget-done', id });
+  else if (why !== undefined) draft.effects.push({ type: 'forget-failed', id, why });
+  else if (known !== undefined) {
+    const record: InstanceRecord = { ...known, proposal: 'forget' };
+    write(draft, [record]);
+    openBallot(draft, 'forget', { record, acceptsLoss });
+  }
+}
+
+function whyNotForget(draft: Draft, known: InstanceRecord | undefined): string | undefined {
+  if (known === undefined || known.state === 'LEFT') return 'no such instance is registered';
+  if (known.id === draft.config.instanceId) return 'an instance cannot forget itself';
+  if (draft.phase !== 'active') return 'this instance is not active';
+  return undefined;
+}
+
+function acceptLoss(draft: Draft, id: InstanceId): void {
+  const known = draft.registry.instances.get(id);
+  if (known?.state !== 'FORGOTTEN' || known.missingBeforeMs === 0) return;
+  write(draft, [{ ...known, version: known.version + 1, missingBeforeMs: 0 }]);
+}
+
+// --- records ---
+
+function receive(draft: Draft, records: readonly RegistryRecord[]): void {
+  write(draft, records);
+  for (const record of draft.changed.values()) {
+    if (record.kind === 'instance') draft.seenAtMs.set(record.id, draft.now.monotonicMs);
+  }
+}
+
+function write(draft: Draft, records: readonly RegistryRecord[]): void {
+  const merged = mergeRecords(draft.registry, records);
+  draft.registry = merged.registry;
+  for (const record of merged.changed) draft.changed.set(recordKey(record), record);
+}
+
+function writeOwn(draft: Draft, record: InstanceRecord): InstanceRecord {
+  draft.own = record;
+  write(draft, [record]);
+  return record;
+}
+
+/** Writes the next version of the own record, if this instance is registered at all. */
+function amendOwn(draft: Draft, change: Partial<InstanceRecord>): InstanceRecord | undefined {
+  const { own } = draft;
+  if (own === undefined || !isVoter(own)) return undefined;
+  const isSame = Object.entries(change).every(
+    ([key, value]) => own[key as keyof InstanceRecord] === value, // keys of a Partial<InstanceRecord>
+  );
+  return isSame ? own : writeOwn(draft, { ...own, ...change, version: own.version + 1 });
+}
+
+/**
+ * Only the owner decides about its record. What else the registry says under this id is a proposal
+ * to refute, a verdict to obey, an own place that this node did not remember, or a twin.
+ */
+function guardOwn(draft: Draft): void {
+  const { own, phase } = draft;
+  const known = draft.registry.instances.get(draft.config.instanceId);
+  if (own === undefined || known === undefined || compareInstances(known, own) <= 0) return;
+  const isStarting = STARTING_PHASES.includes(phase);
+  if (known.proposal === 'forget' && isSameVersion(known, own)) {
+    writeOwn(draft, { ...own, version: own.version + 1 });
+  } else if (known.state === 'LEFT' || known.state === 'FORGOTTEN') {
+    if (!isStarting) {
+      end(draft, 'forgotten');
+      return;
+    }
+    draft.own = known; // it joins anew, as the next generation
+    draft.phase = 'pending';
+    draft.ballots.clear();
+  } else if (isStarting) {
+    comeBack(draft, known);
+  } else {
+    end(draft, 'superseded');
+  }
+}
+
+function isSameVersion(a: InstanceRecord, b: InstanceRecord): boolean {
+  return (
+    a.generation === b.generation &&
+    a.state === b.state &&
+    a.bootCounter === b.bootCounter &&
+    a.version === b.version
+  );
+}
