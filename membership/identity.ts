@@ -1,0 +1,183 @@
+/**
+ * Who this data directory is. An instance is its id plus its boot counter, both kept here; the store
+ * id tells a wiped directory from the one that others remember.
+ *
+ *   <data directory>/FORMAT     one number: the layout of everything inside; newer is refused
+ *   <data directory>/IDENTITY   JSON: instanceId, storeId, bootCounter (the last one given out)
+ *   lock on the directory       held while the process lives
+ *
+ * The raised boot counter is durable before `openIdentity` returns: no two boots share one.
+ */
+import { StarlingError } from '../model/errors.ts';
+import { type InstanceId, parseInstanceId } from '../model/ids.ts';
+import type { Disk, DiskLock, Random } from '../platform/platform.ts';
+import {
+  COUNTER_MAX,
+  type StoreId,
+  diskFailed,
+  readFileIfThere,
+  replaceFile,
+} from './registry/index.ts';
+
+export const DATA_FORMAT = 1;
+export const FORMAT_FILE = 'FORMAT';
+export const IDENTITY_FILE = 'IDENTITY';
+/** Far above what either file can hold: a longer one is not ours. */
+const FILE_BYTES_MAX = 4096;
+
+export interface IdentityOptions {
+  readonly disk: Disk;
+  readonly random: Random;
+  readonly dataDirectory: string;
+  /** Wished for; an existing directory of another instance is refused. Generated once if absent. */
+  readonly instanceId?: InstanceId;
+}
+
+interface IdentityContent {
+  readonly instanceId: InstanceId;
+  readonly storeId: StoreId;
+  readonly bootCounter: number;
+}
+
+/**
+ * Locks the directory, checks its format, and raises its boot counter. Throws `disk.locked`,
+ * `disk.format_newer`, `disk.other_instance` or `disk.failed`, and holds no lock then.
+ */
+export async function openIdentity(options: IdentityOptions): Promise<Identity> {
+  const { dataDirectory, disk } = options;
+  let lock: DiskLock | undefined;
+  try {
+    await disk.makeDirectory(dataDirectory);
+    lock = await disk.lock(dataDirectory);
+    await checkFormat(disk, dataDirectory);
+    const known = await readIdentity(disk, dataDirectory);
+    const content = nextBoot(options, known);
+    await saveIdentity(disk, dataDirectory, content);
+    return new Identity(options, { content, isNew: known === undefined, lock });
+  } catch (error) {
+    await lock?.release().catch(() => undefined); // the first error is the one to tell
+    throw diskFailed(dataDirectory, error);
+  }
+}
+
+function nextBoot(options: IdentityOptions, known: IdentityContent | undefined): IdentityContent {
+  const wanted = options.instanceId;
+  if (known === undefined) {
+    return {
+      instanceId: wanted ?? parseInstanceId(`starling-${drawHex(options.random, 4)}`),
+      storeId: drawHex(options.random, 16) as StoreId, // 16 bytes are 32 hex digits
+      bootCounter: 1,
+    };
+  }
+  if (wanted !== undefined && wanted !== known.instanceId) {
+    const path = options.dataDirectory;
+    throw new StarlingError('disk.other_instance', { path, found: known.instanceId, wanted });
+  }
+  return { ...known, bootCounter: known.bootCounter + 1 };
+}
+
+function drawHex(random: Random, byteCount: number): string {
+  return Buffer.from(random.bytes(byteCount)).toString('hex');
+}
+
+/** Refuses a newer layout before anything is written; stamps a directory that has none. */
+async function checkFormat(disk: Disk, directory: string): Promise<void> {
+  const path = `${directory}/${FORMAT_FILE}`;
+  const bytes = await readFileIfThere(disk, path);
+  if (bytes === undefined) {
+    await replaceFile(disk, { directory, name: FORMAT_FILE }, Buffer.from(`${DATA_FORMAT}\n`));
+    return;
+  }
+  const found = Buffer.from(bytes.subarray(0, FILE_BYTES_MAX)).toString('latin1').trim();
+  if (!/^\d{1,9}$/.test(found)) throw notOurs(path, 'it does not hold a format number');
+  if (Number(found) <= DATA_FORMAT) return;
+  throw new StarlingError('disk.format_newer', { path, found, supported: String(DATA_FORMAT) });
+}
+
+async function readIdentity(disk: Disk, directory: string): Promise<IdentityContent | undefined> {
+  const path = `${directory}/${IDENTITY_FILE}`;
+  const bytes = await readFileIfThere(disk, path);
+  if (bytes === undefined) return undefined;
+  const content = parseIdentity(bytes);
+  if (content === undefined) throw notOurs(path, 'it is damaged');
+  return content;
+}
+
+function parseIdentity(bytes: Uint8Array): IdentityContent | undefined {
+  if (bytes.length > FILE_BYTES_MAX) return undefined;
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    if (typeof parsed !== 'object' || parsed === null) return undefined;
+    const { bootCounter, instanceId, storeId } = parsed as Record<string, unknown>; // checked next
+    if (typeof instanceId !== 'string' || typeof storeId !== 'string') return undefined;
+    if (!/^[0-9a-f]{32}$/.test(storeId) || typeof bootCounter !== 'number') return undefined;
+    if (!Number.isInteger(bootCounter) || bootCounter < 1 || bootCounter >= COUNTER_MAX) {
+      return undefined;
+    }
+    return {
+      instanceId: parseInstanceId(instanceId),
+      storeId: storeId as StoreId, // matched above
+      bootCounter,
+    };
+  } catch {
+    return undefined; // the caller refuses the file by name
+  }
+}
+
+async function saveIdentity(
+  disk: Disk,
+  directory: string,
+  content: IdentityContent,
+): Promise<void> {
+  const { bootCounter, instanceId, storeId } = content;
+  const text = `${JSON.stringify({ instanceId, storeId, bootCounter })}\n`;
+  await replaceFile(disk, { directory, name: IDENTITY_FILE }, Buffer.from(text));
+}
+
+function notOurs(path: string, why: string): StarlingError {
+  return new StarlingError('disk.failed', { path, why });
+}
+
+/** An opened data directory. Owns its lock. */
+export class Identity {
+  readonly instanceId: InstanceId;
+  readonly storeId: StoreId;
+  /** True when this boot formatted the directory. */
+  readonly isNew: boolean;
+  readonly #disk: Disk;
+  readonly #directory: string;
+  #bootCounter: number;
+  #lock: DiskLock | undefined;
+
+  constructor(
+    options: IdentityOptions,
+    opened: { readonly content: IdentityContent; readonly isNew: boolean; readonly lock: DiskLock },
+  ) {
+    this.instanceId = opened.content.instanceId;
+    this.storeId = opened.content.storeId;
+    this.isNew = opened.isNew;
+    this.#bootCounter = opened.content.bootCounter;
+    this.#disk = options.disk;
+    this.#directory = options.dataDirectory;
+    this.#lock = opened.lock;
+  }
+
+  get bootCounter(): number {
+    return this.#bootCounter;
+  }
+
+  /** Raises the counter over one that others remember; durable when it resolves. Never lowers it. */
+  async raiseBootCounter(bootCounter: number): Promise<void> {
+    if (bootCounter <= this.#bootCounter) return;
+    const { instanceId, storeId } = this;
+    await saveIdentity(this.#disk, this.#directory, { instanceId, storeId, bootCounter });
+    this.#bootCounter = bootCounter;
+  }
+
+  /** Releases the directory. May be called twice. */
+  async close(): Promise<void> {
+    const lock = this.#lock;
+    this.#lock = undefined;
+    await lock?.release();
+  }
+}

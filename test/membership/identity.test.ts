@@ -1,0 +1,134 @@
+/**
+ * Goal: a data directory keeps who it is through restarts and crashes, and refuses to be used wrongly.
+ * Method: a disk in memory; the n-th call fails, power is cut, the directory is opened again.
+ */
+import t from 'tap';
+import { openIdentity } from '../../membership/identity.ts';
+import { parseInstanceId } from '../../model/ids.ts';
+import type { Random } from '../../platform/platform.ts';
+import { refusal } from '../support/refusal.ts';
+import { TinyDisk } from '../support/tiny-disk.ts';
+
+const dataDirectory = '/data';
+
+/** Counts up: each draw is another one. */
+function countingRandom(): Random {
+  let next = 0;
+  return {
+    float: () => 0,
+    uint32: () => next++,
+    bytes: (count) => new Uint8Array(count).fill(++next),
+  };
+}
+
+t.test('openIdentity() gives a fresh directory an id, a store id and boot 1', async (t) => {
+  const disk = new TinyDisk();
+  const identity = await openIdentity({ disk, random: countingRandom(), dataDirectory });
+  t.equal(identity.instanceId, 'starling-01010101');
+  t.equal(identity.storeId, '02'.repeat(16));
+  t.equal(identity.bootCounter, 1);
+  t.equal(identity.isNew, true);
+  t.equal(disk.text('/data/FORMAT'), '1\n');
+});
+
+t.test('openIdentity() keeps id and store id, and raises the boot counter each time', async (t) => {
+  const disk = new TinyDisk();
+  const random = countingRandom();
+  const instanceId = parseInstanceId('a-1');
+  const first = await openIdentity({ disk, random, dataDirectory, instanceId });
+  for (let boot = 2; boot < 5; boot++) {
+    disk.crash(); // also frees the lock
+    const identity = await openIdentity({ disk, random, dataDirectory });
+    t.equal(identity.instanceId, 'a-1');
+    t.equal(identity.storeId, first.storeId);
+    t.equal(identity.bootCounter, boot);
+    t.equal(identity.isNew, false);
+  }
+});
+
+t.test('Identity.raiseBootCounter() is durable and never lowers it', async (t) => {
+  const disk = new TinyDisk();
+  const random = countingRandom();
+  const identity = await openIdentity({ disk, random, dataDirectory });
+  await identity.raiseBootCounter(9);
+  await identity.raiseBootCounter(3);
+  t.equal(identity.bootCounter, 9);
+  disk.crash();
+  t.equal((await openIdentity({ disk, random, dataDirectory })).bootCounter, 10);
+});
+
+t.test(
+  'openIdentity() refuses a directory that must not be used, and leaves it alone',
+  async (t) => {
+    const valid = '{"instanceId":"a","storeId":"00000000000000000000000000000000","bootCounter":3}';
+    const check = async (
+      files: Readonly<Record<string, string>>,
+      id: Parameters<typeof refusal>[0],
+      message: RegExp,
+    ): Promise<void> => {
+      const disk = new TinyDisk();
+      for (const [name, content] of Object.entries(files)) disk.put(`/data/${name}`, content);
+      const instanceId = parseInstanceId('b');
+      const opening = openIdentity({ disk, random: countingRandom(), dataDirectory, instanceId });
+      await t.rejects(opening, refusal(id, message));
+      t.strictSame(disk.written, 'FORMAT' in files ? [] : ['/data/FORMAT.tmp']);
+      const lock = await disk.lock(dataDirectory);
+      await lock.release(); // the refused process holds no lock
+    };
+    await check({ FORMAT: '2\n', IDENTITY: valid }, 'disk.format_newer', /format 2.*up to 1/);
+    await check({ FORMAT: '999999999' }, 'disk.format_newer', /newer version/);
+    await check({ FORMAT: 'x' }, 'disk.failed', /FORMAT/);
+    await check({ IDENTITY: valid }, 'disk.other_instance', /belongs to instance a, not to b/);
+    const broken = [
+      '',
+      '{',
+      '[]',
+      'null',
+      '{}',
+      valid.replace('3', '0'),
+      valid.replace('3', '1.5'),
+    ];
+    broken.push(valid.replace('"a"', '"__proto__"'), valid.replace('"0', '"z'), 'x'.repeat(9999));
+    for (const text of broken) {
+      await check({ FORMAT: '1', IDENTITY: text }, 'disk.failed', /IDENTITY: it is damaged/);
+    }
+  },
+);
+
+t.test('openIdentity() refuses a second process until the first is gone', async (t) => {
+  const disk = new TinyDisk();
+  const random = countingRandom();
+  const first = await openIdentity({ disk, random, dataDirectory });
+  await t.rejects(openIdentity({ disk, random, dataDirectory }), refusal('disk.locked', /\/data/));
+  await first.close();
+  await first.close();
+  t.equal((await openIdentity({ disk, random, dataDirectory })).bootCounter, 2);
+});
+
+t.test(
+  'openIdentity() survives a failure of any disk call: no boot counter is used twice',
+  async (t) => {
+    const disk = new TinyDisk();
+    const random = countingRandom();
+    const used = new Set<number>();
+    let storeId: string | undefined;
+    let didFinish = false;
+    for (let call = 1; !didFinish; call++) {
+      disk.failAtCall = call;
+      try {
+        await openIdentity({ disk, random, dataDirectory });
+        didFinish = true;
+      } catch (error) {
+        t.match(error, refusal('disk.failed', /injected/));
+      }
+      disk.crash({ keepsUnsynced: call % 2 === 0 });
+      const identity = await openIdentity({ disk, random, dataDirectory });
+      storeId ??= identity.storeId;
+      t.equal(identity.storeId, storeId);
+      t.notOk(used.has(identity.bootCounter));
+      used.add(identity.bootCounter);
+      disk.crash();
+    }
+    t.ok(used.size > 8, 'the loop met every call');
+  },
+);
