@@ -221,7 +221,7 @@ class RecordWriter {
   }
 
   take(): Uint8Array {
-    return Uint8Array.prototype.slice.call(this.#bytes, 0, this.#length);
+    return Uint8Array.from(this.#bytes.subarray(0, this.#length));
   }
 }
 
