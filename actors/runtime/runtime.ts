@@ -1,0 +1,196 @@
+/**
+ * One runtime per node: the tree of actors, asks with deadlines to any of them on any node, and the
+ * streams between. Local messages are handed over by reference; remote ones travel in envelopes.
+ */
+import { start, spawn, stop } from 'nact';
+import { assert } from '../../model/assert.ts';
+import { StarlingError, toStarlingError } from '../../model/errors.ts';
+import type { InstanceId } from '../../model/ids.ts';
+import type { Clock, Log } from '../../platform/platform.ts';
+import { Cell, type NactRef } from './cell.ts';
+import type { InboundAsk } from './link.ts';
+import { packControl, unpackControl } from './payload.ts';
+import { Peers, type PeersOptions } from './peers.ts';
+import { ReplyGate } from './reply.ts';
+import type {
+  ActorAddress,
+  ActorOptions,
+  ActorStatus,
+  AskOptions,
+  Call,
+  Message,
+  PayloadCodec,
+} from './types.ts';
+
+/** More children would slow their parent down: nact copies the map of them for every message. */
+export const CHILDREN_MAX = 100;
+
+export interface RuntimeOptions extends Omit<PeersOptions, 'onAsk'> {
+  /** Unique per node and boot: nact's table of systems is global to the process. */
+  readonly systemName: string;
+  readonly onEscalate: (path: string, cause: unknown) => void;
+  /** Codecs of the message types that do not travel as msgpack. */
+  readonly codecs: ReadonlyMap<string, PayloadCodec>;
+}
+
+const controlCodec: PayloadCodec = {
+  encodeMessage: packControl,
+  decodeMessage: (bytes) => unpackControl(bytes) as Message, // the role checks what it reads
+  encodeAnswer: packControl,
+  decodeAnswer: unpackControl,
+};
+
+export class ActorRuntime {
+  readonly self: InstanceId;
+  readonly clock: Clock;
+  readonly #log: Log;
+  readonly #options: RuntimeOptions;
+  readonly #system: NactRef;
+  readonly #parents = new Map<string, { readonly ref: NactRef; children: number }>();
+  readonly #cells = new Map<string, Cell<Message>>();
+  readonly peers: Peers;
+
+  constructor(options: RuntimeOptions) {
+    this.self = options.self;
+    this.clock = options.clock;
+    this.#log = options.log;
+    this.#options = options;
+    this.#system = start({ name: options.systemName } as Parameters<typeof start>[0]); // its types forgot `name`
+    this.#parents.set('', { ref: this.#system, children: 0 });
+    this.peers = new Peers({
+      ...options,
+      onAsk: (from, ask, reply) => this.#serve(from, ask, reply),
+    });
+  }
+
+  /** Starts an actor. Its path must be free; parents are made as needed. */
+  spawn<Own extends Message>(options: ActorOptions<Own>): void {
+    const { path } = options;
+    assert(/^(\/[a-z0-9-]+){1,2}$/.test(path), `runtime: bad path ${path}`);
+    assert(!this.#cells.has(path), `runtime: ${path} exists`);
+    const parent = this.#parent(path.slice(0, path.lastIndexOf('/')));
+    parent.children++;
+    assert(parent.children <= CHILDREN_MAX, `runtime: too many children of the parent of ${path}`);
+    const { clock } = this;
+    const seams = { clock, log: this.#log, onEscalate: this.#options.onEscalate };
+    const cell = new Cell<Own>(parent.ref, options, seams);
+    this.#cells.set(path, cell); // only messages of `Own` are sent to this path
+  }
+
+  /** Sends a message to a local actor. Throws `node.overloaded` when it cannot be admitted. */
+  tell(path: string, message: Message): void {
+    this.#cell(path).send(message);
+  }
+
+  /** Asks an actor anywhere. `message` has no `reply` yet; with `onFrame` the answer is a stream. */
+  ask<Answer>(
+    to: ActorAddress,
+    message: Message,
+    options: AskOptions,
+    onFrame?: (bytes: Uint8Array) => void,
+  ): Call<Answer> {
+    try {
+      return to.instance === this.self
+        ? this.#askHere(to.path, message, options, onFrame)
+        : this.#askThere(to, message, options, onFrame);
+    } catch (error) {
+      return { done: Promise.reject(toStarlingError(error)), cancel: () => undefined };
+    }
+  }
+
+  statuses(): readonly ActorStatus[] {
+    return [...this.#cells.values()].map((cell) => cell.status);
+  }
+
+  /** Stops the actors and cuts the streams. */
+  async stop(): Promise<void> {
+    await this.peers.close();
+    for (const cell of this.#cells.values()) cell.stop();
+    stop(this.#system);
+  }
+
+  #parent(path: string): { readonly ref: NactRef; children: number } {
+    const known = this.#parents.get(path);
+    if (known !== undefined) return known;
+    const made = { ref: spawn(this.#system, () => 0, path.slice(1)), children: 0 };
+    this.#parents.set(path, made);
+    return made;
+  }
+
+  #cell(path: string): Cell<Message> {
+    const cell = this.#cells.get(path);
+    if (cell === undefined)
+      throw new StarlingError('node.unimplemented', { what: `the actor ${path}` });
+    return cell;
+  }
+
+  #codec(type: string): PayloadCodec {
+    return this.#options.codecs.get(type) ?? controlCodec;
+  }
+
+  #askHere<Answer>(
+    path: string,
+    message: Message,
+    { timeoutMs }: AskOptions,
+    onFrame?: (bytes: Uint8Array) => void,
+  ): Call<Answer> {
+    const cell = this.#cell(path);
+    let cancel: () => void = () => undefined;
+    const done = new Promise<Answer>((resolve, reject) => {
+      const settle = (action: () => void): void => {
+        timer.cancel();
+        action();
+      };
+      const gate = new ReplyGate({
+        answer: (value) => settle(() => resolve(value as Answer)),
+        error: (error) => settle(() => reject(error)),
+        frame: (bytes) => {
+          onFrame?.(bytes);
+          return Promise.resolve();
+        },
+      });
+      const abandon = (error: StarlingError): void => {
+        if (gate.isAnswered || gate.isCancelled) return;
+        gate.cancel();
+        settle(() => reject(toStarlingError(error)));
+      };
+      const timer = this.clock.after(timeoutMs, () => {
+        abandon(
+          new StarlingError('request.deadline', { what: `${message.type} at ${path}`, timeoutMs }),
+        );
+      });
+      cancel = () => abandon(new StarlingError('request.canceled', undefined));
+      try {
+        cell.send({ ...message, reply: gate } as Message);
+      } catch (error) {
+        settle(() => reject(toStarlingError(error)));
+      }
+    });
+    return { done, cancel };
+  }
+
+  #askThere<Answer>(
+    to: ActorAddress,
+    message: Message,
+    { lane, timeoutMs }: AskOptions,
+    onFrame?: (bytes: Uint8Array) => void,
+  ): Call<Answer> {
+    const codec = this.#codec(message.type);
+    const link = this.peers.linkTo(to.instance, lane);
+    const payload = codec.encodeMessage(message);
+    const call = link.call({ path: to.path, type: message.type, payload, timeoutMs }, onFrame);
+    return {
+      done: call.done.then((bytes) => codec.decodeAnswer(bytes) as Answer),
+      cancel: call.cancel,
+    };
+  }
+
+  /** A peer's ask: decode, admit, and say how its answer is encoded. */
+  #serve(_from: InstanceId, ask: InboundAsk, reply: ReplyGate): (answer: unknown) => Uint8Array {
+    const codec = this.#codec(ask.type);
+    const cell = this.#cell(ask.path);
+    const message = codec.decodeMessage(ask.payload);
+    cell.send({ ...message, type: ask.type, reply } as Message);
+    return (answer) => codec.encodeAnswer(answer);
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * Envelopes as protobuf (envelope.proto). The descriptor is written out here, so that nothing is read
+ * from disk at start; a test holds it against the .proto file.
+ */
+import protobuf from 'protobufjs';
+import type { Envelope, EnvelopeCodec, EnvelopeKind } from '../actors/runtime/index.ts';
+import { StarlingError } from '../model/errors.ts';
+
+/** Numbers are the wire's: append only. */
+const KINDS: readonly EnvelopeKind[] = [
+  'hello',
+  'ask',
+  'stream',
+  'tell',
+  'answer',
+  'error',
+  'frame',
+  'credit',
+  'cancel',
+];
+export const ENVELOPES_PER_FRAME_MAX = 100_000;
+const TEXT_MAX = 256;
+
+export const envelopeDescriptor = {
+  nested: {
+    Envelope: {
+      fields: {
+        version: { type: 'uint32', id: 1 },
+        kind: { type: 'uint32', id: 2 },
+        correlationId: { type: 'uint32', id: 3 },
+        path: { type: 'string', id: 4 },
+        type: { type: 'string', id: 5 },
+        remainingMs: { type: 'uint32', id: 6 },
+        payload: { type: 'bytes', id: 7 },
+      },
+    },
+    Frame: { fields: { envelopes: { rule: 'repeated', type: 'Envelope', id: 1 } } },
+  },
+} as const;
+
+interface WireEnvelope {
+  readonly version: number;
+  readonly kind: number;
+  readonly correlationId: number;
+  readonly path: string;
+  readonly type: string;
+  readonly remainingMs: number;
+  readonly payload: Uint8Array;
+}
+
+export function createEnvelopeCodec(): EnvelopeCodec {
+  const frameType = protobuf.Root.fromJSON(envelopeDescriptor).lookupType('Frame');
+  return {
+    encode(envelopes) {
+      const wire = envelopes.map((one) => ({ ...one, kind: KINDS.indexOf(one.kind) }));
+      return frameType.encode({ envelopes: wire }).finish();
+    },
+    decode(frame) {
+      let wire: readonly WireEnvelope[];
+      try {
+        // The descriptor fixes the shape; decode fills absent fields with their defaults.
+        ({ envelopes: wire } = frameType.decode(frame) as unknown as {
+          readonly envelopes: readonly WireEnvelope[];
+        });
+      } catch (error) {
+        throw corrupt('not a frame of envelopes', error);
+      }
+      if (wire.length > ENVELOPES_PER_FRAME_MAX) throw corrupt('too many envelopes');
+      return wire.map(checkEnvelope);
+    },
+  };
+}
+
+function checkEnvelope(wire: WireEnvelope): Envelope {
+  const kind = KINDS[wire.kind];
+  if (kind === undefined) throw corrupt(`envelope kind ${wire.kind}`);
+  if (wire.path.length > TEXT_MAX || wire.type.length > TEXT_MAX) throw corrupt('a name too long');
+  const { correlationId, path, payload, remainingMs, type, version } = wire;
+  return { version, kind, correlationId, path, type, remainingMs, payload };
+}
+
+function corrupt(why: string, cause?: unknown): StarlingError {
+  return new StarlingError('protobuf.corrupt', { why: `envelope: ${why}`, offset: 0 }, cause);
+}

@@ -1,0 +1,130 @@
+/**
+ * The real `RpcStreams`: one bidirectional gRPC method, one frame a message, bytes as they are. Each
+ * (address, lane) has a connection of its own, so that bulk never stands before control. gRPC's own
+ * flow control tells a slow reader: `send` answers false until the stream drained.
+ */
+import * as grpc from '@grpc/grpc-js';
+import type { Lane, RpcListener, RpcStream, RpcStreams } from '../platform/platform.ts';
+import { StarlingError } from '../model/errors.ts';
+
+export const GRPC_MESSAGE_BYTES_MAX = 80 * 1024 * 1024;
+const CONCURRENT_STREAMS_MAX = 64;
+const KEEPALIVE_MS = 10_000;
+const KEEPALIVE_TIMEOUT_MS = 5000;
+
+const identity = (bytes: Buffer): Buffer => bytes;
+const method = {
+  path: '/starling.v1.Peer/Exchange',
+  requestStream: true,
+  responseStream: true,
+  requestSerialize: identity,
+  requestDeserialize: identity,
+  responseSerialize: identity,
+  responseDeserialize: identity,
+} as const;
+
+const LANES: ReadonlySet<string> = new Set<Lane>(['control', 'read', 'write']);
+
+type Duplex = grpc.ClientDuplexStream<Buffer, Buffer> | grpc.ServerDuplexStream<Buffer, Buffer>;
+
+export function createGrpcStreams(): RpcStreams {
+  return { listen, connect };
+}
+
+async function listen(
+  address: string,
+  onStream: (stream: RpcStream) => void,
+): Promise<RpcListener> {
+  const server = new grpc.Server({
+    'grpc.max_receive_message_length': GRPC_MESSAGE_BYTES_MAX,
+    'grpc.max_send_message_length': GRPC_MESSAGE_BYTES_MAX,
+    'grpc.max_concurrent_streams': CONCURRENT_STREAMS_MAX,
+    'grpc.keepalive_time_ms': KEEPALIVE_MS,
+    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+  });
+  server.addService(
+    { exchange: method },
+    {
+      exchange: (call: grpc.ServerDuplexStream<Buffer, Buffer>) => {
+        const lane = String(call.metadata.get('lane')[0] ?? '');
+        if (!LANES.has(lane)) {
+          call.destroy(new Error('unknown lane'));
+          return;
+        }
+        onStream(wrap(call, lane as Lane, call.getPeer(), () => call.end()));
+      },
+    },
+  );
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, grpc.ServerCredentials.createInsecure(), (error, bound) => {
+      if (error === null) resolve(bound);
+      else
+        reject(
+          new StarlingError(
+            'config.invalid',
+            { where: `--grpc.listen ${address}`, why: error.message },
+            error,
+          ),
+        );
+    });
+  });
+  return {
+    address: `${address.slice(0, address.lastIndexOf(':'))}:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.forceShutdown();
+        resolve();
+      }),
+  };
+}
+
+function connect(address: string, lane: Lane): RpcStream {
+  const client = new grpc.Client(address, grpc.credentials.createInsecure(), {
+    'grpc.max_receive_message_length': GRPC_MESSAGE_BYTES_MAX,
+    'grpc.max_send_message_length': GRPC_MESSAGE_BYTES_MAX,
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.keepalive_time_ms': KEEPALIVE_MS,
+    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+    'grpc.enable_retries': 0,
+    'grpc.lane': lane, // a channel of its own for each lane
+  });
+  const metadata = new grpc.Metadata();
+  metadata.set('lane', lane);
+  const call = client.makeBidiStreamRequest(method.path, identity, identity, metadata);
+  return wrap(call, lane, address, () => {
+    call.end();
+    call.cancel();
+    client.close();
+  });
+}
+
+/** One stream of frames over either end of a gRPC call. */
+function wrap(call: Duplex, lane: Lane, remoteAddress: string, shut: () => void): RpcStream {
+  let onClose: ((why: string) => void) | undefined;
+  let closedWhy: string | undefined;
+  const closed = (why: string): void => {
+    if (closedWhy !== undefined) return;
+    closedWhy = why;
+    shut();
+    onClose?.(why);
+  };
+  call.on('error', (error: Error) => closed(error.message));
+  call.on('end', () => closed('the peer ended the stream'));
+  call.on('cancelled', () => closed('the stream was cancelled'));
+  call.on('close', () => closed('the connection closed'));
+  return {
+    lane,
+    remoteAddress,
+    send: (frame) => {
+      if (closedWhy !== undefined) return false;
+      return call.write(Buffer.from(frame.buffer, frame.byteOffset, frame.length));
+    },
+    onFrame: (callback) => void call.on('data', (frame: Buffer) => callback(frame)),
+    onDrain: (callback) => void call.on('drain', () => callback()),
+    onClose: (callback) => {
+      onClose = callback;
+      if (closedWhy !== undefined) callback(closedWhy);
+    },
+    close: (why) => closed(why),
+  };
+}
