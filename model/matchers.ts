@@ -1,7 +1,8 @@
 /**
  * Label matchers: the atoms of a series selector. A matcher is data; `compileMatcher` turns it into
  * a predicate once per query. Regular expressions have Go's RE2 semantics, anchored at both ends,
- * in linear time (re2js), with fast paths for the shapes that dashboards use.
+ * in linear time (re2js), with fast paths for the shapes that dashboards use: alternatives of
+ * literals (a set, which an index can look up), prefixes, suffixes and contained texts.
  */
 import { RE2JS } from 're2js';
 import { StarlingError } from './errors.ts';
@@ -25,6 +26,8 @@ export interface CompiledMatcher {
 }
 
 export const REGEX_BYTES_MAX = 4096;
+/** The bound of `regexCost`, about the number of instructions a regular expression compiles to. */
+export const REGEX_COST_MAX = 10_000;
 
 /** Compiles a matcher. Throws `query.parse` for an invalid or oversized regular expression. */
 export function compileMatcher(matcher: Matcher): CompiledMatcher {
@@ -53,46 +56,129 @@ interface CompiledRegex {
   matches(value: string): boolean;
 }
 
-/** Compiles an anchored regular expression. Results are cached per value, up to a bound. */
+/** Compiles an anchored regular expression; `.` matches a newline. Throws `query.parse`. */
 export function compileRegex(pattern: string): CompiledRegex {
+  checkCost(pattern);
+  const body = withoutAnchors(pattern);
+  const literals = literalAlternatives(body);
+  if (literals !== undefined) {
+    const set = new Set(literals);
+    return { literals: [...set], matches: (value) => set.has(value) };
+  }
+  return { literals: undefined, matches: affixPredicate(body) ?? compileSlowRegex(pattern) };
+}
+
+/**
+ * How much work a regular expression can make: its atoms, repeated ones counted as often as
+ * `{n,m}` unrolls them. An upper estimate for any text; exact for nothing.
+ */
+export function regexCost(pattern: string): number {
+  const open: number[] = [];
+  let total = 0; // of the group being read
+  let last = 0; // of its last atom, which a repetition would multiply
+  let classStart = -1; // the total before the `[` being read
+  for (let at = 0; at < pattern.length;) {
+    const [token = ''] = REGEX_TOKEN.exec(pattern.slice(at, at + REGEX_TOKEN_CHARS_MAX)) ?? [];
+    at += Math.max(token.length, 1);
+    const isInClass = classStart >= 0;
+    if (token === '(' && !isInClass) {
+      open.push(total);
+      total = 0;
+      last = 0;
+    } else if (token === ')' && !isInClass) {
+      last = total + 1;
+      total = (open.pop() ?? 0) + last;
+    } else if (token.length > 2 && token.startsWith('{')) {
+      const times = Math.max(...token.slice(1, -1).split(',').map(Number));
+      total += last * Math.max(times - 1, 0);
+      last *= Math.max(times, 1);
+    } else {
+      if (token === '[' && !isInClass) classStart = total;
+      total += /^\\[pP]/.test(token) ? UNICODE_CLASS_COST : 1;
+      last = isInClass ? total - classStart : 1;
+      if (token === ']') classStart = -1;
+    }
+  }
+  return open.reduce((sum, group) => sum + group, total);
+}
+
+const UNICODE_CLASS_COST = 10; // \p{…} has hundreds of ranges
+const REGEX_TOKEN_CHARS_MAX = 16;
+const REGEX_TOKEN = /^(?:\\[^]|\{[0-9]{1,5}(?:,[0-9]{0,5})?\}|[^])/u;
+
+function checkCost(pattern: string): void {
   if (Buffer.byteLength(pattern) > REGEX_BYTES_MAX) {
     throw new StarlingError('query.parse', {
       text: `the regular expression is longer than ${REGEX_BYTES_MAX} bytes`,
     });
   }
-  const literals = literalAlternatives(pattern);
-  if (literals !== undefined) {
-    const set = new Set(literals);
-    return { literals, matches: (value) => set.has(value) };
+  if (regexCost(pattern) > REGEX_COST_MAX) {
+    throw new StarlingError('query.parse', {
+      text: `the regular expression unrolls to more than ${REGEX_COST_MAX} parts`,
+    });
   }
-  const slow = compileSlowRegex(pattern);
-  const simple = /^(\.[*+])?([A-Za-z0-9_:/ -]*)(\.[*+])?$/.exec(pattern);
-  if (simple !== null) {
-    return { literals: undefined, matches: affixPredicate(simple[1], simple[2] ?? '', simple[3]) };
-  }
-  return { literals: undefined, matches: slow };
 }
 
-/** `a|b|c` without any metacharacter: the set of its alternatives. */
-function literalAlternatives(pattern: string): readonly string[] | undefined {
-  return /^[A-Za-z0-9_:/ |-]*$/.test(pattern) ? [...new Set(pattern.split('|'))] : undefined;
+/** Anchors at the ends say what holds anyway. */
+function withoutAnchors(pattern: string): string {
+  const from = pattern.startsWith('^') ? 1 : 0;
+  const hasEnd = pattern.endsWith('$') && !/\\+$/.test(pattern.slice(0, -1));
+  return pattern.slice(from, hasEnd ? -1 : undefined);
 }
 
-/** `.*x.*` and its kin. `.` does not match a newline in Go unless (?s); Prometheus compiles with (?s). */
-function affixPredicate(
-  head: string | undefined,
-  middle: string,
-  tail: string | undefined,
-): (value: string) => boolean {
-  const least = middle.length + (head === '.+' ? 1 : 0) + (tail === '.+' ? 1 : 0);
+const LITERALS_MAX = 1000;
+const LITERAL = String.raw`(?:[^\\.+*?()|[\]{}^$]|\\[!-/:-@[-\x60{-~])*`;
+const GROUPED = new RegExp(
+  `^(${LITERAL})\\((?:\\?:)?(${LITERAL}(?:\\|${LITERAL})*)\\)(${LITERAL})$`,
+);
+const ALTERNATION = new RegExp(`^${LITERAL}(?:\\|${LITERAL})*$`);
+const AFFIX = new RegExp(`^(\\.[*+])?(${LITERAL})(\\.[*+])?$`);
+
+/** `a\.b|c`, `(a|b)`, `pre(a|b)post`: all the values that match; undefined for other shapes. */
+function literalAlternatives(body: string): readonly string[] | undefined {
+  const grouped = GROUPED.exec(body);
+  if (grouped === null && !ALTERNATION.test(body)) return undefined;
+  const [, before = '', choices = body, after = ''] = grouped ?? [];
+  const alternatives = splitAlternatives(choices);
+  if (alternatives.length > LITERALS_MAX) return undefined;
+  return alternatives.map((choice) => unescapeLiteral(before + choice + after));
+}
+
+/** Splits at each `|` that no backslash precedes. */
+function splitAlternatives(choices: string): readonly string[] {
+  const parts: string[] = [];
+  let from = 0;
+  for (let at = 0; at < choices.length; at++) {
+    if (choices[at] === '\\') at++;
+    else if (choices[at] === '|') {
+      parts.push(choices.slice(from, at));
+      from = at + 1;
+    }
+  }
+  return [...parts, choices.slice(from)];
+}
+
+function unescapeLiteral(literal: string): string {
+  return literal.replace(/\\([^])/g, '$1');
+}
+
+/** `.*x.*` and its kin; undefined for other shapes. */
+function affixPredicate(body: string): ((value: string) => boolean) | undefined {
+  const [whole, head, literal = '', tail] = AFFIX.exec(body) ?? [];
+  if (whole === undefined) return undefined;
+  const middle = unescapeLiteral(literal);
+  if (middle === '') {
+    // Two wildcards in a row count runes, which the length in UTF-16 does not.
+    if (head !== undefined && tail !== undefined) return undefined;
+    return (head ?? tail) === '.+' ? (value) => value !== '' : () => true;
+  }
+  const [from, after] = [head === '.+' ? 1 : 0, tail === '.+' ? 1 : 0];
+  const least = middle.length + from + after;
+  if (head === undefined) return (value) => value.length >= least && value.startsWith(middle);
+  if (tail === undefined) return (value) => value.length >= least && value.endsWith(middle);
   return (value) => {
-    if (value.length < least) return false;
-    if (head === undefined) return value.startsWith(middle);
-    if (tail === undefined) return value.endsWith(middle);
-    const from = head === '.+' ? 1 : 0;
-    const at = value.indexOf(middle, from);
-    if (at < 0) return false;
-    return tail === '.*' || value.lastIndexOf(middle, value.length - middle.length - 1) >= from;
+    const at = value.indexOf(middle, from); // the first one leaves the most room after it
+    return at >= 0 && at + middle.length + after <= value.length;
   };
 }
 
@@ -101,13 +187,9 @@ const CACHED_VALUES_MAX = 10_000;
 function compileSlowRegex(pattern: string): (value: string) => boolean {
   let compiled: RE2JS;
   try {
-    compiled = RE2JS.compile(`^(?s:${pattern})$`);
+    compiled = RE2JS.compile(pattern, RE2JS.DOTALL);
   } catch (error) {
-    throw new StarlingError(
-      'query.parse',
-      { text: `error parsing regexp: ${error instanceof Error ? error.message : 'invalid'}` },
-      error,
-    );
+    throw new StarlingError('query.parse', { text: regexErrorText(error) }, error);
   }
   const known = new Map<string, boolean>();
   return (value) => {
@@ -118,4 +200,11 @@ function compileSlowRegex(pattern: string): (value: string) => boolean {
     known.set(value, matched);
     return matched;
   };
+}
+
+/** The library speaks Go's sentences, but shows its own flag, and leaves out an empty rest. */
+function regexErrorText(error: unknown): string {
+  const message = error instanceof Error ? error.message : 'error parsing regexp: invalid';
+  const text = message.replace('`(?s)', '`');
+  return text.endsWith('trailing backslash at end of expression') ? `${text}: \`\`` : text;
 }

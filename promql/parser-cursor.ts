@@ -14,12 +14,16 @@ export interface ParserOptions {
   readonly durationExpressions?: boolean;
 }
 
+/** The bound on the regular expressions of one text together, in `regexCost`. */
+const REGEX_COST_SUM_MAX = 20_000;
+
 export class Cursor {
   readonly text: string;
   readonly options: ParserOptions;
   readonly #lexer: Lexer;
   #ahead: Token | undefined;
   #endOfLast = 0;
+  #regexCost = 0;
 
   constructor(text: string, options: ParserOptions) {
     this.text = text;
@@ -49,6 +53,14 @@ export class Cursor {
   /** Takes the token to come if it is of this kind. */
   accept(kind: TokenKind): Token | undefined {
     return this.peek().kind === kind ? this.next() : undefined;
+  }
+
+  /** Counts a regular expression against the bound of the whole text. Throws `query.parse`. */
+  chargeRegex(cost: number, index: number): void {
+    this.#regexCost += cost;
+    if (this.#regexCost <= REGEX_COST_SUM_MAX) return;
+    const message = `regular expressions that unroll to more than ${REGEX_COST_SUM_MAX} parts`;
+    throw this.error(index, message);
   }
 
   /** The error for a token that cannot stand here: `unexpected … in <context>, expected …`. */

@@ -93,16 +93,17 @@ class DurationParser {
   /** Signs and then a literal or parentheses: binary operators after it are not part of it. */
   parseSigned(): Duration {
     const sign = this.#cursor.accept('-') ?? this.#cursor.accept('+');
-    if (sign === undefined) return this.#parsePrimary();
+    if (sign === undefined) return this.#checked(this.#parsePrimary());
     this.#enter(sign);
-    const { seconds } = this.parseSigned();
+    const isLiteral = isNumberKind(this.#cursor.peek().kind);
+    const { seconds } = isLiteral ? this.#parsePrimary() : this.parseSigned();
     this.#nesting--;
     return this.#checked({ seconds: sign.kind === '-' ? -seconds : seconds, start: sign.start });
   }
 
   #parseTerm(): Duration {
     const sign = this.#cursor.accept('-') ?? this.#cursor.accept('+');
-    if (sign === undefined) return this.#parsePrimary();
+    if (sign === undefined) return this.#checked(this.#parsePrimary());
     this.#enter(sign);
     const { seconds } = this.parse(UNARY_PRECEDENCE);
     this.#nesting--;
@@ -111,9 +112,9 @@ class DurationParser {
 
   #parsePrimary(): Duration {
     const token = this.#cursor.peek();
-    if (token.kind === 'number' || token.kind === 'duration') {
+    if (isNumberKind(token.kind)) {
       this.#cursor.next();
-      return this.#checked({ seconds: tokenValue(this.#cursor, token), start: token.start });
+      return { seconds: tokenValue(this.#cursor, token), start: token.start };
     }
     if (token.kind !== '(') throw this.#unexpected();
     this.#cursor.next();
@@ -169,6 +170,10 @@ class DurationParser {
   #unexpected(): Error {
     return this.#cursor.unexpected(this.#place.context, this.#place.expected);
   }
+}
+
+function isNumberKind(kind: TokenKind): boolean {
+  return kind === 'number' || kind === 'duration';
 }
 
 function durationOp(kind: TokenKind): DurationOp | undefined {

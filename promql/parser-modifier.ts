@@ -66,7 +66,7 @@ function parseInstant(cursor: Cursor, selectorIndex: number): AtModifier {
   }
   const magnitude = tokenValue(cursor, cursor.next());
   const seconds = sign?.kind === '-' ? -magnitude : magnitude;
-  if (!(Math.abs(seconds) < 2 ** 63)) {
+  if (!(Math.abs(seconds) * 1000 < 2 ** 63)) {
     const shown = formatFixed(seconds, 6);
     throw cursor.error(selectorIndex, `timestamp out of bounds for @ modifier: ${shown}`);
   }

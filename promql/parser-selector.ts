@@ -3,7 +3,7 @@
  * `(job, "utf-8 name")`. Regular expressions are compiled here once, to judge them.
  */
 import { METRIC_NAME } from '../model/labels.ts';
-import { compileMatcher, type Matcher, type MatcherType } from '../model/matchers.ts';
+import { compileMatcher, type Matcher, type MatcherType, regexCost } from '../model/matchers.ts';
 import { StarlingError } from '../model/errors.ts';
 import { isLabelName, type Token, type TokenKind } from './lexer-token.ts';
 import { unquote } from './lexer-string.ts';
@@ -57,6 +57,7 @@ function matcherType(kind: TokenKind): MatcherType | undefined {
 /** Gives the matcher back if its regular expression is valid. */
 function judged(cursor: Cursor, at: Token, matcher: Matcher): Matcher {
   if (matcher.type === '=' || matcher.type === '!=') return matcher;
+  cursor.chargeRegex(regexCost(matcher.value), at.start);
   try {
     compileMatcher(matcher);
     return matcher;

@@ -14,7 +14,7 @@ import { METRIC_NAME } from '../model/labels.ts';
 import { StarlingError } from '../model/errors.ts';
 import { compileMatcher, type Matcher } from '../model/matchers.ts';
 import type { Aggregation, AggregationOp, Binary, Expr, NumberLiteral } from './ast.ts';
-import type { VectorSelector } from './ast.ts';
+import type { VectorMatching, VectorSelector } from './ast.ts';
 import { findFunction, functionTable } from './functions-table.ts';
 import { unquote } from './lexer-string.ts';
 import { isAggregationOp, isMetricName, type Token, type TokenKind } from './lexer-token.ts';
@@ -123,21 +123,18 @@ class ExprParser {
   /** What may stand between an operator and its right side: bool, on, ignoring, group_…. */
   #parseMatching(): WrittenMatching {
     const isBool = this.#cursor.accept('bool') !== undefined;
-    const on = this.#cursor.accept('on');
-    if (on === undefined && this.#cursor.accept('ignoring') === undefined) {
-      return { isBool, cardinality: 'one-to-one', on: false, labels: [], include: [] };
-    }
-    const matching = { isBool, on: on !== undefined, labels: parseLabelNames(this.#cursor) };
-    const left = this.#cursor.accept('group_left');
-    if (left === undefined && this.#cursor.accept('group_right') === undefined) {
-      return { ...matching, cardinality: 'one-to-one', include: [] };
-    }
-    const hasLabels = this.#cursor.peek().kind === '(';
-    return {
-      ...matching,
-      cardinality: left === undefined ? 'one-to-many' : 'many-to-one',
-      include: hasLabels ? parseLabelNames(this.#cursor) : [],
-    };
+    const on = this.#cursor.accept('on') !== undefined;
+    const hasLabels = on || this.#cursor.accept('ignoring') !== undefined;
+    const labels = hasLabels ? parseLabelNames(this.#cursor) : [];
+    const cardinality = hasLabels ? this.#parseCardinality() : 'one-to-one';
+    const hasInclude = cardinality !== 'one-to-one' && this.#cursor.peek().kind === '(';
+    const include = hasInclude ? parseLabelNames(this.#cursor) : [];
+    return { isBool, cardinality, on, labels, include };
+  }
+
+  #parseCardinality(): VectorMatching['cardinality'] {
+    if (this.#cursor.accept('group_left') !== undefined) return 'many-to-one';
+    return this.#cursor.accept('group_right') === undefined ? 'one-to-one' : 'one-to-many';
   }
 
   #parseOperand(): Expr {
