@@ -159,9 +159,14 @@ export class Committer {
     }
     this.#running--;
     state.running = undefined;
+    this.#settle(target, state);
+    this.#pump();
+  }
+
+  /** Queues the batch that gathered meanwhile; forgets a log without one. */
+  #settle(target: CommitTarget, state: TargetState): void {
     if (state.next === undefined) this.#states.delete(target);
     else this.#queue.push(target);
-    this.#pump();
   }
 
   async #afterWrite(target: CommitTarget): Promise<void> {

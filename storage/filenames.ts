@@ -24,6 +24,11 @@ export function joinPath(...parts: readonly string[]): string {
   return parts.join('/');
 }
 
+/** The directory that holds `path`. */
+export function parentPath(path: string): string {
+  return path.slice(0, path.lastIndexOf('/')) || '/';
+}
+
 /** The file name of a WAL segment. */
 export function segmentName(segment: number): string {
   return String(segment).padStart(8, '0');
