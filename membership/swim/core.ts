@@ -28,6 +28,7 @@ import {
 } from './heal.ts';
 import {
   expireSuspicions,
+  isMisjudged,
   mergeClaim,
   postponeSuspicions,
   reapMembers,
@@ -42,6 +43,7 @@ import {
   postponeProbes,
   probeWakeMs,
   tickProbes,
+  type PacketOrigin,
 } from './probe.ts';
 import {
   CORE_COUNTERS,
@@ -50,6 +52,7 @@ import {
   queueClaim,
   sampleMembers,
   selfClaim,
+  sendMessages,
   sendParts,
   zeroDrops,
   type CoreCounter,
@@ -97,7 +100,7 @@ export function createCore(options: CoreOptions, nowMs: number): CoreState {
   const config: SwimConfig = { ...defaultSwimConfig, ...options.config };
   assert(config.packetBytesMax >= 576, 'gossip: packetBytesMax is below 576');
   const { random } = options;
-  return {
+  const core: CoreState = {
     config,
     random,
     localRecords: options.localRecords ?? (() => []),
@@ -133,6 +136,7 @@ export function createCore(options: CoreOptions, nowMs: number): CoreState {
       gossipMs: nowMs,
       pushPullMs: nowMs + random.float() * config.pushPullIntervalMs,
       pushPullHurryMs: nowMs,
+      returnedMs: -Infinity,
       healMs: nowMs + random.float() * config.healIntervalMs,
       seedMs: Infinity,
       reapMs: nowMs + REAP_INTERVAL_MS,
@@ -143,13 +147,17 @@ export function createCore(options: CoreOptions, nowMs: number): CoreState {
       number
     >, // every key is present by construction
     drops: zeroDrops(),
+    wakeMs: nowMs,
     outputs: [],
   };
+  core.wakeMs = findWakeMs(core);
+  return core;
 }
 
 /** Changes the state by one input, in place, and returns what the shell must do. */
 export function apply(core: CoreState, input: CoreInput, nowMs: number): CoreStep {
   handleInput(core, input, nowMs);
+  core.wakeMs = Math.max(nowMs, findWakeMs(core));
   const { outputs } = core;
   core.outputs = [];
   return { state: core, outputs };
@@ -157,6 +165,10 @@ export function apply(core: CoreState, input: CoreInput, nowMs: number): CoreSte
 
 /** When the next tick is due. */
 export function nextWakeMs(core: CoreState): number {
+  return core.wakeMs;
+}
+
+function findWakeMs(core: CoreState): number {
   let wakeMs = Math.min(probeWakeMs(core), healWakeMs(core), core.suspicionWakeMs);
   wakeMs = Math.min(wakeMs, core.timers.reapMs);
   if (hasGossip(core)) wakeMs = Math.min(wakeMs, core.timers.gossipMs);
@@ -194,7 +206,7 @@ function handleInput(core: CoreState, input: CoreInput, nowMs: number): void {
 }
 
 function tick(core: CoreState, nowMs: number): void {
-  const lateMs = nowMs - nextWakeMs(core);
+  const lateMs = nowMs - core.wakeMs;
   if (lateMs >= STALL_MS) recoverFromStall(core, lateMs);
   refutePending(core, nowMs);
   expireSuspicions(core, nowMs);
@@ -223,13 +235,21 @@ function onPacket(core: CoreState, payload: Uint8Array, from: string, nowMs: num
     return;
   }
   // Claims first: an ack must already carry the refutation that a claim beside the ping caused.
+  let hasPing = false;
+  let isAccused = false;
   for (const message of decoded.messages) {
-    if (message.type === 'claim') mergeClaim(core, message.claim, nowMs);
+    hasPing ||= message.type === 'ping';
+    if (message.type !== 'claim') continue;
+    mergeClaim(core, message.claim, nowMs);
+    isAccused ||= isMisjudged(core, message.claim);
   }
-  for (const message of decoded.messages) onMessage(core, message, from, nowMs);
+  // The answer to an accusation goes to its sender at once; it is no longer than what it answers.
+  const defence: Message[] = isAccused ? [{ type: 'claim', claim: selfClaim(core) }] : [];
+  if (isAccused && !hasPing) sendMessages(core, from, defence, false);
+  for (const message of decoded.messages) onMessage(core, message, { from, defence }, nowMs);
 }
 
-function onMessage(core: CoreState, message: Message, from: string, nowMs: number): void {
+function onMessage(core: CoreState, message: Message, origin: PacketOrigin, nowMs: number): void {
   switch (message.type) {
     case 'ack':
       if (!onHealAck(core, message.nonce, message.responder, nowMs)) onAck(core, message, nowMs);
@@ -240,10 +260,10 @@ function onMessage(core: CoreState, message: Message, from: string, nowMs: numbe
       onNack(core, message.nonce);
       return;
     case 'ping':
-      onPing(core, message, from, nowMs);
+      onPing(core, message, origin, nowMs);
       return;
     case 'ping_req':
-      onPingRequest(core, message, from, nowMs);
+      onPingRequest(core, message, origin.from, nowMs);
       return;
     case 'record':
       core.outputs.push({ type: 'record', bytes: message.bytes });

@@ -5,7 +5,7 @@
  * - every ~2 s a datagram to a random *dead* member, telling it that it is taken for dead; if it
  *   lives it refutes and acks, and a push/pull follows at once. Every few turns the push/pull is
  *   tried straight away, for paths where datagrams are blocked. The more are dead, the more likely
- *   a node tries: one dead of a thousand is asked about twice a second by all together;
+ *   a node tries: one dead of a thousand is asked about five times a second by all together;
  * - seeds: at once on join, each second while this node is alone, each minute otherwise, so that
  *   islands find each other even when neither remembers the other.
  */
@@ -31,7 +31,10 @@ const PUSH_PULL_STRETCH_FROM = 32;
 const HEAL_PING_TIMEOUT_MS = 5_000;
 const HEAL_PINGS_MAX = 64;
 /** All nodes together try each dead member about this often per heal interval. */
-const HEAL_TRIES_PER_DEAD = 4;
+const HEAL_TRIES_PER_DEAD = 10;
+/** The same while a partition seems to be healing, and how long after a return that is. */
+const HEAL_TRIES_PER_DEAD_HOT = 100;
+const HEAL_HOT_MS = 30_000;
 /** Share of heal turns that go straight to a push/pull. */
 const HEAL_DIRECT_SHARE = 0.2;
 /** Random spread of periodic work, as a share of its interval, so that nodes do not march in step. */
@@ -106,7 +109,9 @@ function tryTheDead(core: CoreState, nowMs: number): void {
   let deadCount = 0;
   for (const member of core.roster) deadCount += Number(member.state === 'dead');
   if (deadCount === 0 || core.self.hasLeft) return;
-  if (core.random.float() > (HEAL_TRIES_PER_DEAD * deadCount) / core.livingCount) return;
+  const isHot = nowMs - core.timers.returnedMs < HEAL_HOT_MS;
+  const tries = isHot ? HEAL_TRIES_PER_DEAD_HOT : HEAL_TRIES_PER_DEAD;
+  if (core.random.float() > (tries * deadCount) / core.livingCount) return;
   const member = sampleMembers(core, 1, (candidate) => candidate.state === 'dead')[0];
   if (member === undefined) return;
   if (core.random.float() < HEAL_DIRECT_SHARE) {

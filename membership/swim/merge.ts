@@ -22,6 +22,7 @@ import {
   claimOf,
   countDrop,
   emit,
+  hurryExchange,
   isLiving,
   queueClaim,
   removeMember,
@@ -94,6 +95,13 @@ export function softenVerdict(core: CoreState, claim: Claim): Claim {
   const member = core.members.get(claim.id);
   if (member === undefined || !isLiving(member.state)) return claim;
   return { ...claim, state: 'suspect', accuser: core.self.id };
+}
+
+/** True when a claim takes this node for worse than it is: its author deserves an answer. */
+export function isMisjudged(core: CoreState, claim: Claim): boolean {
+  const { self } = core;
+  if (claim.id !== self.id || claim.boot > self.boot) return false;
+  return claim.boot < self.boot || claim.state !== (self.hasLeft ? 'left' : 'alive');
 }
 
 /** This node's own probe of the member failed. */
@@ -291,6 +299,11 @@ function adoptClaim(core: CoreState, member: Member, claim: Claim, nowMs: number
   queueClaim(core, claim);
   if (claim.state === 'suspect') beginSuspicion(core, member, claim, nowMs);
   else member.suspicion = undefined;
+  if (before === 'dead' && claim.state === 'alive') {
+    // Who returns is seldom alone: after a partition gossip has a tail, which this cuts.
+    core.timers.returnedMs = nowMs;
+    hurryExchange(core, nowMs);
+  }
   if (before === claim.state && claim.state !== 'suspect') return;
   const view = viewOf(member);
   if (claim.state === 'alive') emit(core, { type: 'alive', member: view, restarted: false });

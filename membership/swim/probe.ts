@@ -18,6 +18,7 @@ import type { Probe } from './pending.ts';
 import {
   claimOf,
   countDrop,
+  hurryExchange,
   isLiving,
   randomNonce,
   sampleMembers,
@@ -71,13 +72,28 @@ export function postponeProbes(core: CoreState, byMs: number): void {
   }
 }
 
+/** What a ping and a request for one carry. */
+interface PingFacts {
+  readonly nonce: bigint;
+  readonly target: InstanceId;
+  readonly source: InstanceId;
+}
+
+/** Where a packet came from, and what this node must say to its accusations. */
+export interface PacketOrigin {
+  readonly from: string;
+  /** This node's own claim, when the packet took it for suspect or dead. */
+  readonly defence: readonly Message[];
+}
+
 /** A ping by `source`: ack it, if it is for us. */
 export function onPing(
   core: CoreState,
-  ping: { readonly nonce: bigint; readonly target: InstanceId; readonly source: InstanceId },
-  from: string,
+  ping: PingFacts,
+  origin: PacketOrigin,
   nowMs: number,
 ): void {
+  const { from, defence } = origin;
   if (ping.target !== core.self.id) {
     countDrop(core, 'ping_for_another');
     return;
@@ -87,19 +103,19 @@ export function onPing(
   if (source?.address !== from) {
     // Answer with less than was asked, whoever it is: this node cannot be made to amplify.
     if (source === undefined) hurryExchange(core, nowMs);
-    sendMessages(core, from, [ack], false);
+    sendMessages(core, from, [ack, ...defence], false);
     return;
   }
   // The member is taken for suspect or dead, and yet it speaks: let it know, so it can refute.
   const isDoubted = source.state === 'suspect' || source.state === 'dead';
   const claims: Message[] = isDoubted ? [{ type: 'claim', claim: claimOf(core, source) }] : [];
-  sendMessages(core, from, [ack, ...claims], true);
+  sendMessages(core, from, [ack, ...defence, ...claims], true);
 }
 
 /** Somebody asks this node to ping a third one. Only members may, and only for members. */
 export function onPingRequest(
   core: CoreState,
-  request: { readonly nonce: bigint; readonly target: InstanceId; readonly source: InstanceId },
+  request: PingFacts,
   from: string,
   nowMs: number,
 ): void {
@@ -175,17 +191,6 @@ export function onReliablePing(
   const hasRetry = probe.reliablePings < RELIABLE_PINGS_MAX && retryMs < probe.deadlineMs;
   probe.reliableRetryMs = hasRetry ? retryMs : Infinity;
 }
-
-/** A stranger pings: this node misses a member, so it compares notes soon. */
-function hurryExchange(core: CoreState, nowMs: number): void {
-  const { timers } = core;
-  if (nowMs < timers.pushPullHurryMs) return;
-  timers.pushPullHurryMs = nowMs + HURRY_INTERVAL_MS;
-  const soonMs = nowMs + core.random.float() * HURRY_SPREAD_MS;
-  timers.pushPullMs = Math.min(timers.pushPullMs, soonMs);
-}
-const HURRY_INTERVAL_MS = 5_000;
-const HURRY_SPREAD_MS = 1_000;
 
 function startProbe(core: CoreState, member: Member, nowMs: number, periodMs: number): void {
   const nonce = randomNonce(core.random);

@@ -91,6 +91,8 @@ export interface CoreTimers {
   pushPullMs: number;
   /** Earliest next exchange out of turn, for a ping by a stranger. */
   pushPullHurryMs: number;
+  /** When the last dead member returned: others may be back too. */
+  returnedMs: number;
   healMs: number;
   seedMs: number;
   reapMs: number;
@@ -127,6 +129,8 @@ export interface CoreState {
   selfConflictToldMs: number;
   readonly counters: Record<CoreCounter, number>;
   readonly drops: Record<DropReason, number>;
+  /** When the next tick is due, as of the last input. */
+  wakeMs: number;
   outputs: CoreOutput[];
 }
 
@@ -262,6 +266,20 @@ export function setMemberState(
   core.livingCount += change;
   member.state = state;
   member.sinceMs = nowMs;
+}
+
+/** Shortest time between two exchanges out of turn, the wait for gossip, and the random spread. */
+const HURRY_INTERVAL_MS = 5_000;
+const HURRY_DELAY_MS = 1_000;
+const HURRY_SPREAD_MS = 2_000;
+
+/** This node's view is seen to lag (a stranger pings, the dead return): compare notes soon. */
+export function hurryExchange(core: CoreState, nowMs: number): void {
+  const { timers } = core;
+  if (nowMs < timers.pushPullHurryMs) return;
+  timers.pushPullHurryMs = nowMs + HURRY_INTERVAL_MS;
+  const soonMs = nowMs + HURRY_DELAY_MS + core.random.float() * HURRY_SPREAD_MS;
+  timers.pushPullMs = Math.min(timers.pushPullMs, soonMs);
 }
 
 /** Rosters up to this length are sampled exactly; longer ones by random tries. */
