@@ -1,0 +1,27 @@
+/** What runs inside a worker thread: takes a job by name, runs it, posts its output or its error. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { StarlingError } from '../../model/errors.ts';
+import type { JobTable, WorkerAnswer, WorkerRequest } from './workers.ts';
+
+const port = parentPort;
+const { jobs } = (await import((workerData as { readonly jobsModule: string }).jobsModule)) as {
+  readonly jobs: JobTable;
+};
+
+port?.on('message', (request: WorkerRequest) => {
+  try {
+    const job = jobs.get(request.name);
+    if (job === undefined) throw new Error(`there is no job ${request.name}`);
+    const { output, transfer } = job(request.input);
+    const answer: WorkerAnswer = { id: request.id, output };
+    port.postMessage(answer, transfer === undefined ? [] : [...transfer]);
+  } catch (error) {
+    port.postMessage({ id: request.id, error: describe(error) } satisfies WorkerAnswer);
+  }
+});
+
+function describe(error: unknown): NonNullable<WorkerAnswer['error']> {
+  if (error instanceof StarlingError)
+    return { id: error.id as string, facts: error.facts as unknown };
+  return { id: 'internal', facts: error instanceof Error ? error.stack : String(error) };
+}
