@@ -44,6 +44,8 @@ export class Ring {
   /** Per position: how many, then the members of its write set; filled when first asked for. */
   readonly #writeMemo: Uint16Array;
   readonly #scratchZoneUse: Uint16Array;
+  /** How many ACTIVE members the last walk found. */
+  #taken = 0;
 
   constructor(registry: Registry) {
     this.instances = votersOf(registry);
@@ -113,7 +115,7 @@ export class Ring {
     // With fewer zones than RF they cannot be distinct, so they are used as evenly as they allow.
     const perZoneMax = Math.ceil(this.rf / this.#zoneCount);
     const count = this.#walk({ position, keepsAll, perZoneMax }, out);
-    if (count >= this.rf) return count;
+    if (this.#taken >= this.rf) return count;
     return this.#walk({ position, keepsAll, perZoneMax: this.rf }, out);
   }
 
@@ -124,8 +126,8 @@ export class Ring {
     const { owners } = this;
     const zoneUse = this.#scratchZoneUse.fill(0);
     let count = 0;
-    let taken = 0;
-    for (let step = 0; step < owners.length && taken < this.rf; step++) {
+    this.#taken = 0;
+    for (let step = 0; step < owners.length && this.#taken < this.rf; step++) {
       const owner = owners[(walk.position + step) % owners.length]!;
       const isActive = this.#takesWrites[owner] === 1;
       if (!isActive && !walk.keepsAll) continue;
@@ -136,7 +138,7 @@ export class Ring {
       count++;
       if (!isActive) continue; // its substitute is still to come
       zoneUse[zone] = zoneUse[zone]! + 1;
-      taken++;
+      this.#taken++;
     }
     return count;
   }
