@@ -22,17 +22,32 @@ const LINE_BYTES_MAX = 100;
 const INDENT = '  ';
 const PLAIN_LABEL_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
+/** The one-line form of nodes already printed: splitting asks for every node at every level. */
+type Lines = Map<Expr, string>;
+
 /** The expression on one line. */
 export function printExpr(expr: Expr): string {
+  return lineOf(expr, new Map());
+}
+
+function lineOf(expr: Expr, lines: Lines): string {
+  const known = lines.get(expr);
+  if (known !== undefined) return known;
+  const line = makeLine(expr, lines);
+  lines.set(expr, line);
+  return line;
+}
+
+function makeLine(expr: Expr, lines: Lines): string {
   switch (expr.kind) {
     case 'aggregation': {
-      const param = expr.param === undefined ? '' : `${printExpr(expr.param)}, `;
-      return `${aggregationHead(expr)}(${param}${printExpr(expr.expr)})`;
+      const param = expr.param === undefined ? '' : `${lineOf(expr.param, lines)}, `;
+      return `${aggregationHead(expr)}(${param}${lineOf(expr.expr, lines)})`;
     }
     case 'binary':
-      return `${printExpr(expr.lhs)} ${operatorText(expr)} ${printExpr(expr.rhs)}`;
+      return `${lineOf(expr.lhs, lines)} ${operatorText(expr)} ${lineOf(expr.rhs, lines)}`;
     case 'call':
-      return `${expr.name}(${expr.args.map(printExpr).join(', ')})`;
+      return `${expr.name}(${expr.args.map((arg) => lineOf(arg, lines)).join(', ')})`;
     case 'matrix_selector': {
       const range = `[${formatDuration(expr.rangeMs)}]`;
       return selectorText(expr.selector) + range + modifiersText(expr.selector);
@@ -40,13 +55,13 @@ export function printExpr(expr: Expr): string {
     case 'number':
       return expr.isDuration ? formatDuration(expr.value * 1000) : formatNumber(expr.value);
     case 'paren':
-      return `(${printExpr(expr.expr)})`;
+      return `(${lineOf(expr.expr, lines)})`;
     case 'string':
       return quote(expr.value);
     case 'subquery':
-      return printExpr(expr.expr) + subqueryTail(expr);
+      return lineOf(expr.expr, lines) + subqueryTail(expr);
     case 'unary':
-      return expr.op + printExpr(expr.expr);
+      return expr.op + lineOf(expr.expr, lines);
     case 'vector_selector':
       return selectorText(expr) + modifiersText(expr);
     default:
@@ -56,7 +71,7 @@ export function printExpr(expr: Expr): string {
 
 /** The expression split over lines where it is longer than 100 columns. */
 export function prettyExpr(expr: Expr): string {
-  return pretty(expr, 0);
+  return pretty(expr, 0, new Map());
 }
 
 /** One matcher as written in a selector: `job=~"a|b"`. */
@@ -64,26 +79,26 @@ export function printMatcher({ name, type, value }: Matcher): string {
   return labelNameText(name) + type + quote(value);
 }
 
-function pretty(expr: Expr, level: number): string {
+function pretty(expr: Expr, level: number, lines: Lines): string {
   const indent = INDENT.repeat(level);
-  if (expr.kind === 'unary') return indent + expr.op + pretty(expr.expr, level).trim();
-  const line = printExpr(expr);
+  if (expr.kind === 'unary') return indent + expr.op + pretty(expr.expr, level, lines).trim();
+  const line = lineOf(expr, lines);
   const isShort = Buffer.byteLength(line) <= LINE_BYTES_MAX;
   switch (expr.kind) {
     case 'aggregation': {
       if (isShort) return indent + line;
-      const param = expr.param === undefined ? '' : `${pretty(expr.param, level + 1)},\n`;
-      const body = pretty(expr.expr, level + 1);
+      const param = expr.param === undefined ? '' : `${pretty(expr.param, level + 1, lines)},\n`;
+      const body = pretty(expr.expr, level + 1, lines);
       return `${indent}${aggregationHead(expr)}(\n${param}${body}\n${indent})`;
     }
     case 'binary': {
       if (isShort) return indent + line;
-      const [lhs, rhs] = [pretty(expr.lhs, level + 1), pretty(expr.rhs, level + 1)];
+      const [lhs, rhs] = [pretty(expr.lhs, level + 1, lines), pretty(expr.rhs, level + 1, lines)];
       return `${lhs}\n${indent}${operatorText(expr)}\n${rhs}`;
     }
     case 'call': {
       if (isShort || expr.args.length === 0) return indent + line;
-      const args = expr.args.map((arg) => pretty(arg, level + 1)).join(',\n');
+      const args = expr.args.map((arg) => pretty(arg, level + 1, lines)).join(',\n');
       return `${indent}${expr.name}(\n${args}\n${indent})`;
     }
     case 'matrix_selector':
@@ -93,10 +108,10 @@ function pretty(expr: Expr, level: number): string {
       return indent + line;
     case 'paren':
       if (isShort) return indent + line;
-      return `${indent}(\n${pretty(expr.expr, level + 1)}\n${indent})`;
+      return `${indent}(\n${pretty(expr.expr, level + 1, lines)}\n${indent})`;
     case 'subquery':
       // A short subquery is not indented: that is how Prometheus prints it.
-      return isShort ? line : pretty(expr.expr, level) + subqueryTail(expr);
+      return isShort ? line : pretty(expr.expr, level, lines) + subqueryTail(expr);
     default:
       return assertNever(expr);
   }
