@@ -1,6 +1,6 @@
 /** `query` and `query_range`, GET and POST, and `format_query`: Prometheus' parameters and answers. */
 import { type Context, Hono } from 'hono';
-import { parseExpr, printExpr } from '../../promql/index.ts';
+import { astToJson, parseExpr, prettyExpr } from '../../promql/index.ts';
 import type { AppOptions } from '../app.ts';
 import { checkRange, invalid, parseDuration, parseLimit, parseTime } from '../parameters.ts';
 import {
@@ -19,7 +19,11 @@ export function queryRoutes(options: AppOptions): Hono {
   routes.on(methods, '/query_range', (context) => serveRange(options, context));
   routes.on(methods, '/format_query', async (context) => {
     const parameters = await readParameters(context);
-    return success(printExpr(parseExpr(required(parameters, 'query'))));
+    return success(prettyExpr(parseExpr(required(parameters, 'query'))));
+  });
+  routes.on(methods, '/parse_query', async (context) => {
+    const parameters = await readParameters(context);
+    return success(astToJson(parseExpr(required(parameters, 'query'))));
   });
   return routes;
 }

@@ -1,0 +1,183 @@
+/**
+ * XOR chunks, encoding: Prometheus' chunk encoding 1 (tsdb/docs/format/chunks.md, bstream.md), after
+ * Facebook's Gorilla paper. The state of the open chunk of series s lives in columns, so that a head of
+ * a million series is a handful of typed arrays.
+ *
+ *   u16 count | varint t0, 64 bits v0 | uvarint t1-t0, xor v1 | delta-of-delta, xor | …
+ *   delta of delta:  0 | 10 + 14 bits | 110 + 17 | 1110 + 20 | 1111 + 64     n bits hold -(2^(n-1)-1)..2^(n-1)
+ *   xor:             0 (same) | 10 + bits in the last window | 11 + 5 bits leading + 6 bits length + bits
+ *
+ * A double travels as two words: bits survive, signalling NaNs too.
+ */
+
+/** No sample takes more: 68 bits of time, 77 of value. */
+export const XOR_SAMPLE_BYTES_MAX = 19;
+/** `leading` before any window was set. */
+const NO_WINDOW = 0xff;
+
+/** State of open chunks, one element a series. `lastTime`, `lastLow`, `lastHigh` outlive a chunk. */
+export interface XorColumns {
+  lastTime: Float64Array;
+  lastLow: Uint32Array;
+  lastHigh: Uint32Array;
+  lastDelta: Float64Array;
+  /** Bits written, the two count bytes included. */
+  bitLength: Uint16Array;
+  count: Uint16Array;
+  leading: Uint8Array;
+  trailing: Uint8Array;
+}
+
+export function createXorColumns(capacity: number): XorColumns {
+  return {
+    lastTime: new Float64Array(capacity),
+    lastLow: new Uint32Array(capacity),
+    lastHigh: new Uint32Array(capacity),
+    lastDelta: new Float64Array(capacity),
+    bitLength: new Uint16Array(capacity),
+    count: new Uint16Array(capacity),
+    leading: new Uint8Array(capacity),
+    trailing: new Uint8Array(capacity),
+  };
+}
+
+/**
+ * Hot: appends a sample to the chunk of series `s` at `bytes[base…]`, which has room for
+ * `XOR_SAMPLE_BYTES_MAX` more. `count[s] === 0` begins a chunk. Times are whole milliseconds.
+ */
+export function appendXor(
+  columns: XorColumns,
+  s: number,
+  bytes: Uint8Array,
+  base: number,
+  time: number,
+  low: number,
+  high: number,
+): void {
+  const count = columns.count[s]!;
+  let bit: number;
+  if (count === 0) {
+    bit = putVarintBytes(bytes, base, 16, time);
+    bit = putBits(bytes, base, bit, high, 32);
+    bit = putBits(bytes, base, bit, low, 32);
+    columns.leading[s] = NO_WINDOW;
+    columns.trailing[s] = 0;
+  } else {
+    bit = columns.bitLength[s]!;
+    const delta = time - columns.lastTime[s]!;
+    if (count === 1) bit = putUvarintBytes(bytes, base, bit, delta);
+    else bit = putDeltaOfDelta(bytes, base, bit, delta - columns.lastDelta[s]!);
+    columns.lastDelta[s] = delta;
+    bit = putXor(columns, s, bytes, base, bit, low, high);
+  }
+  columns.lastTime[s] = time;
+  columns.lastLow[s] = low;
+  columns.lastHigh[s] = high;
+  columns.bitLength[s] = bit;
+  columns.count[s] = count + 1;
+  bytes[base] = (count + 1) >>> 8;
+  bytes[base + 1] = (count + 1) & 0xff;
+}
+
+function putDeltaOfDelta(bytes: Uint8Array, base: number, bit: number, dod: number): number {
+  if (dod === 0) return putBits(bytes, base, bit, 0, 1);
+  if (dod >= -8191 && dod <= 8192) {
+    return putBits(bytes, base, putBits(bytes, base, bit, 0b10, 2), dod & 0x3fff, 14);
+  }
+  if (dod >= -65_535 && dod <= 65_536) {
+    return putBits(bytes, base, putBits(bytes, base, bit, 0b110, 3), dod & 0x1_ffff, 17);
+  }
+  if (dod >= -524_287 && dod <= 524_288) {
+    return putBits(bytes, base, putBits(bytes, base, bit, 0b1110, 4), dod & 0xf_ffff, 20);
+  }
+  let at = putBits(bytes, base, bit, 0b1111, 4);
+  at = putBits(bytes, base, at, Math.floor(dod / 0x1_0000_0000), 32);
+  return putBits(bytes, base, at, dod % 0x1_0000_0000, 32);
+}
+
+function putXor(
+  columns: XorColumns,
+  s: number,
+  bytes: Uint8Array,
+  base: number,
+  from: number,
+  low: number,
+  high: number,
+): number {
+  const xorLow = low ^ columns.lastLow[s]!;
+  const xorHigh = high ^ columns.lastHigh[s]!;
+  if ((xorLow | xorHigh) === 0) return putBits(bytes, base, from, 0, 1);
+  const leadingBits = xorHigh !== 0 ? Math.clz32(xorHigh) : 32 + Math.clz32(xorLow);
+  const leading = leadingBits > 31 ? 31 : leadingBits;
+  const trailing = xorLow !== 0 ? trailingZeros(xorLow) : 32 + trailingZeros(xorHigh);
+  const oldLeading = columns.leading[s]!;
+  const oldTrailing = columns.trailing[s]!;
+  if (oldLeading !== NO_WINDOW && leading >= oldLeading && trailing >= oldTrailing) {
+    const bit = putBits(bytes, base, from, 0b10, 2);
+    return putWindow(bytes, base, bit, xorLow, xorHigh, oldTrailing, 64 - oldLeading - oldTrailing);
+  }
+  columns.leading[s] = leading;
+  columns.trailing[s] = trailing;
+  const size = 64 - leading - trailing; // 64 is written as 0
+  const bit = putBits(bytes, base, from, (0b11 << 11) | (leading << 6) | (size & 63), 13);
+  return putWindow(bytes, base, bit, xorLow, xorHigh, trailing, size);
+}
+
+/** Writes the `size` bits of a 64-bit word above its `trailing` lowest ones. */
+function putWindow(
+  bytes: Uint8Array,
+  base: number,
+  from: number,
+  low: number,
+  high: number,
+  trailing: number,
+  size: number,
+): number {
+  if (trailing >= 32) return putBits(bytes, base, from, high >>> (trailing - 32), size);
+  const shifted = trailing === 0 ? low : (low >>> trailing) | (high << (32 - trailing));
+  if (size <= 32) return putBits(bytes, base, from, shifted, size);
+  const bit = putBits(bytes, base, from, high >>> trailing, size - 32);
+  return putBits(bytes, base, bit, shifted, 32);
+}
+
+function trailingZeros(word: number): number {
+  return 31 - Math.clz32(word & -word);
+}
+
+/** Writes the lowest `size` (1 to 32) bits of `value`, highest first; bytes are zeroed as they begin. */
+function putBits(
+  bytes: Uint8Array,
+  base: number,
+  from: number,
+  value: number,
+  size: number,
+): number {
+  let bit = from;
+  let left = size;
+  while (left > 0) {
+    const used = bit & 7;
+    const at = base + (bit >>> 3);
+    const room = 8 - used;
+    const take = left < room ? left : room;
+    const part = (value >>> (left - take)) & ((1 << take) - 1);
+    const kept = used === 0 ? 0 : bytes[at]!;
+    bytes[at] = kept | (part << (room - take));
+    bit += take;
+    left -= take;
+  }
+  return bit;
+}
+
+function putUvarintBytes(bytes: Uint8Array, base: number, from: number, value: number): number {
+  let bit = from;
+  let rest = value;
+  while (rest >= 0x80) {
+    bit = putBits(bytes, base, bit, (rest % 128) | 0x80, 8);
+    rest = Math.floor(rest / 128);
+  }
+  return putBits(bytes, base, bit, rest, 8);
+}
+
+function putVarintBytes(bytes: Uint8Array, base: number, from: number, value: number): number {
+  return putUvarintBytes(bytes, base, from, value < 0 ? -2 * value - 1 : 2 * value);
+}
