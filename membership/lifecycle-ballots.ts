@@ -15,6 +15,7 @@ import {
   type BallotPurpose,
   type Draft,
   FORGET_TIMEOUT_MS,
+  type LifecycleInput,
 } from './lifecycle-types.ts';
 import {
   type Registry,
@@ -25,6 +26,8 @@ import {
   recordStamp,
   votersOf,
 } from './registry/index.ts';
+
+type Ack = Extract<LifecycleInput, { readonly type: 'ack' }>;
 
 /** Opens a ballot on a record that is in the registry already. */
 export function openBallot(
@@ -39,6 +42,7 @@ export function openBallot(
     record: options.record,
     electorate: electorateDigest(draft.registry),
     acked: ownVote(draft, purpose),
+    blank: new Set(),
     askedAtMs: -Infinity,
     startedAtMs: draft.now.monotonicMs,
     acceptsLoss: options.acceptsLoss ?? false,
@@ -51,34 +55,46 @@ function ownVote(draft: Draft, purpose: BallotPurpose): ReadonlySet<InstanceId> 
 }
 
 /** Counts an acknowledgement; a peer with another electorate is exchanged with instead. */
-export function countAck(
-  draft: Draft,
-  ack: { readonly stamp: string; readonly from: InstanceId; readonly electorate: string },
-): void {
+export function countAck(draft: Draft, ack: Ack): void {
   const ballot = draft.ballots.get(ack.stamp);
   if (ballot === undefined) return;
-  if (ack.electorate === electorateDigest(draft.registry)) {
-    draft.ballots.set(ack.stamp, { ...ballot, acked: new Set([...ballot.acked, ack.from]) });
+  if (ack.electorate !== electorateDigest(draft.registry)) {
+    draft.effects.push({ type: 'sync-with', peer: ack.from });
     return;
   }
-  draft.effects.push({ type: 'sync-with', peer: ack.from });
+  const counted = ack.isReturning
+    ? { ...ballot, blank: new Set([...ballot.blank, ack.from]) }
+    : { ...ballot, acked: new Set([...ballot.acked, ack.from]) };
+  draft.ballots.set(ack.stamp, counted);
+}
+
+/**
+ * An instance that lost its disk returns when a majority of the others told it what they know, or
+ * when all of them did, however many of these lost theirs too: then nobody knows any more.
+ */
+function isWon(draft: Draft, ballot: Ballot): boolean {
+  const { acked, blank, purpose } = ballot;
+  if (purpose !== 'return') return hasMajority(draft.registry, acked);
+  const self = draft.config.instanceId;
+  if (hasMajority(draft.registry, acked, self)) return true;
+  return votersOf(draft.registry).every(({ id }) => id === self || acked.has(id) || blank.has(id));
 }
 
 /** Drops overtaken ballots, voids acks of another electorate, and takes out those that are won. */
 export function reviewBallots(draft: Draft): Ballot[] {
-  const electorate = electorateDigest(draft.registry);
   const won: Ballot[] = [];
+  if (draft.ballots.size === 0) return won;
+  const electorate = electorateDigest(draft.registry);
   for (const ballot of [...draft.ballots.values()]) {
     if (!isCurrent(draft.registry, ballot)) {
       dropBallot(draft, ballot, 'the instance has answered for itself or changed meanwhile');
     } else if (ballot.electorate !== electorate) {
-      const acked = ownVote(draft, ballot.purpose);
-      draft.ballots.set(ballot.stamp, { ...ballot, electorate, acked, askedAtMs: -Infinity });
+      const votes = { acked: ownVote(draft, ballot.purpose), blank: new Set<InstanceId>() };
+      draft.ballots.set(ballot.stamp, { ...ballot, ...votes, electorate, askedAtMs: -Infinity });
     }
     const current = draft.ballots.get(ballot.stamp);
     if (current === undefined) continue;
-    const excluding = ballot.purpose === 'return' ? draft.config.instanceId : undefined;
-    if (hasMajority(draft.registry, current.acked, excluding)) {
+    if (isWon(draft, current)) {
       draft.ballots.delete(ballot.stamp);
       won.push(current);
     }
@@ -98,7 +114,9 @@ export function askBallots(draft: Draft): void {
     draft.ballots.set(ballot.stamp, { ...ballot, askedAtMs: nowMs });
     const peers = votersOf(draft.registry)
       .map(({ id }) => id)
-      .filter((id) => id !== draft.config.instanceId && !ballot.acked.has(id));
+      .filter(
+        (id) => id !== draft.config.instanceId && !ballot.acked.has(id) && !ballot.blank.has(id),
+      );
     const { record, stamp } = ballot;
     if (peers.length > 0) draft.effects.push({ type: 'ask-ack', record, stamp, peers });
   }
@@ -136,11 +154,12 @@ export function answerAsk(draft: Draft, record: RegistryRecord, from: InstanceId
     return;
   }
   const electorate = electorateDigest(draft.registry);
-  draft.effects.push({ type: 'reply-ack', to: from, stamp, electorate });
+  const isReturning = draft.phase === 'returning';
+  draft.effects.push({ type: 'reply-ack', to: from, stamp, electorate, isReturning });
 }
 
 function refusal(draft: Draft, record: RegistryRecord, stamp: string): string | undefined {
-  if (draft.phase === 'returning' || !isVoter(draft.own)) return 'this instance has no vote';
+  if (!isVoter(draft.own)) return 'this instance has no vote';
   if (draft.phase === 'ended') return 'this instance has ended';
   if (!holdsStamp(draft.registry, record, stamp)) return 'a newer record is known here';
   return undefined;

@@ -69,6 +69,8 @@ export interface Ballot {
   /** The electorate that the acknowledgements agree on. */
   readonly electorate: string;
   readonly acked: ReadonlySet<InstanceId>;
+  /** Those who hold the record but have lost what they knew before: only a 'return' minds them. */
+  readonly blank: ReadonlySet<InstanceId>;
   readonly askedAtMs: number;
   readonly startedAtMs: number;
   readonly acceptsLoss: boolean;
@@ -88,6 +90,8 @@ export interface LifecycleState {
   readonly startedAtMs: number;
   /** When the first full exchange with another instance was done. */
   readonly metAtMs: number | undefined;
+  /** An active instance becomes ready now at the latest. */
+  readonly readyAtMs: number;
   /** When each other instance was last heard of as a candidate for beginning a cluster. */
   readonly seenAtMs: ReadonlyMap<InstanceId, number>;
   readonly rfWantedSinceMs: number | undefined;
@@ -100,6 +104,8 @@ export type LifecycleInput =
       readonly stamp: string;
       readonly from: InstanceId;
       readonly electorate: string;
+      /** The sender lost its disk and is not back yet. */
+      readonly isReturning: boolean;
     }
   /** A peer asks to acknowledge its record. */
   | { readonly type: 'asked'; readonly record: RegistryRecord; readonly from: InstanceId }
@@ -156,6 +162,8 @@ export type LifecycleEffect =
       readonly to: InstanceId;
       readonly stamp: string;
       readonly electorate: string;
+      /** The sender lost its disk and is not back yet. */
+      readonly isReturning: boolean;
     }
   | {
       readonly type: 'reply-nack';
@@ -189,6 +197,8 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** How long a node waits, after it met another one, before it may begin a new cluster. */
 export const BOOTSTRAP_WAIT_MS = 1000;
+/** How long the first instance of a cluster lets those it met join before it takes traffic. */
+export const BEGIN_WAIT_MS = 5000;
 /** A pending node that was not heard of for so long does not keep others from beginning. */
 export const CANDIDATE_WINDOW_MS = 10_000;
 /** A restarted instance becomes ready after so long even if it met nobody. */

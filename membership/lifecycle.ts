@@ -13,15 +13,22 @@
  *     the announcement of ACTIVE: a majority knows whom to ask before the first write goes there.
  */
 import { assert, assertNever } from '../model/assert.ts';
-import type { InstanceId } from '../model/ids.ts';
+import { amendOwn, becomeReady, becomeUnready, end, write, writeOwn } from './lifecycle-draft.ts';
+import {
+  acceptLoss,
+  requestForget,
+  requestLeave,
+  setReadonly,
+  stop,
+} from './lifecycle-requests.ts';
 import { answerAsk, askBallots, countAck, openBallot, reviewBallots } from './lifecycle-ballots.ts';
 import {
+  BEGIN_WAIT_MS,
   BOOTSTRAP_WAIT_MS,
   type Ballot,
   type BallotPurpose,
   CANDIDATE_WINDOW_MS,
   type Draft,
-  type EndReason,
   type LifecycleConfig,
   type LifecycleInput,
   type LifecycleState,
@@ -47,8 +54,6 @@ import {
   effectiveRf,
   emptyRegistry,
   isVoter,
-  mergeRecords,
-  recordKey,
   recordStamp,
   votersOf,
 } from './registry/index.ts';
@@ -73,6 +78,7 @@ export function createLifecycle(config: LifecycleConfig): LifecycleState {
     claimCount: 0,
     startedAtMs: 0,
     metAtMs: undefined,
+    readyAtMs: 0,
     seenAtMs: new Map(),
     rfWantedSinceMs: undefined,
     ballots: new Map(),
@@ -244,6 +250,8 @@ function beginCluster(draft: Draft): void {
     { kind: 'rf-step', rf: 1, atMs: draft.now.wallMs, isCommitted: true },
   ]);
   writeOwn(draft, firstRecord(draft));
+  // Those it met are about to join: better than to acknowledge samples with a quorum of one.
+  if (draft.config.hasSeeds) draft.readyAtMs = draft.now.monotonicMs + BEGIN_WAIT_MS;
   becomeActive(draft);
 }
 
@@ -328,10 +336,15 @@ function advanceResuming(draft: Draft): void {
 
 function advanceActive(draft: Draft): void {
   const rf = effectiveRf(draft.registry);
-  // An instance that never took a sample has nothing that only a smaller quorum protects.
-  if (!draft.holdsData && (draft.own?.settledRf ?? rf) < rf) amendOwn(draft, { settledRf: rf });
+  // An instance that never had a sample has nothing that only a smaller quorum protects.
+  const { own } = draft;
+  const isEmpty = !draft.holdsData && own?.missingBeforeMs === 0;
+  if (isEmpty && own.settledRf < rf) amendOwn(draft, { settledRf: rf });
+  const wished = draft.config.replicationFactor;
+  const mayWait = rf < Math.min(wished, countCandidates(draft));
+  if (!mayWait || draft.now.monotonicMs >= draft.readyAtMs) becomeReady(draft);
   const voters = votersOf(draft.registry);
-  const target = Math.min(draft.config.replicationFactor, voters.length);
+  const target = Math.min(wished, voters.length);
   if (target <= rf) {
     draft.rfWantedSinceMs = undefined;
     return;
@@ -349,6 +362,12 @@ function advanceActive(draft: Draft): void {
   } as const;
   write(draft, [record]);
   openBallot(draft, 'rf', { record });
+}
+
+/** Instances that are registered or about to be. */
+function countCandidates({ registry }: Draft): number {
+  const states = [...registry.instances.values()].map(({ state }) => state);
+  return states.filter((state) => state !== 'LEFT' && state !== 'FORGOTTEN').length;
 }
 
 /** A majority holds the record: now it takes effect. */
@@ -400,68 +419,7 @@ function commitJoin(draft: Draft): void {
 
 function becomeActive(draft: Draft): void {
   draft.phase = 'active';
-  if (!draft.isReady) draft.effects.push({ type: 'become-ready' });
-  draft.isReady = true;
-}
-
-function becomeUnready(draft: Draft, why: string): void {
-  if (draft.isReady) draft.effects.push({ type: 'become-unready', why });
-  draft.isReady = false;
-}
-
-function end(draft: Draft, why: EndReason): void {
-  becomeUnready(draft, why);
-  draft.phase = 'ended';
-  draft.ballots.clear();
-  draft.effects.push({ type: 'end', why });
-}
-
-// --- requests ---
-
-function stop(draft: Draft): void {
-  becomeUnready(draft, 'stopping');
-  if (isVoter(draft.own)) {
-    draft.ballots.clear();
-    amendOwn(draft, { state: 'LEAVING', proposal: 'none' });
-    draft.phase = 'leaving';
-  }
-  draft.effects.push({ type: 'stopped' });
-}
-
-function requestLeave(draft: Draft): void {
-  if (draft.phase !== 'active') return;
-  becomeUnready(draft, 'leaving for good');
-  draft.phase = 'retiring';
-  amendOwn(draft, { state: 'LEAVING', proposal: 'leave' });
-}
-
-function setReadonly(draft: Draft, isReadonly: boolean): void {
-  if (draft.phase === 'active') amendOwn(draft, { state: isReadonly ? 'READONLY' : 'ACTIVE' });
-}
-
-function requestForget(draft: Draft, id: InstanceId, acceptsLoss: boolean): void {
-  const known = draft.registry.instances.get(id);
-  const why = whyNotForget(draft, known);
-  if (known?.state === 'FORGOTTEN') draft.effects.push({ type: 'forget-done', id });
-  else if (why !== undefined) draft.effects.push({ type: 'forget-failed', id, why });
-  else if (known !== undefined) {
-    const record: InstanceRecord = { ...known, proposal: 'forget' };
-    write(draft, [record]);
-    openBallot(draft, 'forget', { record, acceptsLoss });
-  }
-}
-
-function whyNotForget(draft: Draft, known: InstanceRecord | undefined): string | undefined {
-  if (known === undefined || known.state === 'LEFT') return 'no such instance is registered';
-  if (known.id === draft.config.instanceId) return 'an instance cannot forget itself';
-  if (draft.phase !== 'active') return 'this instance is not active';
-  return undefined;
-}
-
-function acceptLoss(draft: Draft, id: InstanceId): void {
-  const known = draft.registry.instances.get(id);
-  if (known?.state !== 'FORGOTTEN' || known.missingBeforeMs === 0) return;
-  write(draft, [{ ...known, version: known.version + 1, missingBeforeMs: 0 }]);
+  if (draft.now.monotonicMs >= draft.readyAtMs) becomeReady(draft);
 }
 
 // --- records ---
@@ -471,28 +429,6 @@ function receive(draft: Draft, records: readonly RegistryRecord[]): void {
   for (const record of draft.changed.values()) {
     if (record.kind === 'instance') draft.seenAtMs.set(record.id, draft.now.monotonicMs);
   }
-}
-
-function write(draft: Draft, records: readonly RegistryRecord[]): void {
-  const merged = mergeRecords(draft.registry, records);
-  draft.registry = merged.registry;
-  for (const record of merged.changed) draft.changed.set(recordKey(record), record);
-}
-
-function writeOwn(draft: Draft, record: InstanceRecord): InstanceRecord {
-  draft.own = record;
-  write(draft, [record]);
-  return record;
-}
-
-/** Writes the next version of the own record, if this instance is registered at all. */
-function amendOwn(draft: Draft, change: Partial<InstanceRecord>): InstanceRecord | undefined {
-  const { own } = draft;
-  if (own === undefined || !isVoter(own)) return undefined;
-  const isSame = Object.entries(change).every(
-    ([key, value]) => own[key as keyof InstanceRecord] === value, // keys of a Partial<InstanceRecord>
-  );
-  return isSame ? own : writeOwn(draft, { ...own, ...change, version: own.version + 1 });
 }
 
 /**
@@ -507,11 +443,12 @@ function guardOwn(draft: Draft): void {
   if (known.proposal === 'forget' && isSameVersion(known, own)) {
     writeOwn(draft, { ...own, version: own.version + 1 });
   } else if (known.state === 'LEFT' || known.state === 'FORGOTTEN') {
-    if (!isStarting) {
+    if (!isStarting && known.bootCounter >= own.bootCounter) {
       end(draft, 'forgotten');
       return;
     }
-    draft.own = known; // it joins anew, as the next generation
+    becomeUnready(draft, 'it was forgotten before it started and joins again');
+    draft.own = known;
     draft.phase = 'pending';
     draft.ballots.clear();
   } else if (isStarting) {

@@ -1,0 +1,246 @@
+/**
+ * Goal: instances begin, join, restart, leave and are forgotten as the design says, a minority decides
+ * nothing, and no verdict about a peer can touch the ring.
+ * Method: dialogues in test/golden/membership/lifecycle-*.txt (commands, `----`, what happened), each
+ * run against machines that talk to each other; then single machines with hostile inputs, and random
+ * faults until everything heals. UPDATE_GOLDEN=1 rewrites the dialogues.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import fc from 'fast-check';
+import t from 'tap';
+import { type LifecycleInput, createLifecycle, step } from '../../membership/lifecycle.ts';
+import {
+  type RegistryRecord,
+  electorateDigest,
+  encodeRegistry,
+  registryDigest,
+  votersOf,
+} from '../../membership/registry/index.ts';
+import { parseInstanceId } from '../../model/ids.ts';
+import { LifecycleWorld } from '../support/lifecycle-world.ts';
+import { WALL_MS, instance, registryOf, rfStep, storeId } from '../support/registry-records.ts';
+
+const golden = new URL('../golden/membership/', import.meta.url);
+
+for (const name of readdirSync(golden).filter((file) => /^lifecycle-.*\.txt$/.test(file))) {
+  t.test(`step() follows the dialogue ${name}`, (t) => {
+    const path = new URL(name, golden);
+    const expected = readFileSync(path, 'utf8');
+    const actual = replay(expected);
+    if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(path, actual);
+    t.equal(actual, process.env['UPDATE_GOLDEN'] === '1' ? actual : expected);
+    t.end();
+  });
+}
+
+/** Runs the commands of a dialogue and writes it anew. Paragraphs: comments, commands, `----`, trace. */
+function replay(text: string): string {
+  const world = new LifecycleWorld();
+  const paragraphs = text.trimEnd().split('\n\n');
+  return paragraphs
+    .map((paragraph) => {
+      const head = paragraph.split('\n----')[0] ?? '';
+      const commands = head.split('\n').filter((line) => !line.startsWith('#'));
+      if (commands.length === 0) return head;
+      const trace = commands.flatMap((command) => world.run(command));
+      return [head, '----', ...trace].join('\n');
+    })
+    .join('\n\n')
+    .concat('\n');
+}
+
+/** A cluster of three that has come to rest. */
+function threeNodes(): LifecycleWorld {
+  const world = new LifecycleWorld();
+  for (const id of ['a', 'b', 'c']) world.run(`start ${id}`);
+  world.run('run 8000');
+  for (const id of ['a', 'b', 'c']) assert.equal(world.stateOf(id).phase, 'active');
+  return world;
+}
+
+t.test('step() has no input by which a liveness verdict could change the ring', (t) => {
+  const world = threeNodes();
+  const before = world.ringOf('a');
+  // What the detector's events could be turned into, by a shell that gets it wrong.
+  for (let i = 0; i < 50; i++) {
+    const id = parseInstanceId('bc'[i % 2]!);
+    world.input('a', { type: 'met-instance', id });
+    world.input('a', { type: 'nack', stamp: 'i/b', from: id, why: 'dead' });
+    world.input('a', { type: 'ack', stamp: 'i/b', from: id, electorate: '', isReturning: false });
+    world.input('a', { type: 'tick' });
+  }
+  world.run('kill b');
+  world.run('kill c');
+  world.run('run 600000');
+  t.same(world.ringOf('a').tokens, before.tokens);
+  t.same(world.ringOf('a').owners, before.owners);
+  t.equal(world.ringOf('a').rf, 3);
+  t.equal(world.stateOf('a').isReady, true);
+  t.end();
+});
+
+t.test('step() acknowledges only what it holds, and only as a voter', (t) => {
+  const world = threeNodes();
+  const { registry } = world.stateOf('a');
+  const ask = (record: RegistryRecord): string => {
+    const now = { monotonicMs: 1e6, wallMs: WALL_MS };
+    const from = parseInstanceId('b');
+    const { effects } = step(world.stateOf('a'), { type: 'asked', record, from }, now);
+    const types = effects.map(({ type }) => type);
+    const durable = types.indexOf('persist');
+    const answer = types.findIndex((type) => type.startsWith('reply-'));
+    assert.ok(durable < answer, 'persisted before it is acknowledged');
+    return types[answer] ?? 'nothing';
+  };
+  const joiner = instance('d', { state: 'JOINING', joinedRf: 3, settledRf: 3 });
+  t.equal(ask(joiner), 'reply-ack');
+  t.equal(ask(rfStep(5, 0, false)), 'reply-ack');
+  const b = votersOf(registry)[1]!;
+  t.equal(ask({ ...b, version: b.version - 1 }), 'reply-nack', 'a newer record is known');
+  const forgetUs: RegistryRecord = { ...votersOf(registry)[0]!, proposal: 'forget' };
+  t.equal(ask(forgetUs), 'reply-nack', 'it answers for itself');
+  const fresh = new LifecycleWorld();
+  fresh.run('start z');
+  const { effects } = step(
+    fresh.stateOf('z'),
+    { type: 'asked', record: joiner, from: parseInstanceId('b') },
+    { monotonicMs: 0, wallMs: 0 },
+  );
+  t.match(effects.at(-1), { type: 'reply-nack', why: 'this instance has no vote' });
+  t.end();
+});
+
+t.test('step() counts an acknowledgement only of the same electorate', (t) => {
+  const world = threeNodes();
+  world.run('kill c');
+  world.run('cut a b');
+  world.run('forget a c');
+  const stamp = [...world.stateOf('a').ballots.keys()][0]!;
+  const from = parseInstanceId('b');
+  const electorate = electorateDigest(world.stateOf('a').registry);
+  const ack = (change: object): string[] => {
+    const input: LifecycleInput = {
+      type: 'ack',
+      stamp,
+      from,
+      electorate,
+      isReturning: false,
+      ...change,
+    };
+    const { effects } = step(world.stateOf('a'), input, { monotonicMs: 8001, wallMs: WALL_MS });
+    return effects.map(({ type }) => type);
+  };
+  t.strictSame(ack({ electorate: 'other' }), ['sync-with']);
+  t.strictSame(ack({ stamp: 'i/x' }), []);
+  t.strictSame(ack({ isReturning: true }), []);
+  t.strictSame(ack({ from: parseInstanceId('stranger') }), []);
+  t.ok(ack({}).includes('forget-done'));
+  t.end();
+});
+
+t.test('step() starts as another process ends: twins do not act as one instance', (t) => {
+  const world = threeNodes();
+  const own = instance('a', world.stateOf('a').own);
+  const now = { monotonicMs: 1e6, wallMs: WALL_MS };
+  const hear = (change: object): string | undefined => {
+    const records = [{ ...own, ...change }];
+    const { effects } = step(world.stateOf('a'), { type: 'registry-changed', records }, now);
+    const last = effects.at(-1);
+    return last?.type === 'end' ? last.why : last?.type;
+  };
+  t.equal(hear({ bootCounter: own.bootCounter + 1 }), 'superseded');
+  t.equal(hear({ version: own.version + 1, storeId: storeId('f') }), 'superseded');
+  t.equal(hear({ state: 'FORGOTTEN' }), 'forgotten');
+  t.equal(hear({ bootCounter: own.bootCounter - 1 }), undefined, 'old news');
+  t.equal(hear({ proposal: 'forget' }), 'broadcast', 'refuted');
+  t.end();
+});
+
+t.test('step() gives up an id that another starting process outbids', (t) => {
+  let state = createLifecycle(threeNodes().stateOf('a').config);
+  const now = { monotonicMs: 0, wallMs: WALL_MS };
+  ({ state } = step(state, { type: 'started', registry: undefined }, now));
+  let rounds = 0;
+  while (state.phase !== 'ended') {
+    const twin = instance('a', { bootCounter: state.bootCounter + 1, storeId: storeId('e') });
+    ({ state } = step(state, { type: 'registry-changed', records: [twin] }, now));
+    assert.ok(++rounds < 10, 'they would duel for ever');
+  }
+  t.ok(rounds > 1);
+  t.end();
+});
+
+t.test(
+  'step() comes to one registry after any faults, and never lets two sides both decide',
+  (t) => {
+    const ids = ['a', 'b', 'c', 'd', 'e'];
+    const someone = fc.constantFrom(...ids);
+    const command = fc.oneof(
+      { weight: 4, arbitrary: fc.constantFrom('run 500', 'run 2000', 'run 6000') },
+      { weight: 2, arbitrary: someone.map((id) => `kill ${id}`) },
+      { weight: 1, arbitrary: someone.map((id) => `stop ${id}`) },
+      { weight: 1, arbitrary: someone.map((id) => `wipe ${id}`) },
+      { weight: 3, arbitrary: someone.map((id) => `start ${id}`) },
+      { weight: 1, arbitrary: fc.tuple(someone, someone).map(([a, b]) => `forget ${a} ${b}`) },
+      { weight: 1, arbitrary: fc.constantFrom('cut a,b c,d,e', 'cut a,c,e b,d', 'cut a b,c,d,e') },
+      { weight: 1, arbitrary: fc.constant('heal') },
+    );
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 25 }), (commands) => {
+        const world = new LifecycleWorld();
+        for (const id of ids) world.run(`start ${id}`);
+        world.run('run 10000');
+        let rfMax = 3;
+        for (const line of commands) {
+          if (!isPossible(world, line)) continue;
+          world.run(line);
+          for (const id of ids) {
+            const { rf } = world.ringOf(id);
+            assert.ok(rf <= rfMax && rf >= 1);
+            rfMax = Math.max(rfMax, rf);
+          }
+        }
+        world.run('heal');
+        for (const id of ids) if (!world.isRunning(id)) world.run(`start ${id}`);
+        world.run('run 60000');
+        // Whoever was forgotten while it ran ends when it hears of it, and may be started again.
+        for (const id of ids) if (!world.isRunning(id)) world.run(`start ${id}`);
+        world.run('run 60000');
+        const digests = new Set(ids.map((id) => registryDigest(world.stateOf(id).registry)));
+        assert.equal(
+          digests.size,
+          1,
+          ids.map((id) => world.run(`show ${id}`).join('\n')).join('\n'),
+        );
+        for (const id of ids) assert.equal(world.stateOf(id).phase, 'active', id);
+        assert.equal(world.ringOf('a').instances.length, ids.length);
+        assert.equal(world.ringOf('a').rf, 3);
+      }),
+      { numRuns: 60 },
+    );
+    t.end();
+  },
+);
+
+function isPossible(world: LifecycleWorld, line: string): boolean {
+  const [command = '', id = ''] = line.split(' ');
+  if (command === 'start') return !world.isRunning(id);
+  if (command === 'forget' || command === 'stop' || command === 'kill') return world.isRunning(id);
+  return true;
+}
+
+t.test('step() is pure: the same inputs give the same bytes', (t) => {
+  const bytes = (world: LifecycleWorld): string =>
+    ['a', 'b', 'c']
+      .map((id) => Buffer.from(encodeRegistry(world.stateOf(id).registry)).toString('hex'))
+      .join();
+  t.equal(bytes(threeNodes()), bytes(threeNodes()));
+  const state = threeNodes().stateOf('a');
+  const now = { monotonicMs: 1e6, wallMs: WALL_MS };
+  const frozen = encodeRegistry(state.registry);
+  const records = [...registryOf(instance('q', { state: 'JOINING' })).instances.values()];
+  step(state, { type: 'registry-changed', records }, now);
+  t.same(encodeRegistry(state.registry), frozen, 'the state given is not changed');
+  t.end();
+});
