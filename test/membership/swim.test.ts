@@ -1,6 +1,6 @@
 // Goal: the membership core keeps its promises as a cluster: joins, verdicts, no false verdicts,
 // healing. Method: up to 50 cores on a virtual network with seeded loss, cuts, stalls and time; the
-// stories in test/golden/membership are replayed and compared line by line (UPDATE_GOLDEN=1).
+// stories test/golden/membership/swim-*.txt are replayed and compared line by line (UPDATE_GOLDEN=1).
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { parseInstanceId } from '../../model/ids.ts';
@@ -435,8 +435,8 @@ function replayStory(text: string): string {
 }
 
 t.test('stories: each golden trace is what the core does', async (test) => {
-  const names = readdirSync(GOLDEN).filter((name) => name.endsWith('.txt'));
-  test.ok(names.length >= 4);
+  const names = readdirSync(GOLDEN).filter((name) => name.startsWith('swim-'));
+  test.ok(names.length >= 6);
   for (const name of names.sort()) {
     const file = new URL(name, GOLDEN);
     const expected = readFileSync(file, 'utf8');
