@@ -43,7 +43,7 @@ export async function writeCheckpoint(
   activeSegment: number,
 ): Promise<void> {
   const { disk, directory } = request;
-  const listing = await attempt(directory, () => listLog(disk, directory));
+  const listing = await listLog(disk, directory);
   const previous = listing.checkpoints.at(-1);
   const closed = listing.segments.filter((n) => n > (previous ?? -1) && n < activeSegment);
   const first = closed[0];

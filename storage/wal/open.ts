@@ -43,7 +43,7 @@ interface Tally {
 export async function openLog(options: WalOptions): Promise<OpenedLog> {
   const { disk, directory } = options;
   await attempt(directory, () => makeDirectory(options));
-  const listing = await attempt(directory, () => listLog(disk, directory));
+  const listing = await listLog(disk, directory);
   for (const name of listing.temporaryCheckpoints) {
     await attempt(directory, () => disk.removeTree(joinPath(directory, name)));
   }
@@ -76,7 +76,7 @@ async function sourcesOf(
     }));
   if (checkpoint === undefined) return after;
   const checkpointPath = joinPath(directory, checkpointName(checkpoint));
-  const before = await attempt(checkpointPath, () => checkpointSources(disk, checkpointPath));
+  const before = await checkpointSources(disk, checkpointPath);
   return [...before, ...after];
 }
 

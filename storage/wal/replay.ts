@@ -41,7 +41,7 @@ export interface SegmentResult extends SegmentEnd {
 }
 
 export async function listLog(disk: Disk, directory: string): Promise<LogListing> {
-  const names = await disk.list(directory);
+  const names = await attempt(directory, () => disk.list(directory));
   const numbersBy = (parse: (name: string) => number | undefined): number[] =>
     names
       .map(parse)

@@ -1,7 +1,7 @@
 /** What tests write to a log and read back: records as plain lists, and a log on a chosen disk. */
 import type { StarlingError } from '../../model/errors.ts';
 import type { Labels } from '../../model/labels.ts';
-import type { Clock, Disk, Log } from '../../platform/platform.ts';
+import type { Disk, Log } from '../../platform/platform.ts';
 import { type CommitMode, Committer } from '../../storage/committer.ts';
 import { labelsFromBytes } from '../../storage/wal/label-bytes.ts';
 import {
@@ -9,6 +9,7 @@ import {
   type WalExemplar,
   type WalMetadata,
   encodeSamplesRecord,
+  encodeSeriesRecord,
   samplesRecordBytesMax,
 } from '../../storage/wal/record.ts';
 import type { ReplaySummary } from '../../storage/wal/types.ts';
@@ -67,19 +68,14 @@ export function samplesRecord(samples: readonly Sample[]): Uint8Array {
   return target.slice(0, encodeSamplesRecord(refs, times, values, 0, samples.length, target));
 }
 
-/** A record of one sample whose ref and time are `id`; padded by further samples to about `bytes`. */
+/** A record that says `id`: a series of that ref, with a label of about `bytes`. */
 export function numberedRecord(id: number, bytes = 0): Uint8Array {
-  const count = 1 + Math.floor(bytes / 10);
-  return samplesRecord(
-    Array.from({ length: count }, () => ({ ref: id, timestampMs: id, bits: 7n })),
-  );
+  return encodeSeriesRecord([{ ref: id, labels: ['padding', 'x'.repeat(bytes)] }]);
 }
 
-/** The ids of the numbered records in a log, in order, each once. */
+/** The ids of the numbered records in a log, in order. */
 export function idsOf(contents: WalContents): number[] {
-  const ids: number[] = [];
-  for (const { ref } of contents.samples) if (ids.at(-1) !== ref) ids.push(ref);
-  return ids;
+  return contents.series.map(({ ref }) => ref);
 }
 
 export const silentLog: Log = {
@@ -105,7 +101,6 @@ export interface NodeOptions {
   readonly directory?: string;
   readonly segmentBytesMax?: number;
   readonly pendingBytesMax?: number;
-  readonly clock?: Clock;
 }
 
 export const WAL_PATH = '/wal';
@@ -122,4 +117,10 @@ export async function openNode(disk: Disk, options: NodeOptions = {}): Promise<O
   const shared = { clock, disk, log, committer, directory, handler: contents };
   const { wal, replayed } = await Wal.open({ ...shared, ...sizes });
   return { wal, replayed, contents, committer, clock, fatals };
+}
+
+/** Opens another log under the same committer. */
+export async function openBeside(node: OpenedNode, disk: Disk, directory: string): Promise<Wal> {
+  const { clock, committer, contents: handler } = node;
+  return (await Wal.open({ clock, disk, committer, log: silentLog, directory, handler })).wal;
 }
