@@ -2,7 +2,7 @@
  * A series frame: what an ingester (later: a store-gateway) answers to a select. Series with their
  * chunks as stored, never re-encoded; a long answer is many frames of at most about 256 KiB.
  *
- *   frame   := u32 magic 'SSF1', u32 seriesCount, series*
+ *   frame   := u32 magic 'SSF1', u32 seriesCount, series*           little-endian
  *   series  := fingerprint (16 bytes), uvarint label byte length, canonical label bytes,
  *              uvarint chunkCount, chunk*
  *   chunk   := varint minTimeMs, uvarint maxTimeMs - minTimeMs, u8 encoding (1 = XOR),
@@ -11,6 +11,144 @@
  * Chunks of one series are ordered by time and do not overlap. Readers get whole chunks and trim
  * to the range themselves. Replicas cut chunks at equal times, so equal chunks are equal bytes.
  */
-export const SERIES_FRAME_MAGIC = 0x31465353;
+import { StarlingError } from '../errors.ts';
+import {
+  type ByteReader,
+  VARINT_BYTES_MAX,
+  byteReader,
+  isOverrun,
+  putUvarint,
+  putVarint,
+  readUvarint,
+  readVarint,
+} from './varint.ts';
+
 export const SERIES_FRAME_BYTES_TARGET = 256 * 1024;
 export const CHUNK_ENCODING_XOR = 1;
+const MAGIC = 0x31465353;
+const HEADER_BYTES = 8;
+const FINGERPRINT_BYTES = 16;
+
+/** Builds one frame after another. `finish` gives the bytes away. */
+export class SeriesFrameWriter {
+  #bytes = new Uint8Array(SERIES_FRAME_BYTES_TARGET + 16 * 1024);
+  #length = HEADER_BYTES;
+  #seriesCount = 0;
+
+  /** Bytes so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  get seriesCount(): number {
+    return this.#seriesCount;
+  }
+
+  /** Begins a series; exactly `chunkCount` calls of `putChunk` follow. */
+  putSeries(
+    fingerprints: Uint32Array,
+    at: number,
+    labels: Uint8Array,
+    labelStart: number,
+    labelLength: number,
+    chunkCount: number,
+  ): void {
+    this.#reserve(FINGERPRINT_BYTES + labelLength + 2 * VARINT_BYTES_MAX);
+    const bytes = this.#bytes;
+    let offset = this.#length;
+    for (let i = 0; i < 4; i++) {
+      const word = fingerprints[at + i]!;
+      bytes[offset++] = word;
+      bytes[offset++] = word >>> 8;
+      bytes[offset++] = word >>> 16;
+      bytes[offset++] = word >>> 24;
+    }
+    offset = putUvarint(bytes, offset, labelLength);
+    bytes.set(labels.subarray(labelStart, labelStart + labelLength), offset);
+    this.#length = putUvarint(bytes, offset + labelLength, chunkCount);
+    this.#seriesCount++;
+  }
+
+  putChunk(
+    minTimeMs: number,
+    maxTimeMs: number,
+    source: Uint8Array,
+    start: number,
+    length: number,
+  ): void {
+    this.#reserve(length + 3 * VARINT_BYTES_MAX + 1);
+    const bytes = this.#bytes;
+    let offset = putVarint(bytes, this.#length, minTimeMs);
+    offset = putUvarint(bytes, offset, maxTimeMs - minTimeMs);
+    bytes[offset++] = CHUNK_ENCODING_XOR;
+    offset = putUvarint(bytes, offset, length);
+    bytes.set(source.subarray(start, start + length), offset);
+    this.#length = offset + length;
+  }
+
+  /** The frame, in a buffer of its own; the writer begins the next one. */
+  finish(): Uint8Array {
+    const header = new DataView(this.#bytes.buffer);
+    header.setUint32(0, MAGIC, true);
+    header.setUint32(4, this.#seriesCount, true);
+    const frame = this.#bytes.slice(0, this.#length);
+    this.#length = HEADER_BYTES;
+    this.#seriesCount = 0;
+    return frame;
+  }
+
+  #reserve(byteCount: number): void {
+    if (this.#length + byteCount <= this.#bytes.length) return;
+    const larger = new Uint8Array((this.#length + byteCount) * 2);
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
+  }
+}
+
+/** What a frame holds, told in order. Offsets are into the frame. */
+export interface SeriesFrameHandler {
+  onSeries(
+    fingerprintOffset: number,
+    labelOffset: number,
+    labelLength: number,
+    chunkCount: number,
+  ): void;
+  onChunk(minTimeMs: number, maxTimeMs: number, offset: number, length: number): void;
+}
+
+/** Reads a frame. Throws `protobuf.corrupt` unless every length holds. */
+export function readSeriesFrame(frame: Uint8Array, handler: SeriesFrameHandler): void {
+  if (frame.length < HEADER_BYTES) throw corrupt('too short', 0);
+  const header = new DataView(frame.buffer, frame.byteOffset, HEADER_BYTES);
+  if (header.getUint32(0, true) !== MAGIC) throw corrupt('not a series frame', 0);
+  const seriesCount = header.getUint32(4, true);
+  const reader = byteReader(frame, HEADER_BYTES);
+  for (let i = 0; i < seriesCount; i++) {
+    const fingerprintOffset = reader.offset;
+    reader.offset += FINGERPRINT_BYTES;
+    const labelLength = readUvarint(reader);
+    const labelOffset = reader.offset;
+    reader.offset += labelLength;
+    const chunkCount = readUvarint(reader);
+    if (isOverrun(reader)) throw corrupt('a truncated series', fingerprintOffset);
+    handler.onSeries(fingerprintOffset, labelOffset, labelLength, chunkCount);
+    for (let c = 0; c < chunkCount; c++) readChunk(frame, reader, handler);
+  }
+  if (reader.offset !== frame.length) throw corrupt('bytes after the last series', reader.offset);
+}
+
+function readChunk(frame: Uint8Array, reader: ByteReader, handler: SeriesFrameHandler): void {
+  const minTimeMs = readVarint(reader);
+  const maxTimeMs = minTimeMs + readUvarint(reader);
+  const encoding = frame[reader.offset++];
+  const length = readUvarint(reader);
+  const offset = reader.offset;
+  reader.offset += length;
+  if (isOverrun(reader)) throw corrupt('a truncated chunk', offset);
+  if (encoding !== CHUNK_ENCODING_XOR) throw corrupt(`chunk encoding ${encoding ?? -1}`, offset);
+  handler.onChunk(minTimeMs, maxTimeMs, offset, length);
+}
+
+function corrupt(why: string, offset: number): StarlingError {
+  return new StarlingError('protobuf.corrupt', { why: `series frame: ${why}`, offset });
+}

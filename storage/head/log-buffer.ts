@@ -1,0 +1,70 @@
+/**
+ * What one append has for the log: a record of new series, then one of samples. Its columns are reused
+ * from append to append; the records given out are copies.
+ */
+import {
+  RECORD_SERIES,
+  encodeSamplesRecord,
+  putSeriesEntry,
+  samplesRecordBytesMax,
+  seriesEntryBytesMax,
+} from '../wal/record.ts';
+
+export class LogBuffer {
+  #refs = new Float64Array(0);
+  #timestamps = new Float64Array(0);
+  #values = new Uint32Array(0);
+  #samples = 0;
+  #seriesBytes = new Uint8Array(4096);
+  #seriesLength = 0;
+  #record = new Uint8Array(0);
+
+  /** Clears it and makes room for `samplesMax` samples. */
+  begin(samplesMax: number): void {
+    this.#samples = 0;
+    this.#seriesLength = 0;
+    if (this.#refs.length >= samplesMax) return;
+    this.#refs = new Float64Array(samplesMax);
+    this.#timestamps = new Float64Array(samplesMax);
+    this.#values = new Uint32Array(samplesMax * 2);
+    this.#record = new Uint8Array(samplesRecordBytesMax(samplesMax));
+  }
+
+  addSeries(ref: number, labelBytes: Uint8Array): void {
+    const needed = this.#seriesLength + 1 + seriesEntryBytesMax(labelBytes.length);
+    if (needed > this.#seriesBytes.length) {
+      const larger = new Uint8Array(needed * 2);
+      larger.set(this.#seriesBytes.subarray(0, this.#seriesLength));
+      this.#seriesBytes = larger;
+    }
+    if (this.#seriesLength === 0) this.#seriesBytes[this.#seriesLength++] = RECORD_SERIES;
+    this.#seriesLength = putSeriesEntry(this.#seriesBytes, this.#seriesLength, ref, labelBytes);
+  }
+
+  /** Hot. */
+  addSample(ref: number, timeMs: number, low: number, high: number): void {
+    const i = this.#samples++;
+    this.#refs[i] = ref;
+    this.#timestamps[i] = timeMs;
+    this.#values[i * 2] = low;
+    this.#values[i * 2 + 1] = high;
+  }
+
+  /** The records, in the order they must be logged. */
+  finish(): readonly Uint8Array[] {
+    const records: Uint8Array[] = [];
+    if (this.#seriesLength > 0) records.push(this.#seriesBytes.slice(0, this.#seriesLength));
+    if (this.#samples > 0) {
+      const length = encodeSamplesRecord(
+        this.#refs,
+        this.#timestamps,
+        this.#values,
+        0,
+        this.#samples,
+        this.#record,
+      );
+      records.push(this.#record.slice(0, length));
+    }
+    return records;
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * The inverted index of a head: label name -> value -> the numbers of series that have the pair, in no
+ * order. Matching works on bitmaps of series numbers, so negative matchers and reused numbers cost
+ * nothing special. An absent label equals an empty one, as in Prometheus.
+ */
+import type { Labels } from '../../model/labels.ts';
+import type { CompiledMatcher } from '../../model/matchers.ts';
+
+/** How many values of one label a matcher is asked between two pauses. */
+const VALUES_PER_SLICE = 2000;
+
+/** A growable list of series numbers. */
+interface Posting {
+  numbers: Uint32Array;
+  length: number;
+}
+
+export class Postings {
+  readonly #index = new Map<string, Map<string, Posting>>();
+
+  add(s: number, labels: Labels): void {
+    for (let i = 0; i < labels.length; i += 2) {
+      let values = this.#index.get(labels[i]!);
+      if (values === undefined) this.#index.set(labels[i]!, (values = new Map<string, Posting>()));
+      const value = labels[i + 1]!;
+      const posting = values.get(value);
+      if (posting === undefined) values.set(value, { numbers: Uint32Array.of(s), length: 1 });
+      else push(posting, s);
+    }
+  }
+
+  /** Removes the series marked in `removed` from the pairs they had. */
+  remove(removed: Bitmap, pairs: Iterable<readonly [string, string]>): void {
+    for (const [name, value] of pairs) {
+      const values = this.#index.get(name);
+      const posting = values?.get(value);
+      if (values === undefined || posting === undefined) continue;
+      let kept = 0;
+      for (let i = 0; i < posting.length; i++) {
+        const s = posting.numbers[i]!;
+        if (!removed.has(s)) posting.numbers[kept++] = s;
+      }
+      posting.length = kept;
+      if (kept === 0) values.delete(value);
+      if (values.size === 0) this.#index.delete(name);
+    }
+  }
+
+  names(): readonly string[] {
+    return [...this.#index.keys()];
+  }
+
+  values(name: string): readonly string[] {
+    return [...(this.#index.get(name)?.keys() ?? [])];
+  }
+
+  /** True when a series marked in `among` has the pair. */
+  hasAny(name: string, value: string, among: Bitmap): boolean {
+    const posting = this.#index.get(name)?.get(value);
+    if (posting === undefined) return false;
+    for (let i = 0; i < posting.length; i++) if (among.has(posting.numbers[i]!)) return true;
+    return false;
+  }
+
+  /**
+   * Marks in `result` (all of whose marks must be existing series) those that match every matcher; the
+   * others are cleared. Yields now and then, so that a large index does not hold the loop.
+   */
+  *match(matchers: readonly CompiledMatcher[], result: Bitmap): Generator<undefined, void> {
+    const cheapFirst = [...matchers].sort((a, b) => cost(a) - cost(b));
+    for (const matcher of cheapFirst) yield* this.#matchOne(matcher, result);
+  }
+
+  *#matchOne(matcher: CompiledMatcher, result: Bitmap): Generator<undefined, void> {
+    const values = this.#index.get(matcher.matcher.name);
+    const marked = new Bitmap(result.size);
+    if (!matcher.matchesEmpty && matcher.literals !== undefined) {
+      for (const literal of matcher.literals) markAll(marked, values?.get(literal));
+      result.and(marked);
+      return;
+    }
+    // With the empty value matching, what must go is the pairs that do not match.
+    let asked = 0;
+    for (const [value, posting] of values ?? []) {
+      if (matcher.matches(value) !== matcher.matchesEmpty) markAll(marked, posting);
+      if (++asked % VALUES_PER_SLICE === 0) yield;
+    }
+    if (matcher.matchesEmpty) result.andNot(marked);
+    else result.and(marked);
+    yield;
+  }
+}
+
+/** Literals first: they leave little for the others. */
+function cost(matcher: CompiledMatcher): number {
+  return matcher.literals === undefined ? 1 : 0;
+}
+
+function push(posting: Posting, s: number): void {
+  if (posting.length === posting.numbers.length) {
+    const larger = new Uint32Array(Math.max(4, Math.ceil(posting.length * 1.5)));
+    larger.set(posting.numbers);
+    posting.numbers = larger;
+  }
+  posting.numbers[posting.length++] = s;
+}
+
+function markAll(bitmap: Bitmap, posting: Posting | undefined): void {
+  if (posting === undefined) return;
+  for (let i = 0; i < posting.length; i++) bitmap.add(posting.numbers[i]!);
+}
+
+/** A set of small numbers. */
+export class Bitmap {
+  readonly size: number;
+  readonly #words: Uint32Array;
+
+  constructor(size: number) {
+    this.size = size;
+    this.#words = new Uint32Array(Math.ceil(size / 32));
+  }
+
+  add(n: number): void {
+    if (n < this.size) this.#words[n >>> 5]! |= 1 << (n & 31);
+  }
+
+  delete(n: number): void {
+    if (n < this.size) this.#words[n >>> 5]! &= ~(1 << (n & 31));
+  }
+
+  has(n: number): boolean {
+    return n < this.size && (this.#words[n >>> 5]! & (1 << (n & 31))) !== 0;
+  }
+
+  and(other: Bitmap): void {
+    for (let i = 0; i < this.#words.length; i++) this.#words[i]! &= other.#words[i]!;
+  }
+
+  andNot(other: Bitmap): void {
+    for (let i = 0; i < this.#words.length; i++) this.#words[i]! &= ~other.#words[i]!;
+  }
+
+  or(other: Bitmap): void {
+    for (let i = 0; i < this.#words.length; i++) this.#words[i]! |= other.#words[i]!;
+  }
+
+  /** The numbers in it, rising. */
+  toArray(): Uint32Array {
+    let count = 0;
+    for (const word of this.#words) count += popCount(word);
+    const numbers = new Uint32Array(count);
+    let at = 0;
+    for (let i = 0; i < this.#words.length; i++) {
+      for (let word = this.#words[i]!; word !== 0; word &= word - 1) {
+        numbers[at++] = i * 32 + 31 - Math.clz32(word & -word);
+      }
+    }
+    return numbers;
+  }
+}
+
+function popCount(word: number): number {
+  let x = word - ((word >>> 1) & 0x5555_5555);
+  x = (x & 0x3333_3333) + ((x >>> 2) & 0x3333_3333);
+  return Math.imul((x + (x >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
+}

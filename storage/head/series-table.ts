@@ -1,0 +1,142 @@
+/**
+ * The series of a head, as columns: element s is series s. Found by fingerprint through an open
+ * addressing table; freed numbers are reused, WAL refs never are.
+ *
+ *   slots[]      open addressing: 0 = empty, else series number + 1; probed from fingerprint word 0
+ *   chunks       newest closed chunk of a series -> next older -> … (links in the chunk columns)
+ *
+ * One writer. Columns are replaced when they grow: hold a column only within one call.
+ */
+import { type XorColumns, createXorColumns } from '../chunk/xor-encode.ts';
+
+export const NO_CHUNK = 0xffff_ffff;
+const FILL_RATIO_MAX = 0.6;
+const CAPACITY_START = 1024;
+
+export class SeriesTable {
+  /** Numbers handed out so far; some may be free. */
+  length = 0;
+  capacity = CAPACITY_START;
+  fingerprints = new Uint32Array(CAPACITY_START * 4);
+  /** 1 for a series that exists. */
+  isAlive = new Uint8Array(CAPACITY_START);
+  /** WAL refs. */
+  refs = new Float64Array(CAPACITY_START);
+  labelHandle = new Uint32Array(CAPACITY_START);
+  labelLength = new Uint32Array(CAPACITY_START);
+  /** First time of the open chunk, and where it must be cut. */
+  openMinTime = new Float64Array(CAPACITY_START);
+  openCutTime = new Float64Array(CAPACITY_START);
+  openHandle = new Uint32Array(CAPACITY_START);
+  openCapacity = new Uint16Array(CAPACITY_START);
+  newestChunk = new Uint32Array(CAPACITY_START);
+  xor: XorColumns = createXorColumns(CAPACITY_START);
+  readonly #free: number[] = [];
+  #slots = new Uint32Array(CAPACITY_START * 2);
+  #used = 0;
+
+  /** Series that exist. */
+  get count(): number {
+    return this.#used;
+  }
+
+  /** Hot: the series with the fingerprint at `words[offset..offset + 4)`, or -1. */
+  find(words: Uint32Array, offset: number): number {
+    const slots = this.#slots;
+    const prints = this.fingerprints;
+    const mask = slots.length - 1;
+    const a = words[offset]!;
+    for (let slot = a & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
+      const at = (slots[slot]! - 1) * 4;
+      if (
+        prints[at] === a &&
+        prints[at + 1] === words[offset + 1] &&
+        prints[at + 2] === words[offset + 2] &&
+        prints[at + 3] === words[offset + 3]
+      ) {
+        return at >>> 2;
+      }
+    }
+    return -1;
+  }
+
+  /** Adds a series whose fingerprint `find` did not find. Its other columns are zero. */
+  add(words: Uint32Array, offset: number, ref: number): number {
+    if ((this.#used + 1) / this.#slots.length > FILL_RATIO_MAX) this.#growSlots();
+    const s = this.#free.pop() ?? this.length++;
+    if (s >= this.capacity) this.#growColumns();
+    for (let i = 0; i < 4; i++) this.fingerprints[s * 4 + i] = words[offset + i]!;
+    this.isAlive[s] = 1;
+    this.refs[s] = ref;
+    this.openCapacity[s] = 0;
+    this.newestChunk[s] = NO_CHUNK;
+    this.xor.count[s] = 0;
+    this.xor.lastTime[s] = Number.NEGATIVE_INFINITY;
+    this.#used++;
+    this.#slots[this.#freeSlot(this.#slots, words[offset]!)] = s + 1;
+    return s;
+  }
+
+  /** Removes a series; its number may be given out again. */
+  remove(s: number): void {
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    let slot = this.fingerprints[s * 4]! & mask;
+    while (slots[slot] !== s + 1) slot = (slot + 1) & mask;
+    // Linear probing without tombstones: later entries that could move up fill the hole.
+    for (let next = (slot + 1) & mask; slots[next] !== 0; next = (next + 1) & mask) {
+      const home = this.fingerprints[(slots[next]! - 1) * 4]! & mask;
+      if (((next - home) & mask) >= ((next - slot) & mask)) {
+        slots[slot] = slots[next]!;
+        slot = next;
+      }
+    }
+    slots[slot] = 0;
+    this.isAlive[s] = 0;
+    this.#free.push(s);
+    this.#used--;
+  }
+
+  #freeSlot(slots: Uint32Array, firstWord: number): number {
+    const mask = slots.length - 1;
+    let slot = firstWord & mask;
+    while (slots[slot] !== 0) slot = (slot + 1) & mask;
+    return slot;
+  }
+
+  #growSlots(): void {
+    const old = this.#slots;
+    this.#slots = new Uint32Array(old.length * 2);
+    for (const entry of old) {
+      if (entry === 0) continue;
+      this.#slots[this.#freeSlot(this.#slots, this.fingerprints[(entry - 1) * 4]!)] = entry;
+    }
+  }
+
+  #growColumns(): void {
+    const capacity = this.capacity * 2;
+    this.fingerprints = grown(this.fingerprints, new Uint32Array(capacity * 4));
+    this.isAlive = grown(this.isAlive, new Uint8Array(capacity));
+    this.refs = grown(this.refs, new Float64Array(capacity));
+    this.labelHandle = grown(this.labelHandle, new Uint32Array(capacity));
+    this.labelLength = grown(this.labelLength, new Uint32Array(capacity));
+    this.openMinTime = grown(this.openMinTime, new Float64Array(capacity));
+    this.openCutTime = grown(this.openCutTime, new Float64Array(capacity));
+    this.openHandle = grown(this.openHandle, new Uint32Array(capacity));
+    this.openCapacity = grown(this.openCapacity, new Uint16Array(capacity));
+    this.newestChunk = grown(this.newestChunk, new Uint32Array(capacity));
+    const { xor } = this;
+    const fresh = createXorColumns(capacity);
+    for (const key of Object.keys(xor) as (keyof XorColumns)[]) fresh[key].set(xor[key]);
+    this.xor = fresh;
+    this.capacity = capacity;
+  }
+}
+
+function grown<Column extends Float64Array | Uint16Array | Uint32Array | Uint8Array>(
+  from: Column,
+  to: Column,
+): Column {
+  to.set(from);
+  return to;
+}

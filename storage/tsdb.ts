@@ -1,0 +1,325 @@
+/**
+ * One tenant's TSDB on one node: the head in memory and its write-ahead log. Invariant: every sample in
+ * the head is in the log, or in `#unlogged`, which goes to the log before anything else is taken; so an
+ * acknowledgement that waits for `durable()` covers also what an earlier, failed request left here.
+ */
+import { assert } from '../model/assert.ts';
+import { StarlingError } from '../model/errors.ts';
+import { printLabels } from '../model/labels.ts';
+import { decodeLabels } from '../model/wire/labels-codec.ts';
+import type { WriteBatch } from '../model/wire/write-batch.ts';
+import type { Clock, Disk, Log } from '../platform/platform.ts';
+import type { Committer } from './committer.ts';
+import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
+import { APPENDED, CONFLICT, DUPLICATE, Head } from './head/head.ts';
+import { LogBuffer } from './head/log-buffer.ts';
+import type { ReplaySummary } from './wal/types.ts';
+import { Wal } from './wal/wal.ts';
+
+export const TSDB_FORMAT = 1;
+/** Chunks are dropped this long after they left the retention window, so that it is done in batches. */
+const RETENTION_SLACK_MS = 10 * 60_000;
+const ERRORS_KEPT_MAX = 10;
+
+export interface TsdbOptions {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly log: Log;
+  readonly committer: Committer;
+  /** The tenant's directory. */
+  readonly directory: string;
+  readonly retentionMs: number;
+  /** How far ahead of `nowMs` a sample may be. */
+  readonly futureMaxMs: number;
+  /** 0: no limit. */
+  readonly seriesMax: () => number;
+  /** The tenant's fingerprint of canonical label bytes, four words. */
+  readonly fingerprint: (labelBytes: Uint8Array, out: Uint32Array) => void;
+}
+
+export interface AppendResult {
+  /** Indexes of series that are unknown here and came without labels: nothing of them was taken. */
+  readonly unknown: Uint32Array;
+  /** Indexes of series of which a sample was refused. */
+  readonly rejected: Uint32Array;
+  /** The first few reasons. */
+  readonly errors: readonly StarlingError[];
+  readonly samplesAppended: number;
+}
+
+export interface TsdbStats {
+  readonly seriesCount: number;
+  readonly chunkCount: number;
+  readonly arenaBytes: number;
+  readonly samplesAppended: number;
+  readonly maxTimeMs: number;
+}
+
+/** What one append collects. */
+interface Outcome {
+  readonly unknown: number[];
+  readonly rejected: number[];
+  readonly errors: StarlingError[];
+  samplesAppended: number;
+}
+
+export class Tsdb {
+  readonly head = new Head();
+  readonly #options: TsdbOptions;
+  readonly #logBuffer = new LogBuffer();
+  readonly #scratchFingerprint = new Uint32Array(4);
+  #wal: Wal | undefined;
+  #unlogged: Uint8Array[] = [];
+  #nextRef = 1;
+  #droppedBeforeMs = Number.NEGATIVE_INFINITY;
+  #truncating: Promise<void> | undefined;
+  replayed: ReplaySummary | undefined;
+
+  private constructor(options: TsdbOptions) {
+    this.#options = options;
+  }
+
+  /** Opens or makes the directory, replaying its log. Throws `disk.format_newer`, `wal.corrupt`, `disk.failed`. */
+  static async open(options: TsdbOptions): Promise<Tsdb> {
+    const { clock, committer, directory, disk, log } = options;
+    await disk.makeDirectory(directory);
+    await checkFormat(disk, directory);
+    const tsdb = new Tsdb(options);
+    const seriesOfRef = new Map<number, number>();
+    const opened = await Wal.open({
+      clock,
+      committer,
+      disk,
+      log,
+      directory: joinPath(directory, WAL_DIRECTORY),
+      handler: {
+        onSeries: (ref, labelBytes) => seriesOfRef.set(ref, tsdb.#replaySeries(ref, labelBytes)),
+        onSamples(count, refs, timestamps, values) {
+          for (let i = 0; i < count; i++) {
+            const s = seriesOfRef.get(refs[i]!);
+            if (s !== undefined)
+              tsdb.head.append(s, timestamps[i]!, values[i * 2]!, values[i * 2 + 1]!);
+          }
+        },
+      },
+    });
+    tsdb.#wal = opened.wal;
+    tsdb.replayed = opened.replayed;
+    return tsdb;
+  }
+
+  /** The oldest time that this TSDB promises to hold now. */
+  oldestTimeMs(nowMs: number): number {
+    return Math.max(nowMs - this.#options.retentionMs, this.#droppedBeforeMs);
+  }
+
+  /**
+   * Appends a batch to head and log. Synchronous; acknowledge only after `durable()`. Refused samples
+   * are in the result. Throws `wal.write_failed`, `wal.sync_failed` or `node.overloaded` when the log
+   * does not take it: then retry the same batch.
+   */
+  append(batch: WriteBatch, nowMs: number): AppendResult {
+    this.#flushUnlogged();
+    const outcome: Outcome = { unknown: [], rejected: [], errors: [], samplesAppended: 0 };
+    const minTimeMs = this.oldestTimeMs(nowMs);
+    const maxTimeMs = nowMs + this.#options.futureMaxMs;
+    this.#logBuffer.begin(batch.sampleCount);
+    try {
+      for (let i = 0; i < batch.seriesCount; i++)
+        this.#appendSeries(batch, i, minTimeMs, maxTimeMs, outcome);
+    } finally {
+      this.#unlogged.push(...this.#logBuffer.finish());
+    }
+    this.#flushUnlogged();
+    return {
+      unknown: Uint32Array.from(outcome.unknown),
+      rejected: Uint32Array.from(outcome.rejected),
+      errors: outcome.errors,
+      samplesAppended: outcome.samplesAppended,
+    };
+  }
+
+  /** Resolves when everything appended until now is durable, as the committer's mode defines it. */
+  durable(): Promise<void> {
+    try {
+      this.#flushUnlogged();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#openWal.durable();
+  }
+
+  /** Drops what is older than the retention, then shortens the log. One run at a time; cheap when idle. */
+  truncate(nowMs: number): Promise<void> {
+    const cutMs = nowMs - this.#options.retentionMs;
+    if (cutMs < this.#droppedBeforeMs + RETENTION_SLACK_MS) return Promise.resolve();
+    this.#truncating ??= this.#truncate(cutMs).finally(() => {
+      this.#truncating = undefined;
+    });
+    return this.#truncating;
+  }
+
+  stats(): TsdbStats {
+    const { head } = this;
+    return {
+      seriesCount: head.series.count,
+      chunkCount: head.chunks.count,
+      arenaBytes: head.arena.usedBytes,
+      samplesAppended: head.samplesAppended,
+      maxTimeMs: head.maxTimeMs,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#truncating?.catch(() => undefined); // told to who asked for it
+    await this.#wal?.close();
+  }
+
+  get #openWal(): Wal {
+    assert(this.#wal !== undefined, 'tsdb: used before it is open');
+    return this.#wal;
+  }
+
+  #replaySeries(ref: number, labelBytes: Uint8Array): number {
+    this.#nextRef = Math.max(this.#nextRef, ref + 1);
+    this.#options.fingerprint(labelBytes, this.#scratchFingerprint);
+    const known = this.head.series.find(this.#scratchFingerprint, 0);
+    return known >= 0 ? known : this.head.addSeries(this.#scratchFingerprint, 0, labelBytes, ref);
+  }
+
+  /** Hot: one series of a batch. */
+  #appendSeries(
+    batch: WriteBatch,
+    i: number,
+    minTimeMs: number,
+    maxTimeMs: number,
+    outcome: Outcome,
+  ): void {
+    const { head } = this;
+    const labelStart = i === 0 ? 0 : batch.labelEnds[i - 1]!;
+    const labelEnd = batch.labelEnds[i]!;
+    let s = head.series.find(batch.fingerprints, i * 4);
+    if (labelEnd > labelStart) {
+      const verdict = this.#learn(batch, i, s, batch.labelBytes.subarray(labelStart, labelEnd));
+      if (verdict instanceof StarlingError) {
+        outcome.rejected.push(i);
+        keep(outcome, verdict);
+        return;
+      }
+      s = verdict;
+    } else if (s < 0) {
+      outcome.unknown.push(i);
+      return;
+    }
+    const ref = head.series.refs[s]!;
+    const { timestamps, values } = batch;
+    let isRejected = false;
+    for (let at = i === 0 ? 0 : batch.sampleEnds[i - 1]!; at < batch.sampleEnds[i]!; at++) {
+      const timeMs = timestamps[at]!;
+      const low = values[at * 2]!;
+      const high = values[at * 2 + 1]!;
+      const isInBounds = timeMs >= minTimeMs && timeMs <= maxTimeMs;
+      const what = isInBounds ? head.append(s, timeMs, low, high) : -1;
+      if (what === APPENDED) {
+        this.#logBuffer.addSample(ref, timeMs, low, high);
+        outcome.samplesAppended++;
+      } else if (what !== DUPLICATE) {
+        isRejected = true;
+        if (outcome.errors.length < ERRORS_KEPT_MAX)
+          keep(outcome, this.#refusal(s, what, timeMs, minTimeMs, maxTimeMs));
+      }
+    }
+    if (isRejected) outcome.rejected.push(i);
+  }
+
+  /** The series that labels name, new or known, or why they cannot be taken. */
+  #learn(
+    batch: WriteBatch,
+    i: number,
+    known: number,
+    labelBytes: Uint8Array,
+  ): StarlingError | number {
+    const describe = (): string => printLabels(decodeLabels(labelBytes));
+    if (known >= 0) {
+      if (Buffer.compare(this.head.labelBytesOf(known), labelBytes) === 0) return known;
+      return new StarlingError('series.fingerprint_collision', { series: describe() });
+    }
+    this.#options.fingerprint(labelBytes, this.#scratchFingerprint);
+    for (let w = 0; w < 4; w++) {
+      if (this.#scratchFingerprint[w] !== batch.fingerprints[i * 4 + w]) {
+        return new StarlingError('series.fingerprint_collision', { series: describe() });
+      }
+    }
+    const countMax = this.#options.seriesMax();
+    if (countMax > 0 && this.head.series.count >= countMax) {
+      return new StarlingError('limit.series_per_tenant', { series: describe(), countMax });
+    }
+    const ref = this.#nextRef++;
+    const s = this.head.addSeries(batch.fingerprints, i * 4, labelBytes, ref);
+    this.#logBuffer.addSeries(ref, labelBytes);
+    return s;
+  }
+
+  #refusal(
+    s: number,
+    what: number,
+    timestampMs: number,
+    minTimeMs: number,
+    maxTimeMs: number,
+  ): StarlingError {
+    const series = printLabels(this.head.labelsOf(s));
+    if (timestampMs > maxTimeMs)
+      return new StarlingError('sample.too_far_in_future', { series, timestampMs, maxTimeMs });
+    if (timestampMs < minTimeMs)
+      return new StarlingError('sample.too_old', { series, timestampMs, minTimeMs });
+    if (what === CONFLICT)
+      return new StarlingError('sample.duplicate_timestamp', { series, timestampMs });
+    const lastMs = this.head.series.xor.lastTime[s]!;
+    return new StarlingError('sample.out_of_order', { series, timestampMs, lastMs });
+  }
+
+  /** Records that the log did not take yet go first; while they cannot, nothing else is taken. */
+  #flushUnlogged(): void {
+    let done = 0;
+    try {
+      for (; done < this.#unlogged.length; done++) this.#openWal.append(this.#unlogged[done]!);
+    } finally {
+      this.#unlogged.splice(0, done);
+    }
+  }
+
+  async #truncate(cutMs: number): Promise<void> {
+    this.#droppedBeforeMs = cutMs;
+    const { head } = this;
+    for (const _ of head.dropBefore(cutMs))
+      await new Promise<void>((resolve) => this.#options.clock.nextTurn(resolve));
+    const alive = new Set<number>();
+    for (let s = 0; s < head.series.length; s++)
+      if (head.series.isAlive[s] === 1) alive.add(head.series.refs[s]!);
+    const nextRef = this.#nextRef;
+    await this.#openWal.checkpoint((ref) => ref >= nextRef || alive.has(ref), cutMs);
+  }
+}
+
+function keep(outcome: Outcome, error: StarlingError): void {
+  if (outcome.errors.length < ERRORS_KEPT_MAX) outcome.errors.push(error);
+}
+
+/** Reads or writes the FORMAT file. A newer format is refused before anything is written. */
+async function checkFormat(disk: Disk, directory: string): Promise<void> {
+  const path = joinPath(directory, FORMAT_FILE);
+  if ((await disk.stat(path)) === undefined) {
+    const file = await disk.open(path, 'create');
+    await file.write(Buffer.from(`${TSDB_FORMAT}\n`), 0);
+    await file.sync();
+    await file.close();
+    await disk.syncDirectory(directory);
+    return;
+  }
+  const found = Buffer.from(await disk.readFile(path))
+    .toString('latin1')
+    .trim();
+  if (found === '' || Number(found) <= TSDB_FORMAT) return; // empty: a crash while it was made
+  const facts = { path: directory, found: found.slice(0, 20), supported: String(TSDB_FORMAT) };
+  throw new StarlingError('disk.format_newer', facts);
+}
