@@ -463,7 +463,7 @@ function usableAddress(text: string, boundAddress: string): string {
   const address = canonicalAddress(text.replace(/:0$/, boundPort));
   if (address !== undefined) return address;
   throw new StarlingError('config.invalid', {
-    where: 'memberlist.advertise_addr',
+    where: 'advertise.gossip',
     why: `'${text}' is not an address others can send to: give an IP literal and a port, not 0.0.0.0 or a name`,
   });
 }

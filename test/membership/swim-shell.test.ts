@@ -269,7 +269,7 @@ t.test('Gossip.start() refuses addresses that nobody can use', async (test) => {
     const started = world.make('a').start({ listenAddress, ...options });
     await test.rejects(
       started,
-      { message: /advertise_addr/ },
+      { message: /advertise.gossip/ },
       `${listenAddress} ${advertiseAddress ?? ''}`,
     );
   };
