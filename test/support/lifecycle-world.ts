@@ -32,7 +32,12 @@ interface Machine {
   isRunning: boolean;
   state: LifecycleState;
   /** What survives a kill. */
-  disk: { storeNumber: number; bootCounter: number; registry: Registry | undefined };
+  disk: {
+    storeNumber: number;
+    bootCounter: number;
+    registry: Registry | undefined;
+    holdsData: boolean;
+  };
   /** What the ring is built from. */
   published: Registry | undefined;
 }
@@ -66,6 +71,23 @@ export class LifecycleWorld {
 
   stateOf(id: string): LifecycleState {
     return this.#machine(id).state;
+  }
+
+  get nowMs(): number {
+    return WALL_MS + this.#nowMs;
+  }
+
+  /** Which disk an instance has: wiping gives it another one. */
+  storeOf(id: string): number {
+    return this.#machine(id).disk.storeNumber;
+  }
+
+  /** Running instances that `id` reaches, itself among them. */
+  reachableFrom(id: string): InstanceId[] {
+    const from = this.#machine(id);
+    return this.#running()
+      .filter((peer) => peer === from || this.#reaches(from, peer))
+      .map((peer) => peer.id);
   }
 
   isRunning(id: string): boolean {
@@ -121,6 +143,7 @@ export class LifecycleWorld {
       case 'wipe':
         this.#machine(first).isRunning = false;
         this.#machine(first).disk = this.#freshDisk();
+        this.#machine(first).published = undefined;
         return;
       case 'wrote': {
         this.#input(this.#machine(first), { type: 'wrote' });
@@ -132,7 +155,12 @@ export class LifecycleWorld {
   }
 
   #freshDisk(): Machine['disk'] {
-    return { storeNumber: ++this.#lastStore, bootCounter: 0, registry: undefined };
+    return {
+      storeNumber: ++this.#lastStore,
+      bootCounter: 0,
+      registry: undefined,
+      holdsData: false,
+    };
   }
 
   #machine(id: string): Machine {
@@ -141,7 +169,7 @@ export class LifecycleWorld {
     return machine;
   }
 
-  /** start <id> [alone] [rf=N] [zone=Z] [data] */
+  /** start <id> [alone] [rf=N] [zone=Z] */
   #start(id: string, args: readonly string[]): void {
     const known = this.#machines.get(id);
     assert.ok(known?.isRunning !== true, `${id} runs already`);
@@ -158,7 +186,7 @@ export class LifecycleWorld {
       softwareVersion: '0.1.0',
       replicationFactor: Number(option('rf', '3')),
       hasSeeds: !args.includes('alone'),
-      holdsData: args.includes('data'),
+      holdsData: disk.holdsData,
       draws: {
         tokenSeed: disk.storeNumber * 100 + disk.bootCounter,
         clusterId: hex(disk.storeNumber * 16 + 0xc),
@@ -229,7 +257,8 @@ export class LifecycleWorld {
   }
 
   #input(machine: Machine, input: LifecycleInput): void {
-    const now = { monotonicMs: this.#nowMs, wallMs: WALL_MS + this.#nowMs };
+    const now = { monotonicMs: this.#nowMs, wallMs: this.nowMs };
+    if (input.type === 'wrote') machine.disk.holdsData = true;
     const before = machine.state;
     const { effects, state } = step(machine.state, input, now);
     const isChanged = state.registry !== before.registry && input.type !== 'started';
