@@ -81,7 +81,7 @@ export interface Disk {
   removeTree(path: string): Promise<void>;
   /** Makes creations, renames and removals inside a directory durable. */
   syncDirectory(path: string): Promise<void>;
-  /** Throws `disk.locked` when another living process holds it. */
+  /** Locks a directory. Throws `disk.locked` when another living process holds it. */
   lock(path: string): Promise<DiskLock>;
 }
 

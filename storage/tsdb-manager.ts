@@ -84,10 +84,12 @@ export function tenantPathParts(tenant: TenantId): readonly string[] {
     /[^a-z0-9_-]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
   );
-  const parts: string[] = [];
-  for (let from = 0; from < encoded.length; from += PART_CHARACTERS_MAX) {
-    const isLast = from + PART_CHARACTERS_MAX >= encoded.length;
-    parts.push(encoded.slice(from, from + PART_CHARACTERS_MAX) + (isLast ? '' : '+'));
+  const parts = [''];
+  for (const unit of encoded.match(/%..|./g) ?? []) {
+    if ((parts.at(-1) ?? '').length >= PART_CHARACTERS_MAX) {
+      parts.push(`${parts.pop() ?? ''}+`, '');
+    }
+    parts.push((parts.pop() ?? '') + unit);
   }
   return parts;
 }

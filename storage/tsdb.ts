@@ -4,7 +4,7 @@
  * acknowledgement that waits for `durable()` covers also what an earlier, failed request left here.
  */
 import { assert } from '../model/assert.ts';
-import { StarlingError } from '../model/errors.ts';
+import { StarlingError, toStarlingError } from '../model/errors.ts';
 import { printLabels } from '../model/labels.ts';
 import { decodeLabels } from '../model/wire/labels-codec.ts';
 import type { WriteBatch } from '../model/wire/write-batch.ts';
@@ -144,7 +144,7 @@ export class Tsdb {
     try {
       this.#flushUnlogged();
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(toStarlingError(error));
     }
     return this.#openWal.durable();
   }

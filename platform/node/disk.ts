@@ -14,7 +14,6 @@ import {
   stat,
   unlink,
 } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { StarlingError } from '../../model/errors.ts';
 import type { Disk, DiskFile, DiskLock } from '../platform.ts';
 
@@ -115,7 +114,9 @@ async function syncDirectory(path: string): Promise<void> {
 
 const LOCK_ATTEMPTS_MAX = 5;
 
-async function lock(path: string): Promise<DiskLock> {
+/** Locks a directory: the file LOCK in it names the holder. */
+async function lock(directory: string): Promise<DiskLock> {
+  const path = `${directory}/LOCK`;
   for (let attempt = 0; attempt < LOCK_ATTEMPTS_MAX; attempt++) {
     try {
       const handle = await open(
@@ -130,11 +131,11 @@ async function lock(path: string): Promise<DiskLock> {
       if (!isCode(error, 'EEXIST')) throw error;
       const [pid, started] = (await orMissing(readFile(path, 'utf8'), '')).trim().split(' ');
       if (await isHolderAlive(Number(pid), started ?? ''))
-        throw new StarlingError('disk.locked', { path: dirname(path) });
+        throw new StarlingError('disk.locked', { path: directory });
       await rm(path, { force: true });
     }
   }
-  throw new StarlingError('disk.locked', { path: dirname(path) });
+  throw new StarlingError('disk.locked', { path: directory });
 }
 
 /** The process start time tells a reused pid apart; '' where the system does not say. */

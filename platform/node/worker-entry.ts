@@ -21,7 +21,6 @@ port?.on('message', (request: WorkerRequest) => {
 });
 
 function describe(error: unknown): NonNullable<WorkerAnswer['error']> {
-  if (error instanceof StarlingError)
-    return { id: error.id as string, facts: error.facts };
+  if (error instanceof StarlingError) return { id: error.id as string, facts: error.facts };
   return { id: 'internal', facts: error instanceof Error ? error.stack : String(error) };
 }

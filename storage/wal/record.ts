@@ -125,9 +125,16 @@ export function encodeSamplesRecord(
   target[0] = RECORD_SAMPLES;
   let at = putInt64(target, putInt64(target, 1, firstRef), firstTime);
   for (let i = from; i < to; i++) {
-    at = putVarint(target, at, refs[i]! - firstRef);
+    const refDelta = refs[i]! - firstRef;
+    if (refDelta >= 0 && refDelta < 64) target[at++] = refDelta << 1;
+    else if (refDelta >= 64 && refDelta < 8192) {
+      target[at] = (refDelta << 1) | 0x80; // fast paths: one and two bytes, folded
+      target[at + 1] = refDelta >>> 6;
+      at += 2;
+    } else at = putVarint(target, at, refDelta);
     const delta = timestamps[i]! - firstTime;
-    if ((delta | 0) === delta) at = putVarint(target, at, delta);
+    if (delta >= 0 && delta < 64) target[at++] = delta << 1;
+    else if ((delta | 0) === delta) at = putVarint(target, at, delta);
     else at = putLongDelta(target, at, timestamps[i]!, firstTime);
     view.setUint32(at, values[2 * i + 1]!);
     view.setUint32(at + 4, values[2 * i]!);

@@ -1,6 +1,6 @@
 /**
  * What the write-ahead log needs and what it tells: options, the summary of a replay, and the
- * damage it found. Damage is never silent: it is in the summary, in the log and in the metrics.
+ * damage it found. Damage is never silent: it is in the summary and in the log.
  */
 import type { Clock, Disk, Log } from '../../platform/platform.ts';
 import type { Committer } from '../committer.ts';

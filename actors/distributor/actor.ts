@@ -1,0 +1,172 @@
+/**
+ * The distributor: admits pushes, runs them against the current ring, and lends them pooled buffers. It
+ * owns the table of known series, the rate buckets and the pool; a push in flight owns its buffers until
+ * its last replica answered.
+ */
+import { StarlingError, toStarlingError } from '../../model/errors.ts';
+import type { InstanceId, TenantId } from '../../model/ids.ts';
+import type { Limits } from '../../model/limits.ts';
+import { type FingerprintKey, tenantFingerprintKey } from '../../model/wire/fingerprint.ts';
+import { createWriteColumns } from '../../model/wire/remote-write.ts';
+import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
+import type { Clock } from '../../platform/platform.ts';
+import type { ClusterView } from '../membership/cluster-view.ts';
+import type { EncodedPush } from '../ingester/codecs.ts';
+import { type PushAnswer, ingesterPathOf } from '../ingester/messages.ts';
+import type { Actor, ActorRuntime } from '../runtime/index.ts';
+import { type KnownSeries, createKnownSeries } from './known-series.ts';
+import type { DistributorMessage } from './messages.ts';
+import type { WriteRing } from './push-plan.ts';
+import { type PushBuffers, type PushDependencies, runPush } from './push.ts';
+import { RateLimiter } from './rate-limit.ts';
+
+/** Cortex' remote_timeout. */
+export const INGESTER_TIMEOUT_MS = 2000;
+/** Pushes in flight, and the bytes of their bodies: the instance's own guard rails. */
+export const PUSHES_MAX = 2000;
+export const PUSH_BYTES_MAX = 512 * 1024 * 1024;
+const POOLED_BUFFERS_MAX = 16;
+/** Larger buffers are not kept. */
+const POOLED_BYTES_MAX = 4 * 1024 * 1024;
+const TENANT_KEYS_MAX = 10_000;
+
+export interface DistributorDependencies {
+  readonly clock: Clock;
+  readonly runtime: () => ActorRuntime;
+  readonly view: () => ClusterView;
+  readonly limitsOf: (tenant: TenantId) => Limits;
+  readonly onPush: (tenant: TenantId, samples: number, refused: StarlingError | undefined) => void;
+}
+
+interface TenantKeys {
+  readonly raw: FingerprintKey;
+  readonly series: FingerprintKey;
+}
+
+export class DistributorActor implements Actor<DistributorMessage> {
+  readonly #dependencies: DistributorDependencies;
+  readonly #known: KnownSeries = createKnownSeries();
+  readonly #rates = new RateLimiter();
+  readonly #pool: PushBuffers[] = [];
+  readonly #keys = new Map<TenantId, TenantKeys>();
+  #secret: Uint8Array | undefined;
+  #pushes = 0;
+  #pushBytes = 0;
+
+  constructor(dependencies: DistributorDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  receive({ body, reply, tenant }: DistributorMessage): void {
+    const view = this.#dependencies.view();
+    const refusal = this.#admission(view, body);
+    if (refusal !== undefined) {
+      reply.fail(refusal);
+      return;
+    }
+    const buffers = this.#pool.pop() ?? {
+      decoded: new Uint8Array(0),
+      columns: createWriteColumns(),
+    };
+    this.#pushes++;
+    this.#pushBytes += body.length;
+    runPush(this.#pushDependencies(tenant, view), body, buffers).then(
+      ({ refused, released, samplesStored }) => {
+        this.#dependencies.onPush(tenant, samplesStored, refused);
+        reply.ok({ samplesStored, refused });
+        void released.then(() => this.#release(body, buffers, true));
+      },
+      (error: unknown) => {
+        const failure = toStarlingError(error);
+        this.#dependencies.onPush(tenant, 0, failure);
+        reply.fail(failure);
+        this.#release(body, buffers, false); // a replica may still read them
+      },
+    );
+  }
+
+  #admission(view: ClusterView, body: Uint8Array): StarlingError | undefined {
+    if (view.fingerprintSecret === undefined) {
+      return new StarlingError('node.not_ready', { why: 'it has not joined a cluster yet' });
+    }
+    if (this.#pushes >= PUSHES_MAX) {
+      return new StarlingError('node.overloaded', {
+        what: 'pushes in flight',
+        countMax: PUSHES_MAX,
+      });
+    }
+    if (this.#pushBytes + body.length > PUSH_BYTES_MAX) {
+      return new StarlingError('node.overloaded', {
+        what: 'bytes of pushes in flight',
+        countMax: PUSH_BYTES_MAX,
+      });
+    }
+    return undefined;
+  }
+
+  #release(body: Uint8Array, buffers: PushBuffers, isReusable: boolean): void {
+    this.#pushes--;
+    this.#pushBytes -= body.length;
+    const isSmall =
+      buffers.decoded.length <= POOLED_BYTES_MAX && buffers.columns.timestamps.length <= 1 << 16;
+    if (isReusable && isSmall && this.#pool.length < POOLED_BUFFERS_MAX) this.#pool.push(buffers);
+  }
+
+  #pushDependencies(tenant: TenantId, view: ClusterView): PushDependencies {
+    const { clock, limitsOf } = this.#dependencies;
+    const limits = limitsOf(tenant);
+    const keys = this.#tenantKeys(tenant, view);
+    return {
+      context: {
+        tenant,
+        limits,
+        seriesKey: keys.series,
+        known: this.#known,
+        ring: writeRing(view),
+      },
+      rawKey: keys.raw,
+      writeQuorum: view.ring.writeQuorum,
+      instances: view.instances,
+      send: (instance, encoded) => this.#send(tenant, instance, encoded),
+      nextTurn: () => new Promise((resolve) => clock.nextTurn(resolve)),
+      admitSamples: (samples) => this.#rates.admit(tenant, samples, limits, clock.monotonicMs()),
+    };
+  }
+
+  #send(
+    tenant: TenantId,
+    instance: InstanceId,
+    { batch, bytes }: EncodedWriteBatch,
+  ): Promise<PushAnswer> {
+    const push: EncodedPush = { type: 'push', batch, bytes };
+    const to = { instance, path: ingesterPathOf(tenant) };
+    return this.#dependencies
+      .runtime()
+      .ask<PushAnswer>(to, push, { timeoutMs: INGESTER_TIMEOUT_MS, lane: 'write' }).done;
+  }
+
+  #tenantKeys(tenant: TenantId, view: ClusterView): TenantKeys {
+    const secret = view.fingerprintSecret ?? new Uint8Array(16);
+    if (this.#secret === undefined || Buffer.compare(this.#secret, secret) !== 0)
+      this.#keys.clear();
+    this.#secret = secret;
+    let keys = this.#keys.get(tenant);
+    if (keys === undefined) {
+      if (this.#keys.size >= TENANT_KEYS_MAX) this.#keys.clear();
+      keys = {
+        raw: tenantFingerprintKey(secret, tenant, 'raw'),
+        series: tenantFingerprintKey(secret, tenant, 'series'),
+      };
+      this.#keys.set(tenant, keys);
+    }
+    return keys;
+  }
+}
+
+function writeRing(view: ClusterView): WriteRing {
+  return {
+    version: view.version,
+    replicationFactor: view.ring.rf,
+    replicas: (hash, out) => view.ring.replicaSet(hash, 'write', out),
+  };
+}

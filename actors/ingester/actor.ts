@@ -1,0 +1,148 @@
+/**
+ * One shard of the ingester: appends batches to the TSDBs of its tenants and streams what they hold.
+ * Appending is synchronous and short; the acknowledgement waits for the log. A read works in slices
+ * between turns of the loop and stops where its reader gives no credit.
+ */
+import { StarlingError, toStarlingError } from '../../model/errors.ts';
+import type { Clock } from '../../platform/platform.ts';
+import {
+  type Tsdb,
+  type TsdbManager,
+  selectFrames,
+  selectLabelNames,
+  selectLabelValues,
+} from '../../storage/index.ts';
+import { type Actor, type StreamReply, packControl } from '../runtime/index.ts';
+import type { IngesterMessage, ReadScope, ReadSummary } from './messages.ts';
+
+/** Names a frame of names holds. */
+const NAMES_PER_FRAME = 5000;
+
+export interface IngesterDependencies {
+  readonly clock: Clock;
+  readonly tenants: TsdbManager;
+  readonly digest: () => string;
+  /** Throws when this node must not take writes. */
+  readonly checkWritable: () => void;
+  readonly onError: (what: string, error: StarlingError) => void;
+}
+
+type PushMessage = Extract<IngesterMessage, { readonly type: 'push' }>;
+
+export class IngesterActor implements Actor<IngesterMessage> {
+  readonly #dependencies: IngesterDependencies;
+
+  constructor(dependencies: IngesterDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  receive(message: IngesterMessage): void {
+    switch (message.type) {
+      case 'label-names':
+        this.#stream(message.scope, message.reply, (tsdb) =>
+          names(selectLabelNames(tsdb.head, message.scope.selectors, message.scope.range)),
+        );
+        break;
+      case 'label-values':
+        this.#stream(message.scope, message.reply, (tsdb) =>
+          names(
+            selectLabelValues(
+              tsdb.head,
+              message.name,
+              message.scope.selectors,
+              message.scope.range,
+            ),
+          ),
+        );
+        break;
+      case 'push':
+        this.#push(message);
+        break;
+      case 'select':
+      case 'series': {
+        const withChunks = message.type === 'select';
+        this.#stream(message.scope, message.reply, (tsdb) =>
+          selectFrames(tsdb.head, message.scope.selectors, message.scope.range, withChunks),
+        );
+        break;
+      }
+      case 'tick':
+        for (const tsdb of this.#dependencies.tenants.all().values()) {
+          tsdb.truncate(message.nowMs).catch((error: unknown) => {
+            this.#dependencies.onError('truncate', toStarlingError(error));
+          });
+        }
+        break;
+    }
+  }
+
+  #push(message: PushMessage): void {
+    const tsdb = this.#dependencies.tenants.get(message.batch.tenant);
+    if (tsdb !== undefined) {
+      this.#append(tsdb, message);
+      return;
+    }
+    this.#dependencies.tenants.open(message.batch.tenant).then(
+      (opened) => this.#append(opened, message),
+      (error: unknown) => message.reply.fail(toStarlingError(error)),
+    );
+  }
+
+  #append(tsdb: Tsdb, { batch, reply }: PushMessage): void {
+    try {
+      this.#dependencies.checkWritable();
+      const answer = tsdb.append(batch, this.#dependencies.clock.wallMs());
+      tsdb.durable().then(
+        () => reply.ok(answer),
+        (error: unknown) => reply.fail(toStarlingError(error)),
+      );
+    } catch (error) {
+      reply.fail(toStarlingError(error));
+    }
+  }
+
+  /** Sends what `start` yields as frames; `undefined` is a pause. A tenant without data has none. */
+  #stream(
+    scope: ReadScope,
+    reply: StreamReply<ReadSummary>,
+    start: (tsdb: Tsdb) => Generator<Uint8Array | undefined, void>,
+  ): void {
+    const { clock, digest, tenants } = this.#dependencies;
+    const tsdb = tenants.get(scope.tenant);
+    const summary = (): ReadSummary => ({
+      digest: digest(),
+      oldestTimeMs: tsdb?.oldestTimeMs(clock.wallMs()) ?? Number.MIN_SAFE_INTEGER,
+    });
+    if (tsdb === undefined) {
+      reply.end(summary());
+      return;
+    }
+    const work = start(tsdb);
+    const turn = (): void => {
+      if (reply.isCancelled) return;
+      try {
+        const { done, value } = work.next();
+        if (done === true) reply.end(summary());
+        else if (value === undefined) clock.nextTurn(turn);
+        else
+          reply.frame(value).then(
+            () => clock.nextTurn(turn),
+            () => undefined,
+          ); // cancelled: nobody waits
+      } catch (error) {
+        reply.fail(toStarlingError(error));
+      }
+    };
+    turn();
+  }
+}
+
+/** Turns a list of names into msgpack frames once it is complete. */
+function* names(
+  work: Generator<undefined, readonly string[]>,
+): Generator<Uint8Array | undefined, void> {
+  const all = yield* work;
+  for (let from = 0; from < all.length; from += NAMES_PER_FRAME) {
+    yield packControl(all.slice(from, from + NAMES_PER_FRAME));
+  }
+}

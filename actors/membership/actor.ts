@@ -1,0 +1,316 @@
+/**
+ * The membership actor: feeds the lifecycle machine and does what it asks, strictly in order. An effect
+ * that must be durable is waited for before the next one; until then inputs queue. It also answers the
+ * control-lane halves of gossip, and publishes the registry that the other roles use.
+ */
+import { StarlingError } from '../../model/errors.ts';
+import type { InstanceId } from '../../model/ids.ts';
+import {
+  type Gossip,
+  type Identity,
+  type LifecycleConfig,
+  type LifecycleEffect,
+  type LifecycleInput,
+  type LifecycleState,
+  type Registry,
+  type RegistryFile,
+  type RegistryRecord,
+  createLifecycle,
+  decodeRecords,
+  encodeRecord,
+  recordKey,
+  recordsOf,
+  stepLifecycle,
+} from '../../membership/index.ts';
+import type { Clock, Log } from '../../platform/platform.ts';
+import type { Actor, ActorContext, ActorRuntime, Reply } from '../runtime/index.ts';
+import type { ClusterViews } from './cluster-view.ts';
+import {
+  type BallotMessage,
+  type ExchangeMessage,
+  MEMBERSHIP_PATH,
+  type MembershipMessage,
+} from './messages.ts';
+
+const TICK_MS = 200;
+const CONTROL_TIMEOUT_MS = 2000;
+/** Inputs that wait while a registry is written. */
+const INPUTS_MAX = 10_000;
+
+export interface MembershipDependencies {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly runtime: () => ActorRuntime;
+  readonly gossip: Gossip;
+  readonly identity: Identity;
+  readonly registryFile: RegistryFile;
+  readonly views: ClusterViews;
+  readonly config: LifecycleConfig;
+  /** What the data directory remembered. */
+  readonly registry: Registry | undefined;
+  readonly onReady: (isReady: boolean, why: string) => void;
+  readonly onEnd: (why: string) => void;
+  readonly onStopped: () => void;
+}
+
+/** What one membership actor asks another; the runtime adds `reply`. */
+type RemoteMessage =
+  | { readonly type: 'ballot'; readonly ballot: BallotMessage }
+  | { readonly type: 'exchange'; readonly exchange: ExchangeMessage };
+
+export class MembershipActor implements Actor<MembershipMessage> {
+  readonly #dependencies: MembershipDependencies;
+  readonly #context: ActorContext<MembershipMessage>;
+  readonly #inputs: LifecycleInput[] = [];
+  readonly #forgets = new Map<InstanceId, Reply<null>[]>();
+  #state: LifecycleState;
+  #isRunning = false;
+  #isStopped = false;
+
+  constructor(context: ActorContext<MembershipMessage>, dependencies: MembershipDependencies) {
+    this.#dependencies = dependencies;
+    this.#context = context;
+    this.#state = createLifecycle(dependencies.config);
+    dependencies.gossip.onRecord((record) => context.tell({ type: 'records', records: [record] }));
+    dependencies.gossip.onEvent((event) => {
+      if (event.type === 'alive') this.#exchangeWith(event.member.id);
+    });
+    this.#enqueue({ type: 'started', registry: dependencies.registry });
+    context.every(TICK_MS, () => ({ type: 'tick' }));
+  }
+
+  get phase(): string {
+    return this.#state.phase;
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  receive(message: MembershipMessage): void {
+    switch (message.type) {
+      case 'ballot':
+        this.#receiveBallot(message.ballot);
+        message.reply.ok(null);
+        break;
+      case 'exchange':
+        this.#receiveExchange(message.exchange);
+        message.reply.ok(this.#exchangeMessage());
+        break;
+      case 'exchanged':
+        this.#receiveExchange(message.answer);
+        break;
+      case 'forget':
+        this.#forgets.set(message.instance, [
+          ...(this.#forgets.get(message.instance) ?? []),
+          message.reply,
+        ]);
+        this.#enqueue({ type: 'forget-requested', id: message.instance, acceptsLoss: false });
+        break;
+      case 'input':
+        this.#enqueue(message.input);
+        break;
+      case 'ping':
+        message.reply.ok(this.#dependencies.gossip.answerPing(message.target));
+        break;
+      case 'pull':
+        this.#pull(message.from, message.reply);
+        break;
+      case 'push-pull':
+        this.#answerPushPull(message.bytes, message.reply);
+        break;
+      case 'records':
+        this.#receiveRecords(message.records);
+        break;
+      case 'tick':
+        this.#enqueue({ type: 'tick' });
+        break;
+    }
+  }
+
+  #answerPushPull(bytes: Uint8Array, reply: Reply<Uint8Array>): void {
+    const answer = this.#dependencies.gossip.answerPushPull(bytes);
+    if (answer !== undefined) reply.ok(answer);
+    else
+      reply.fail(
+        new StarlingError('protobuf.corrupt', { why: 'a malformed push/pull', offset: 0 }),
+      );
+  }
+
+  #receiveRecords(bytes: readonly Uint8Array[]): void {
+    const { records } = decodeRecords(bytes);
+    if (records.length > 0) this.#enqueue({ type: 'registry-changed', records });
+  }
+
+  #receiveExchange(exchange: ExchangeMessage): void {
+    this.#receiveRecords(exchange.records);
+    this.#enqueue({ type: 'met-instance', id: exchange.from });
+  }
+
+  #receiveBallot(ballot: BallotMessage): void {
+    const { electorate, from, isReturning, stamp, why } = ballot;
+    if (ballot.kind === 'ack') this.#enqueue({ type: 'ack', stamp, from, electorate, isReturning });
+    else if (ballot.kind === 'nack') this.#enqueue({ type: 'nack', stamp, from, why });
+    else if (ballot.record !== null) {
+      const record = decodeRecords([ballot.record]).records[0];
+      if (record !== undefined) this.#enqueue({ type: 'asked', record, from });
+    }
+  }
+
+  #exchangeMessage(): ExchangeMessage {
+    const records = recordsOf(this.#state.registry).map(encodeRecord);
+    return { from: this.#dependencies.config.instanceId, records };
+  }
+
+  /** Exchanges all records with a peer; the answer comes back as a message. */
+  #exchangeWith(peer: InstanceId): void {
+    this.#ask<ExchangeMessage>(peer, { type: 'exchange', exchange: this.#exchangeMessage() }).then(
+      (answer) => this.#context.tell({ type: 'exchanged', with: peer, answer }),
+      (error: unknown) =>
+        this.#dependencies.log.debug('exchange failed', { peer, error: String(error) }),
+    );
+  }
+
+  #pull(from: InstanceId, reply: Reply<null>): void {
+    this.#ask<ExchangeMessage>(from, { type: 'exchange', exchange: this.#exchangeMessage() }).then(
+      (answer) => {
+        this.#context.tell({ type: 'exchanged', with: from, answer });
+        // The next message of this actor finds the answer merged and published, or on its way to disk.
+        this.#whenIdle(() => reply.ok(null));
+      },
+      (error: unknown) => reply.fail(error as StarlingError),
+    );
+  }
+
+  #whenIdle(callback: () => void): void {
+    this.#dependencies.clock.nextTurn(() => {
+      if (this.#isRunning || this.#inputs.length > 0) this.#whenIdle(callback);
+      else callback();
+    });
+  }
+
+  #ask<Answer>(peer: InstanceId, message: RemoteMessage): Promise<Answer> {
+    const options = { timeoutMs: CONTROL_TIMEOUT_MS, lane: 'control' } as const;
+    const runtime = this.#dependencies.runtime();
+    return runtime.ask<Answer>({ instance: peer, path: MEMBERSHIP_PATH }, message, options).done;
+  }
+
+  #enqueue(input: LifecycleInput): void {
+    if (this.#inputs.length >= INPUTS_MAX) {
+      this.#dependencies.log.warn('membership input dropped', { input: input.type });
+      return; // repaired by the next exchange
+    }
+    this.#inputs.push(input);
+    if (!this.#isRunning) void this.#run();
+  }
+
+  /** Steps through what waits. Effects run in order; durable ones are waited for. */
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    try {
+      for (
+        let input = this.#inputs.shift();
+        input !== undefined && !this.#isStopped;
+        input = this.#inputs.shift()
+      ) {
+        const { clock } = this.#dependencies;
+        const now = { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
+        const { effects, state } = stepLifecycle(this.#state, input, now);
+        this.#state = state;
+        for (const effect of effects) await this.#perform(effect);
+      }
+    } catch (error) {
+      this.#dependencies.log.error('membership failed', { error: String(error) });
+      this.#dependencies.onEnd(`membership failed: ${String(error)}`);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  async #perform(effect: LifecycleEffect): Promise<void> {
+    const { gossip, identity, log, onEnd, onReady, onStopped, registryFile, views } =
+      this.#dependencies;
+    switch (effect.type) {
+      case 'ask-ack':
+        this.#sendBallots(effect.peers, {
+          ...NO_BALLOT,
+          kind: 'ask',
+          stamp: effect.stamp,
+          record: encodeRecord(effect.record),
+        });
+        break;
+      case 'become-ready':
+        onReady(true, '');
+        break;
+      case 'become-unready':
+        onReady(false, effect.why);
+        break;
+      case 'broadcast':
+        for (const record of effect.records)
+          gossip.broadcast(recordKey(record), encodeRecord(record));
+        break;
+      case 'cluster-replaced':
+        log.warn('two clusters met; the other one stays', { cluster: effect.clusterId });
+        break;
+      case 'end':
+        onEnd(effect.why);
+        break;
+      case 'forget-done':
+        this.#settleForget(effect.id, (reply) => reply.ok(null));
+        break;
+      case 'forget-failed':
+        this.#settleForget(effect.id, (reply) =>
+          reply.fail(new StarlingError('node.not_ready', { why: effect.why })),
+        );
+        break;
+      case 'persist':
+        await registryFile.save(effect.registry);
+        break;
+      case 'publish':
+        views.publish(effect.registry);
+        break;
+      case 'reply-ack':
+        this.#sendBallots([effect.to], { ...NO_BALLOT, ...effect, kind: 'ack' });
+        break;
+      case 'reply-nack':
+        this.#sendBallots([effect.to], { ...NO_BALLOT, ...effect, kind: 'nack' });
+        break;
+      case 'save-boot-counter':
+        await identity.raiseBootCounter(effect.bootCounter);
+        break;
+      case 'stopped':
+        onStopped();
+        break;
+      case 'sync-with':
+        this.#exchangeWith(effect.peer);
+        break;
+    }
+  }
+
+  #sendBallots(peers: readonly InstanceId[], parts: Omit<BallotMessage, 'from'>): void {
+    const { electorate, isReturning, kind, record, stamp, why } = parts;
+    const from = this.#dependencies.config.instanceId;
+    const ballot: BallotMessage = { kind, from, stamp, record, electorate, isReturning, why };
+    for (const peer of peers) {
+      this.#ask<null>(peer, { type: 'ballot', ballot }).catch((error: unknown) => {
+        this.#dependencies.log.debug('ballot not delivered', {
+          peer,
+          kind,
+          error: String(error),
+        }); // asked again
+      });
+    }
+  }
+
+  #settleForget(id: InstanceId, settle: (reply: Reply<null>) => void): void {
+    for (const reply of this.#forgets.get(id) ?? []) settle(reply);
+    this.#forgets.delete(id);
+  }
+}
+
+const NO_BALLOT = { stamp: '', record: null, electorate: '', isReturning: false, why: '' } as const;
+
+/** The records that gossip's own exchanges carry. */
+export function gossipRecords(registry: Registry): readonly Uint8Array[] {
+  return recordsOf(registry).map((record: RegistryRecord) => encodeRecord(record));
+}

@@ -1,0 +1,47 @@
+/**
+ * The membership actor's whole protocol. Between nodes, over the control lane:
+ *
+ *   ping        is this instance really there? (the failure detector's fallback probe)
+ *   push-pull   gossip's full exchange, opaque bytes both ways
+ *   exchange    all registry records both ways
+ *   ballot      'please acknowledge this record', and its ack or nack, each a message of its own
+ *
+ * From this node: lifecycle inputs, gossip records, and `pull` when a reader met a stranger.
+ */
+import type { InstanceId } from '../../model/ids.ts';
+import type { LifecycleInput } from '../../membership/index.ts';
+import type { Reply } from '../runtime/index.ts';
+
+export const MEMBERSHIP_PATH = '/membership';
+
+/** One of an ask, an ack and a nack; `record` only in an ask. */
+export interface BallotMessage {
+  readonly kind: 'ack' | 'ask' | 'nack';
+  readonly from: InstanceId;
+  readonly stamp: string;
+  readonly record: Uint8Array | null;
+  readonly electorate: string;
+  readonly isReturning: boolean;
+  readonly why: string;
+}
+
+export interface ExchangeMessage {
+  readonly from: InstanceId;
+  readonly records: readonly Uint8Array[];
+}
+
+export type MembershipMessage =
+  | { readonly type: 'ballot'; readonly ballot: BallotMessage; readonly reply: Reply<null> }
+  | {
+      readonly type: 'exchange';
+      readonly exchange: ExchangeMessage;
+      readonly reply: Reply<ExchangeMessage>;
+    }
+  | { readonly type: 'exchanged'; readonly with: InstanceId; readonly answer: ExchangeMessage }
+  | { readonly type: 'forget'; readonly instance: InstanceId; readonly reply: Reply<null> }
+  | { readonly type: 'input'; readonly input: LifecycleInput }
+  | { readonly type: 'ping'; readonly target: string; readonly reply: Reply<boolean> }
+  | { readonly type: 'pull'; readonly from: InstanceId; readonly reply: Reply<null> }
+  | { readonly type: 'push-pull'; readonly bytes: Uint8Array; readonly reply: Reply<Uint8Array> }
+  | { readonly type: 'records'; readonly records: readonly Uint8Array[] }
+  | { readonly type: 'tick' };

@@ -1,0 +1,248 @@
+/**
+ * The querier: any node's answer for the whole cluster. It parses, asks the instances that a complete
+ * answer needs, and has a worker merge, evaluate and encode; small queries are evaluated inline, because
+ * handing them over would cost more than they do.
+ */
+import { StarlingError, toStarlingError } from '../../model/errors.ts';
+import { type Labels, compareUtf8 } from '../../model/labels.ts';
+import type { TimeRange } from '../../model/sample.ts';
+import { readPlan } from '../../membership/index.ts';
+import type { Clock, Workers } from '../../platform/platform.ts';
+import { parseExpr, selectionsOf } from '../../promql/index.ts';
+import { mergeLabelSets } from '../../storage/index.ts';
+import { type ReadScope, type ReadSummary, ingesterPathOf } from '../ingester/messages.ts';
+import type { ClusterView } from '../membership/cluster-view.ts';
+import { MEMBERSHIP_PATH } from '../membership/messages.ts';
+import { type Actor, type ActorRuntime, type Reply, unpackControl } from '../runtime/index.ts';
+import {
+  EVALUATE_JOB,
+  type EvaluateInput,
+  type EvaluateOutput,
+  runEvaluateJob,
+} from './evaluate-job.ts';
+import { type Gathered, gather } from './gather.ts';
+import type { NamesOutcome, QuerierMessage, Query, QueryOutcome, SeriesQuery } from './messages.ts';
+
+export const QUERIES_MAX = 200;
+export const QUERY_BYTES_MAX = 1024 * 1024 * 1024;
+export const NAMES_TIMEOUT_MS = 30_000;
+const LOOKBACK_MS = 5 * 60_000;
+const PULL_TIMEOUT_MS = 3000;
+/** Frames up to this size are evaluated on the loop: about two milliseconds. */
+const INLINE_BYTES_MAX = 64 * 1024;
+const INLINE_POINTS_MAX = 20_000;
+
+export interface QuerierDependencies {
+  readonly clock: Clock;
+  readonly runtime: () => ActorRuntime;
+  readonly view: () => ClusterView;
+  readonly workers: Workers;
+  readonly queryTimeoutMs: number;
+  readonly querySamplesMax: number;
+  readonly onQuery: (seconds: number, error: StarlingError | undefined) => void;
+}
+
+type ReadMessage =
+  | { readonly type: 'label-names' | 'select' | 'series' }
+  | { readonly type: 'label-values'; readonly name: string };
+
+export class QuerierActor implements Actor<QuerierMessage> {
+  readonly #dependencies: QuerierDependencies;
+  #inFlight = 0;
+
+  constructor(dependencies: QuerierDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  receive(message: QuerierMessage): void {
+    switch (message.type) {
+      case 'label-names':
+        this.#run(message.reply, () =>
+          this.#names({ type: 'label-names' }, message.query, message.reply),
+        );
+        break;
+      case 'label-values': {
+        const { name, query, reply } = message;
+        this.#run(reply, () => this.#names({ type: 'label-values', name }, query, reply));
+        break;
+      }
+      case 'query':
+        this.#run(message.reply, () => this.#query(message.query, message.reply));
+        break;
+      case 'series':
+        this.#run(message.reply, () => this.#series(message.query, message.reply));
+        break;
+    }
+  }
+
+  #run<Answer>(reply: Reply<Answer>, work: () => Promise<Answer>): void {
+    if (this.#inFlight >= QUERIES_MAX) {
+      reply.fail(
+        new StarlingError('node.overloaded', { what: 'queries in flight', countMax: QUERIES_MAX }),
+      );
+      return;
+    }
+    this.#inFlight++;
+    const { clock, onQuery } = this.#dependencies;
+    const startedMs = clock.monotonicMs();
+    const done = (error: StarlingError | undefined): void => {
+      this.#inFlight--;
+      onQuery((clock.monotonicMs() - startedMs) / 1000, error);
+    };
+    work().then(
+      (answer) => {
+        done(undefined);
+        reply.ok(answer);
+      },
+      (thrown: unknown) => {
+        const error = toStarlingError(thrown);
+        done(error);
+        reply.fail(error);
+      },
+    );
+  }
+
+  async #query(query: Query, reply: Reply<QueryOutcome>): Promise<QueryOutcome> {
+    const { queryTimeoutMs, workers } = this.#dependencies;
+    const lookbackMs = query.lookbackMs ?? LOOKBACK_MS;
+    const isInstant = query.stepMs === 0;
+    const stepMs = isInstant ? 1 : query.stepMs;
+    const { endMs, startMs } = query;
+    const expr = parseExpr(query.query);
+    const selections = selectionsOf(expr, {
+      startMs,
+      endMs,
+      stepMs,
+      lookbackMs,
+      instant: isInstant,
+    });
+    const timeoutMs = Math.min(query.timeoutMs ?? queryTimeoutMs, queryTimeoutMs);
+    const gathered = await Promise.all(
+      selections.map((selection) => {
+        const range = { minTimeMs: selection.minTimeMs, maxTimeMs: selection.maxTimeMs };
+        const scope: ReadScope = {
+          tenant: query.tenant,
+          selectors: [selection.matchers],
+          range,
+          limit: 0,
+        };
+        return this.#gather({ type: 'select' }, scope, timeoutMs, reply);
+      }),
+    );
+    const input: EvaluateInput = {
+      query: query.query,
+      startMs,
+      endMs,
+      stepMs: query.stepMs,
+      lookbackMs,
+      samplesMax: this.#dependencies.querySamplesMax,
+      limit: query.limit,
+      selections: selections.map(({ maxTimeMs, minTimeMs }, i) => ({
+        frames: gathered[i]!.frames.flat(),
+        range: { minTimeMs, maxTimeMs },
+      })),
+    };
+    const output = isSmall(input)
+      ? runEvaluateJob(input)
+      : await workers.run<EvaluateOutput>(EVALUATE_JOB, input, transferable(input));
+    const warnings = [...output.warnings, ...retentionWarning(selections, gathered)];
+    return { data: output.data, warnings, infos: output.infos };
+  }
+
+  async #series(
+    query: SeriesQuery,
+    reply: Reply<NamesOutcome<Labels>>,
+  ): Promise<NamesOutcome<Labels>> {
+    const { frames } = await this.#gather({ type: 'series' }, query, NAMES_TIMEOUT_MS, reply);
+    return limited(mergeLabelSets(frames.flat()), query.limit);
+  }
+
+  async #names(
+    message: ReadMessage,
+    query: SeriesQuery,
+    reply: Reply<NamesOutcome<string>>,
+  ): Promise<NamesOutcome<string>> {
+    const { frames } = await this.#gather(message, query, NAMES_TIMEOUT_MS, reply);
+    const names = new Set<string>();
+    for (const frame of frames.flat()) {
+      for (const name of unpackControl(frame) as readonly string[]) names.add(name); // our ingesters' frames
+    }
+    return limited([...names].sort(compareUtf8), query.limit);
+  }
+
+  /** Whole answers of enough instances, or an error. Cancelled when nobody waits for `reply`. */
+  #gather(
+    message: ReadMessage,
+    scope: ReadScope,
+    timeoutMs: number,
+    reply: { onCancel(callback: () => void): void },
+  ): Promise<Gathered> {
+    const { view } = this.#dependencies;
+    const runtime = this.#dependencies.runtime();
+    const path = ingesterPathOf(scope.tenant);
+    return gather({
+      digest: () => view().digest,
+      plan: () => readPlan(view().registry, clampRange(scope.range)),
+      ask: (instance, onFrame) => {
+        const ask = { ...message, scope };
+        const call = runtime.ask<ReadSummary>(
+          { instance, path },
+          ask,
+          { timeoutMs, lane: 'read' },
+          onFrame,
+        );
+        reply.onCancel(call.cancel);
+        return call;
+      },
+      pullRegistry: async (instance) => {
+        const to = { instance: runtime.self, path: MEMBERSHIP_PATH };
+        const pull = { type: 'pull', from: instance };
+        await runtime.ask<null>(to, pull, { timeoutMs: PULL_TIMEOUT_MS, lane: 'control' }).done;
+      },
+      bytesMax: QUERY_BYTES_MAX,
+    });
+  }
+}
+
+/** Open ends mean all that there is. */
+function clampRange({ maxTimeMs, minTimeMs }: TimeRange): TimeRange {
+  return { minTimeMs: Math.max(minTimeMs, 0), maxTimeMs };
+}
+
+function isSmall(input: EvaluateInput): boolean {
+  let bytes = 0;
+  for (const { frames } of input.selections) for (const frame of frames) bytes += frame.length;
+  const steps = input.stepMs === 0 ? 1 : (input.endMs - input.startMs) / input.stepMs;
+  return bytes <= INLINE_BYTES_MAX && steps * Math.max(1, bytes / 500) <= INLINE_POINTS_MAX;
+}
+
+/** Frames own their buffers: they move to the worker. */
+function transferable(input: EvaluateInput): readonly ArrayBuffer[] {
+  const buffers = new Set<ArrayBuffer>();
+  for (const { frames } of input.selections) {
+    for (const { buffer, byteLength } of frames) {
+      if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffers.add(buffer);
+    }
+  }
+  return [...buffers];
+}
+
+function limited<Item>(items: readonly Item[], limit: number): NamesOutcome<Item> {
+  if (limit === 0 || items.length <= limit) return { items, warnings: [] };
+  return { items: items.slice(0, limit), warnings: ['results truncated due to limit'] };
+}
+
+function retentionWarning(
+  selections: readonly { readonly minTimeMs: number }[],
+  gathered: readonly Gathered[],
+): readonly string[] {
+  for (let i = 0; i < selections.length; i++) {
+    const oldest = gathered[i]!.oldestTimeMs;
+    if (selections[i]!.minTimeMs < oldest) {
+      return [
+        `the query reaches before ${Math.floor(oldest)} ms, the oldest time this cluster still holds: older data is missing from the answer`,
+      ];
+    }
+  }
+  return [];
+}

@@ -1,0 +1,58 @@
+/** The querier's whole protocol: what the HTTP edge asks. Local only. */
+import type { TenantId } from '../../model/ids.ts';
+import type { Labels } from '../../model/labels.ts';
+import type { Matcher } from '../../model/matchers.ts';
+import type { TimeRange } from '../../model/sample.ts';
+import type { Reply } from '../runtime/index.ts';
+
+export const QUERIER_PATH = '/querier';
+
+export interface Query {
+  readonly tenant: TenantId;
+  readonly query: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  /** 0 for an instant query. */
+  readonly stepMs: number;
+  readonly lookbackMs: number | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly limit: number;
+}
+
+export interface QueryOutcome {
+  /** The JSON of the envelope's `data`. */
+  readonly data: Uint8Array;
+  readonly warnings: readonly string[];
+  readonly infos: readonly string[];
+}
+
+export interface SeriesQuery {
+  readonly tenant: TenantId;
+  readonly selectors: readonly (readonly Matcher[])[];
+  readonly range: TimeRange;
+  readonly limit: number;
+}
+
+export interface NamesOutcome<Item> {
+  readonly items: readonly Item[];
+  readonly warnings: readonly string[];
+}
+
+export type QuerierMessage =
+  | {
+      readonly type: 'label-names';
+      readonly query: SeriesQuery;
+      readonly reply: Reply<NamesOutcome<string>>;
+    }
+  | {
+      readonly type: 'label-values';
+      readonly name: string;
+      readonly query: SeriesQuery;
+      readonly reply: Reply<NamesOutcome<string>>;
+    }
+  | { readonly type: 'query'; readonly query: Query; readonly reply: Reply<QueryOutcome> }
+  | {
+      readonly type: 'series';
+      readonly query: SeriesQuery;
+      readonly reply: Reply<NamesOutcome<Labels>>;
+    };

@@ -1,0 +1,27 @@
+/** The public face of membership: gossip, registry, ring, and the life of this instance. */
+export { Gossip, type GossipOptions, type GossipSeams, type ReliableChannel } from './gossip.ts';
+export { type Identity, openIdentity } from './identity.ts';
+export { createLifecycle, step as stepLifecycle } from './lifecycle.ts';
+export type {
+  LifecycleConfig,
+  LifecycleEffect,
+  LifecycleInput,
+  LifecycleState,
+} from './lifecycle-types.ts';
+export {
+  type InstanceRecord,
+  type Registry,
+  RegistryFile,
+  type RegistryRecord,
+  decodeRecord,
+  decodeRecords,
+  effectiveRf,
+  emptyRegistry,
+  encodeRecord,
+  instancesById,
+  loadRegistry,
+  recordKey,
+  recordsOf,
+  registryDigest,
+} from './registry/index.ts';
+export { type ReadPlan, type ReadVerdict, Ring, readPlan } from './ring/index.ts';
