@@ -1,0 +1,28 @@
+/**
+ * A window of samples of one series, and the type of the functions over it. The object is reused
+ * for every window of a call, so that the hot loop allocates nothing.
+ */
+export interface Window {
+  times: Float64Array;
+  values: Float64Array;
+  /** The samples are `[from, to)`, at least `samplesMin` of the function. */
+  from: number;
+  to: number;
+  /** The window is (startMs, endMs]. */
+  startMs: number;
+  endMs: number;
+  /** The step that asks; differs from endMs by offset and `@`. */
+  stepMs: number;
+  /** The scalar arguments at this step. */
+  a: number;
+  b: number;
+}
+
+export type WindowKernel = (window: Window) => number;
+
+export interface WindowFunction {
+  readonly kernel: WindowKernel;
+  /** Windows with fewer samples have no answer. */
+  readonly samplesMin: number;
+  readonly keepsName?: boolean;
+}

@@ -1,0 +1,141 @@
+/**
+ * Aggregations that need all samples of a group at once: topk, bottomk, limitk (which keep rows),
+ * quantile and count_values.
+ */
+import type { Labels } from '../../model/labels.ts';
+import { labelsKey } from '../../model/labels.ts';
+import { quantileOf } from '../functions/summation.ts';
+import { formatPlain } from '../result-number.ts';
+import type { Aggregation } from '../ast.ts';
+import { groupRows, withLabel } from './aggregate.ts';
+import { type Block, pickRows } from './block.ts';
+import { type EvalContext, executionError } from './context.ts';
+
+/** topk, bottomk and limitk: the rows stay, cells that are not chosen lose their sample. */
+export function aggregateK(
+  node: Aggregation,
+  block: Block,
+  k: Float64Array,
+  context: EvalContext,
+): Block {
+  for (const value of k) {
+    if (Number.isNaN(value)) throw executionError('Parameter value is NaN');
+    if (value <= -(2 ** 63)) throw executionError(`Scalar value ${value} underflows int64`);
+    if (value >= 2 ** 63) throw executionError(`Scalar value ${value} overflows int64`);
+  }
+  const { groupOf, labels } = groupRows(node, block);
+  const rowsOf = rowsByGroup(groupOf, labels.length);
+  const out = context.block(block.labels, block.drop);
+  const order: number[] = [];
+  for (const rows of rowsOf) {
+    for (let t = 0; t < block.steps; t++) {
+      const chosen = chooseRows(node, block, rows, t, Math.trunc(k[t]!));
+      for (const row of chosen) {
+        const cell = row * block.steps + t;
+        out.present[cell] = 1;
+        out.values[cell] = block.values[cell]!;
+      }
+      if (context.params.instant && block.steps === 1) order.push(...chosen);
+    }
+  }
+  return context.params.instant && block.steps === 1 ? pickRows(out, order) : out;
+}
+
+function rowsByGroup(groupOf: Uint32Array, count: number): number[][] {
+  const rowsOf: number[][] = Array.from({ length: count }, () => []);
+  for (let row = 0; row < groupOf.length; row++) rowsOf[groupOf[row]!]!.push(row);
+  return rowsOf;
+}
+
+function chooseRows(
+  node: Aggregation,
+  block: Block,
+  rows: readonly number[],
+  t: number,
+  k: number,
+): number[] {
+  const { present, steps, values } = block;
+  const candidates = rows.filter((row) => present[row * steps + t] === 1);
+  if (node.op === 'limitk') return candidates.slice(0, Math.max(0, k));
+  const sign = node.op === 'topk' ? -1 : 1;
+  candidates.sort((x, y) => compareRank(values[x * steps + t]!, values[y * steps + t]!, sign));
+  return candidates.slice(0, Math.max(0, k));
+}
+
+/** Orders by value (sign -1: largest first); NaN last either way. */
+export function compareRank(a: number, b: number, sign: number): number {
+  if (Number.isNaN(a)) return Number.isNaN(b) ? 0 : 1;
+  if (Number.isNaN(b)) return -1;
+  if (a === b) return 0;
+  return a < b ? -sign : sign;
+}
+
+/** The φ-quantile of each group at each step. */
+export function aggregateQuantile(
+  node: Aggregation,
+  block: Block,
+  phi: Float64Array,
+  context: EvalContext,
+): Block {
+  for (const value of new Set(phi)) {
+    if (value >= 0 && value <= 1) continue;
+    const got = formatPlain(value);
+    context.warn(node.param ?? node, `quantile value should be between 0 and 1, got ${got}`);
+  }
+  const { groupOf, labels, drop } = groupRows(node, block);
+  const out = context.block(labels, drop);
+  const rowsOf = rowsByGroup(groupOf, labels.length);
+  const { present, steps, values } = block;
+  for (let group = 0; group < rowsOf.length; group++) {
+    const rows = rowsOf[group]!;
+    const scratch = new Float64Array(rows.length);
+    for (let t = 0; t < steps; t++) {
+      let count = 0;
+      for (const row of rows) {
+        if (present[row * steps + t] === 1) scratch[count++] = values[row * steps + t]!;
+      }
+      if (count === 0) continue;
+      out.present[group * steps + t] = 1;
+      out.values[group * steps + t] = quantileOf(phi[t]!, scratch.subarray(0, count));
+    }
+  }
+  return out;
+}
+
+/** How often each value occurs; the value becomes the label `name`. */
+export function countValues(
+  node: Aggregation,
+  block: Block,
+  name: string,
+  context: EvalContext,
+): Block {
+  if (name === '' || name.includes('\ufffd')) {
+    throw executionError(`invalid label name ${JSON.stringify(name)}`);
+  }
+  const { groupOf, labels } = groupRows(node, block);
+  const { present, steps, values } = block;
+  const outRow = new Map<string, number>();
+  const outLabels: Labels[] = [];
+  const rowOfCell = new Int32Array(values.length).fill(-1);
+  for (let cell = 0; cell < values.length; cell++) {
+    if (present[cell] === 0) continue;
+    const base = labels[groupOf[Math.floor(cell / steps)]!]!;
+    const full = withLabel(base, name, formatPlain(values[cell]!));
+    const key = labelsKey(full);
+    let row = outRow.get(key);
+    if (row === undefined) {
+      row = outLabels.length;
+      outRow.set(key, row);
+      outLabels.push(full);
+    }
+    rowOfCell[cell] = row;
+  }
+  const out = context.block(outLabels);
+  for (let cell = 0; cell < values.length; cell++) {
+    if (rowOfCell[cell]! < 0) continue;
+    const to = rowOfCell[cell]! * steps + (cell % steps);
+    out.values[to] = out.values[to]! + 1;
+    out.present[to] = 1;
+  }
+  return out;
+}

@@ -1,0 +1,233 @@
+/**
+ * Aggregations that fold a group of rows into one: sum, avg, min, max, count, group, stddev,
+ * stdvar. Groups are small integers; `groupOf[row]` is found once per query, and the inner loops
+ * run along the rows, so that both input and output are read in order.
+ */
+import { compareUtf8, type Labels, labelsKey, METRIC_NAME } from '../../model/labels.ts';
+import { nextError } from '../functions/summation.ts';
+import type { Aggregation } from '../ast.ts';
+import type { Block } from './block.ts';
+import type { EvalContext } from './context.ts';
+
+/** Which group each row belongs to, groups in order of their first row. */
+export interface Grouping {
+  readonly groupOf: Uint32Array;
+  readonly labels: readonly Labels[];
+  readonly drop: Uint8Array;
+}
+
+export function groupRows(node: Aggregation, block: Block): Grouping {
+  const names = new Set(node.grouping);
+  const keep = node.without
+    ? (name: string): boolean => name !== METRIC_NAME && !names.has(name)
+    : (name: string): boolean => names.has(name);
+  const groupOf = new Uint32Array(block.labels.length);
+  const ids = new Map<string, number>();
+  const labels: Labels[] = [];
+  const drop: number[] = [];
+  const hasName = !node.without && names.has(METRIC_NAME);
+  const isOne = !node.without && names.size === 0;
+  for (let row = 0; row < block.labels.length; row++) {
+    const kept = isOne ? [] : keptLabels(block.labels[row]!, keep);
+    const key = labelsKey(kept);
+    let id = ids.get(key);
+    if (id === undefined) {
+      id = labels.length;
+      ids.set(key, id);
+      labels.push(kept);
+      drop.push(hasName ? block.drop[row]! : 0);
+    }
+    groupOf[row] = id;
+  }
+  return { groupOf, labels, drop: Uint8Array.from(drop) };
+}
+
+function keptLabels(labels: Labels, keep: (name: string) => boolean): Labels {
+  const kept: string[] = [];
+  for (let i = 0; i < labels.length; i += 2) {
+    if (keep(labels[i]!)) kept.push(labels[i]!, labels[i + 1]!);
+  }
+  return kept;
+}
+
+/** A label set with one label set (replaced, or inserted in order); an empty value removes it. */
+export function withLabel(labels: Labels, name: string, value: string): Labels {
+  const result: string[] = [];
+  let isPlaced = value === '';
+  for (let i = 0; i < labels.length; i += 2) {
+    const order = compareUtf8(labels[i]!, name);
+    if (order >= 0 && !isPlaced) {
+      result.push(name, value);
+      isPlaced = true;
+    }
+    if (order !== 0) result.push(labels[i]!, labels[i + 1]!);
+  }
+  if (!isPlaced) result.push(name, value);
+  return result;
+}
+
+/** Runs one of the folding aggregations. */
+export function aggregateFold(node: Aggregation, block: Block, context: EvalContext): Block {
+  const { groupOf, labels, drop } = groupRows(node, block);
+  const out = context.block(labels, drop);
+  switch (node.op) {
+    case 'sum':
+      sumByGroup(block, groupOf, out);
+      return out;
+    case 'avg':
+      avgByGroup(block, groupOf, out);
+      return out;
+    case 'count':
+    case 'group':
+      countByGroup(block, groupOf, out);
+      if (node.op === 'group') out.values.fill(1);
+      return out;
+    case 'max':
+    case 'min':
+      extremeByGroup(block, groupOf, out, node.op === 'max');
+      return out;
+    default:
+      varianceByGroup(block, groupOf, out);
+      if (node.op === 'stddev') for (let i = 0; i < out.values.length; i++) takeRoot(out.values, i);
+      return out;
+  }
+}
+
+function takeRoot(values: Float64Array, i: number): void {
+  values[i] = Math.sqrt(values[i]!);
+}
+
+/** Compensated sums; the errors are added in at the end. */
+export function sumByGroup(block: Block, groupOf: Uint32Array, out: Block): void {
+  const { steps, values, present } = block;
+  const errors = new Float64Array(out.values.length);
+  for (let row = 0; row < groupOf.length; row++) {
+    const shift = (groupOf[row]! - row) * steps;
+    const end = (row + 1) * steps;
+    for (let cell = row * steps; cell < end; cell++) {
+      if (present[cell] === 0) continue;
+      const to = cell + shift;
+      const value = values[cell]!;
+      const sum = out.values[to]!;
+      const next = sum + value;
+      errors[to] = nextError(sum, value, next, errors[to]!);
+      out.values[to] = next;
+      out.present[to] = 1;
+    }
+  }
+  for (let i = 0; i < errors.length; i++) out.values[i] = out.values[i]! + errors[i]!;
+}
+
+export function countByGroup(block: Block, groupOf: Uint32Array, out: Block): void {
+  const { steps, present } = block;
+  for (let row = 0; row < groupOf.length; row++) {
+    const shift = (groupOf[row]! - row) * steps;
+    const end = (row + 1) * steps;
+    for (let cell = row * steps; cell < end; cell++) {
+      if (present[cell] === 0) continue;
+      out.values[cell + shift] = out.values[cell + shift]! + 1;
+      out.present[cell + shift] = 1;
+    }
+  }
+}
+
+/** NaN gives way to any number. */
+function extremeByGroup(block: Block, groupOf: Uint32Array, out: Block, isMax: boolean): void {
+  const { steps, values, present } = block;
+  for (let row = 0; row < groupOf.length; row++) {
+    const shift = (groupOf[row]! - row) * steps;
+    const end = (row + 1) * steps;
+    for (let cell = row * steps; cell < end; cell++) {
+      if (present[cell] === 0) continue;
+      const to = cell + shift;
+      const value = values[cell]!;
+      const best = out.values[to]!;
+      const isBetter = isMax ? value > best : value < best;
+      if (out.present[to] === 0 || isBetter || Number.isNaN(best)) out.values[to] = value;
+      out.present[to] = 1;
+    }
+  }
+}
+
+/** The plain mean; a group whose sum overflows goes on with the incremental mean. */
+function avgByGroup(block: Block, groupOf: Uint32Array, out: Block): void {
+  const { steps, values, present } = block;
+  const sums = out.values;
+  const errors = new Float64Array(sums.length);
+  const counts = new Float64Array(sums.length);
+  const isIncremental = new Uint8Array(sums.length);
+  for (let row = 0; row < groupOf.length; row++) {
+    const shift = (groupOf[row]! - row) * steps;
+    const end = (row + 1) * steps;
+    for (let cell = row * steps; cell < end; cell++) {
+      if (present[cell] === 0) continue;
+      const to = cell + shift;
+      addToMean(sums, errors, counts, isIncremental, to, values[cell]!);
+      out.present[to] = 1;
+    }
+  }
+  for (let i = 0; i < sums.length; i++) {
+    if (counts[i] === 0) continue;
+    const by = isIncremental[i] === 1 ? 1 : counts[i]!;
+    sums[i] = sums[i]! / by + errors[i]! / by;
+  }
+}
+
+function addToMean(
+  sums: Float64Array,
+  errors: Float64Array,
+  counts: Float64Array,
+  isIncremental: Uint8Array,
+  to: number,
+  value: number,
+): void {
+  const count = counts[to]! + 1;
+  counts[to] = count;
+  const sum = sums[to]!;
+  if (isIncremental[to] === 0) {
+    const next = sum + value;
+    if (count === 1 || (next !== Infinity && next !== -Infinity)) {
+      errors[to] = nextError(sum, value, next, errors[to]!);
+      sums[to] = next;
+      return;
+    }
+    isIncremental[to] = 1;
+    sums[to] = sum / (count - 1);
+    errors[to] = errors[to]! / (count - 1);
+  }
+  const weight = (count - 1) / count;
+  const mean = weight * sums[to]!;
+  const part = value / count;
+  const next = mean + part;
+  errors[to] = nextError(mean, part, next, weight * errors[to]!);
+  sums[to] = next;
+}
+
+/** Welford's method. An infinite or NaN first value makes the group NaN. */
+function varianceByGroup(block: Block, groupOf: Uint32Array, out: Block): void {
+  const { steps, values, present } = block;
+  const squares = out.values;
+  const means = new Float64Array(squares.length);
+  const counts = new Float64Array(squares.length);
+  for (let row = 0; row < groupOf.length; row++) {
+    const shift = (groupOf[row]! - row) * steps;
+    const end = (row + 1) * steps;
+    for (let cell = row * steps; cell < end; cell++) {
+      if (present[cell] === 0) continue;
+      const to = cell + shift;
+      const value = values[cell]!;
+      const count = counts[to]! + 1;
+      counts[to] = count;
+      out.present[to] = 1;
+      if (count === 1) {
+        means[to] = value;
+        squares[to] = Number.isFinite(value) ? 0 : NaN;
+        continue;
+      }
+      const difference = value - means[to]!;
+      means[to] = means[to]! + difference / count;
+      squares[to] = squares[to]! + difference * (value - means[to]!);
+    }
+  }
+  for (let i = 0; i < squares.length; i++) squares[i] = squares[i]! / Math.max(1, counts[i]!);
+}

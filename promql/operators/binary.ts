@@ -1,0 +1,287 @@
+/**
+ * Binary operators. Between vectors the rows are matched once per query by their signature (the
+ * matching labels), a pair of rows is then computed along all steps. What Prometheus checks at
+ * every step (one partner at most on the "one" side, no result twice) is checked per cell.
+ */
+import { type Labels, labelsKey, labelValue, METRIC_NAME } from '../../model/labels.ts';
+import type { Binary, VectorMatching } from '../ast.ts';
+import { withLabel } from './aggregate.ts';
+import { isComparisonOp, type NumberOp, numberOps } from './arithmetic.ts';
+import { type Block, mergeEqualRows, sameLabelset, withoutName } from './block.ts';
+import { type EvalContext, executionError } from './context.ts';
+
+/** scalar op vector, or (`isSwapped`) vector op scalar. */
+export function vectorScalar(
+  node: Binary,
+  op: NumberOp,
+  block: Block,
+  scalar: Float64Array,
+  isSwapped: boolean,
+  context: EvalContext,
+): Block {
+  const out = context.block(block.labels, block.drop);
+  const compute = numberOps[op];
+  const filters = isComparisonOp(op) && !node.isBool;
+  const { steps, values, present } = block;
+  for (let row = 0; row < block.labels.length; row++) {
+    for (let t = 0; t < steps; t++) {
+      const cell = row * steps + t;
+      if (present[cell] === 0) continue;
+      const value = values[cell]!;
+      const result = isSwapped ? compute(value, scalar[t]!) : compute(scalar[t]!, value);
+      if (filters && result === 0) continue;
+      out.present[cell] = 1;
+      out.values[cell] = filters ? value : result;
+    }
+  }
+  return filters ? out : context.droppingNames(out);
+}
+
+/** For each row the number of its signature; equal signatures have equal numbers in both blocks. */
+function signatures(
+  blocks: readonly Block[],
+  matching: VectorMatching,
+): { ids: Uint32Array[]; count: number } {
+  const known = new Map<string, number>();
+  const names = new Set(matching.labels);
+  const ids = blocks.map(({ labels }) => {
+    return Uint32Array.from(labels, (set) => {
+      const key = labelsKey(signatureOf(set, matching.on, names));
+      let id = known.get(key);
+      if (id === undefined) known.set(key, (id = known.size));
+      return id;
+    });
+  });
+  return { ids, count: known.size };
+}
+
+function signatureOf(labels: Labels, on: boolean, names: ReadonlySet<string>): Labels {
+  const kept: string[] = [];
+  for (let i = 0; i < labels.length; i += 2) {
+    const name = labels[i]!;
+    const isKept = on ? names.has(name) : name !== METRIC_NAME && !names.has(name);
+    if (isKept) kept.push(name, labels[i + 1]!);
+  }
+  return kept;
+}
+
+/** For each signature and step: 1 when a row with it has a sample there. */
+function presence(block: Block, ids: Uint32Array, count: number): Uint8Array {
+  const { steps, present } = block;
+  const found = new Uint8Array(count * steps);
+  for (let row = 0; row < ids.length; row++) {
+    for (let t = 0; t < steps; t++) {
+      if (present[row * steps + t] === 1) found[ids[row]! * steps + t] = 1;
+    }
+  }
+  return found;
+}
+
+/** `and`, `unless`, `or`. */
+export function vectorSet(
+  op: 'and' | 'or' | 'unless',
+  matching: VectorMatching,
+  lhs: Block,
+  rhs: Block,
+  context: EvalContext,
+): Block {
+  const { ids, count } = signatures([lhs, rhs], matching);
+  if (op !== 'or') return masked(lhs, ids[0]!, presence(rhs, ids[1]!, count), op === 'and');
+  const rest = masked(rhs, ids[1]!, presence(lhs, ids[0]!, count), false);
+  const both = context.block(
+    [...lhs.labels, ...rest.labels],
+    Uint8Array.from([...lhs.drop, ...rest.drop]),
+  );
+  both.values.set(lhs.values);
+  both.values.set(rest.values, lhs.values.length);
+  both.present.set(lhs.present);
+  both.present.set(rest.present, lhs.present.length);
+  return mergeEqualRows(both);
+}
+
+/** The cells whose signature is found (`wanted`) or not found at their step. */
+function masked(block: Block, ids: Uint32Array, found: Uint8Array, wanted: boolean): Block {
+  const { steps } = block;
+  const present = block.present.slice();
+  for (let row = 0; row < ids.length; row++) {
+    for (let t = 0; t < steps; t++) {
+      if ((found[ids[row]! * steps + t] === 1) !== wanted) present[row * steps + t] = 0;
+    }
+  }
+  return { ...block, present };
+}
+
+/** Arithmetic and comparisons between two vectors. */
+export function vectorVector(
+  node: Binary,
+  op: NumberOp,
+  matching: VectorMatching,
+  lhs: Block,
+  rhs: Block,
+  context: EvalContext,
+): Block {
+  return new Join(node, op, matching, lhs, rhs, context).run();
+}
+
+class Join {
+  readonly #node: Binary;
+  readonly #op: NumberOp;
+  readonly #matching: VectorMatching;
+  readonly #context: EvalContext;
+  readonly #isSwapped: boolean;
+  readonly #many: Block;
+  readonly #one: Block;
+  readonly #dropsName: boolean;
+
+  constructor(
+    node: Binary,
+    op: NumberOp,
+    matching: VectorMatching,
+    lhs: Block,
+    rhs: Block,
+    context: EvalContext,
+  ) {
+    this.#node = node;
+    this.#op = op;
+    this.#matching = matching;
+    this.#context = context;
+    this.#isSwapped = matching.cardinality === 'one-to-many';
+    this.#many = this.#isSwapped ? rhs : lhs;
+    this.#one = this.#isSwapped ? lhs : rhs;
+    this.#dropsName = node.isBool || !isComparisonOp(op);
+  }
+
+  run(): Block {
+    const { ids, count } = signatures([this.#many, this.#one], this.#matching);
+    const [manyIds = new Uint32Array(), oneIds = new Uint32Array()] = ids;
+    this.#checkOneSide(oneIds, count);
+    const partners: number[][] = Array.from({ length: count }, () => []);
+    for (let row = 0; row < oneIds.length; row++) partners[oneIds[row]!]!.push(row);
+    const pairs = this.#pairs(manyIds, partners);
+    const out = this.#context.block(pairs.labels, pairs.drop);
+    const usedBy = new Int32Array(out.values.length).fill(-1);
+    const used = new Uint8Array(count * this.#many.steps);
+    const isOneToOne = this.#matching.cardinality === 'one-to-one';
+    for (let i = 0; i < pairs.many.length; i++) {
+      const id = manyIds[pairs.many[i]!]!;
+      this.#computePair(pairs.many[i]!, pairs.one[i]!, out, pairs.target[i]!, (t, cell) => {
+        if (isOneToOne && used[id * out.steps + t] === 1) throw manyToOne();
+        if (out.present[cell] === 1) throw usedBy[cell] === id ? notUnique() : sameLabelset();
+        used[id * out.steps + t] = 1;
+        usedBy[cell] = id;
+      });
+    }
+    return out;
+  }
+
+  /** At no step may two rows of the "one" side share a signature, unless the other side is empty. */
+  #checkOneSide(ids: Uint32Array, count: number): void {
+    const { steps, present, labels } = this.#one;
+    const first = new Int32Array(count * steps).fill(-1);
+    for (let row = 0; row < ids.length; row++) {
+      for (let t = 0; t < steps; t++) {
+        if (present[row * steps + t] === 0) continue;
+        const at = ids[row]! * steps + t;
+        if (first[at]! < 0) first[at] = row;
+        else if (this.#hasMany(t)) throw this.#duplicate(labels[row]!, labels[first[at]!]!);
+      }
+    }
+  }
+
+  #hasMany(t: number): boolean {
+    const { steps, present } = this.#many;
+    for (let cell = t; cell < present.length; cell += steps) if (present[cell] === 1) return true;
+    return false;
+  }
+
+  #duplicate(row: Labels, other: Labels): Error {
+    const { on, labels } = this.#matching;
+    const group = braces(signatureOf(row, on, new Set(labels)));
+    const side = this.#isSwapped ? 'left' : 'right';
+    return executionError(
+      `found duplicate series for the match group ${group} on the ${side} hand-side of the operation: [${braces(row)}, ${braces(other)}];many-to-many matching not allowed: matching labels must be unique on one side`,
+    );
+  }
+
+  #pairs(
+    manyIds: Uint32Array,
+    partners: readonly (readonly number[])[],
+  ): { labels: Labels[]; drop: Uint8Array; many: number[]; one: number[]; target: number[] } {
+    const targets = new Map<string, number>();
+    const labels: Labels[] = [];
+    const drop: number[] = [];
+    const [many, one, target]: [number[], number[], number[]] = [[], [], []];
+    for (let row = 0; row < manyIds.length; row++) {
+      for (const partner of partners[manyIds[row]!]!) {
+        const set = this.#resultLabels(this.#many.labels[row]!, this.#one.labels[partner]!);
+        const key = labelsKey(set);
+        let to = targets.get(key);
+        if (to === undefined) {
+          targets.set(key, (to = labels.length));
+          labels.push(set);
+          const isDropped = this.#dropsName || this.#many.drop[row] === 1;
+          drop.push(this.#context.delaysNames && isDropped ? 1 : 0);
+        }
+        many.push(row);
+        one.push(partner);
+        target.push(to);
+      }
+    }
+    return { labels, drop: Uint8Array.from(drop), many, one, target };
+  }
+
+  #resultLabels(many: Labels, one: Labels): Labels {
+    const { cardinality, on, labels, include } = this.#matching;
+    let set = this.#dropsName && !this.#context.delaysNames ? withoutName(many) : many;
+    if (cardinality === 'one-to-one') {
+      const names = new Set(labels);
+      set = set.filter((_, i) => names.has(set[i - (i % 2)]!) === on);
+    }
+    for (const name of include) set = withLabel(set, name, labelValue(one, name));
+    return set;
+  }
+
+  #computePair(
+    many: number,
+    one: number,
+    out: Block,
+    target: number,
+    claim: (t: number, cell: number) => void,
+  ): void {
+    const { steps } = out;
+    const compute = numberOps[this.#op];
+    const filters = isComparisonOp(this.#op) && !this.#node.isBool;
+    for (let t = 0; t < steps; t++) {
+      const manyCell = many * steps + t;
+      const oneCell = one * steps + t;
+      if (this.#many.present[manyCell] === 0 || this.#one.present[oneCell] === 0) continue;
+      const x = this.#many.values[manyCell]!;
+      const y = this.#one.values[oneCell]!;
+      const result = this.#isSwapped ? compute(y, x) : compute(x, y);
+      if (filters && result === 0) continue;
+      const cell = target * steps + t;
+      claim(t, cell);
+      out.present[cell] = 1;
+      out.values[cell] = filters ? (this.#isSwapped ? y : x) : result;
+    }
+  }
+}
+
+function manyToOne(): Error {
+  return executionError(
+    'multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)',
+  );
+}
+
+function notUnique(): Error {
+  return executionError('multiple matches for labels: grouping labels must ensure unique matches');
+}
+
+/** A label set with the name among the labels, as Prometheus prints it here. */
+function braces(labels: Labels): string {
+  const pairs: string[] = [];
+  for (let i = 0; i < labels.length; i += 2) {
+    pairs.push(`${labels[i]!}=${JSON.stringify(labels[i + 1])}`);
+  }
+  return `{${pairs.join(', ')}}`;
+}

@@ -1,0 +1,311 @@
+/**
+ * Function calls. Three big families go through tables (numbers, windows, dates); the rest has a
+ * small implementation each, here or in `call-histogram.ts`.
+ */
+import { labelValue, METRIC_NAME, NO_LABELS } from '../../model/labels.ts';
+import { assert } from '../../model/assert.ts';
+import type { Call, Expr } from '../ast.ts';
+import { absentLabels, compareByLabels, labelJoiner, labelReplacer } from '../functions/labels.ts';
+import { clampTo, numberFunctions, roundTo } from '../functions/math.ts';
+import { windowFunctions } from '../functions/over-time.ts';
+import { formatPlain } from '../result-number.ts';
+import { compareRank } from './aggregate-rank.ts';
+import { type Block, mergeEqualRows, occupiedRows, pickRows } from './block.ts';
+import { histogramFraction, histogramQuantile, histogramQuantiles } from './call-histogram.ts';
+import { type EvalContext, executionError } from './context.ts';
+import {
+  evaluateScalar,
+  evaluateString,
+  evaluateVector,
+  rangeSource,
+  unwrapped,
+  type Value,
+  vectorValue,
+} from './evaluator.ts';
+import { selectInstant } from './select.ts';
+import { occupiedSteps, runWindows } from './windows.ts';
+
+/** The value of a call. */
+export function callFunction(node: Call, context: EvalContext): Value {
+  if (Object.hasOwn(windowFunctions, node.name)) return vectorValue(windowCall(node, context));
+  if (Object.hasOwn(numberFunctions, node.name)) return vectorValue(numberCall(node, context));
+  return scalarCall(node, context) ?? vectorValue(vectorCall(node, context));
+}
+
+function numberCall(node: Call, context: EvalContext): Block {
+  const compute = numberFunctions[node.name];
+  assert(compute !== undefined, 'looked up before');
+  const block = node.args.length === 0 ? timeBlock(context) : argument(node, 0, context);
+  return mapped(block, (value) => compute(value), context);
+}
+
+function argument(node: Call, index: number, context: EvalContext): Block {
+  return evaluateVector(node.args[index]!, context);
+}
+
+/** A block with another value in each sample, without metric names. */
+function mapped(
+  block: Block,
+  compute: (value: number, t: number) => number,
+  context: EvalContext,
+): Block {
+  const { steps } = block;
+  const values = new Float64Array(block.values.length);
+  for (let cell = 0; cell < values.length; cell++) {
+    if (block.present[cell] === 1) values[cell] = compute(block.values[cell]!, cell % steps);
+  }
+  return context.droppingNames({ ...block, values });
+}
+
+const COUNTER_SUFFIX = /_(?:total|sum|count|bucket)$/;
+
+function windowCall(node: Call, context: EvalContext): Block {
+  const run = windowFunctions[node.name];
+  assert(run !== undefined, 'looked up before');
+  const rangeArg = node.args.find((arg) => arg.type === 'matrix');
+  assert(rangeArg !== undefined, 'checked by the parser');
+  const scalars = node.args.filter((arg) => arg.type === 'scalar');
+  const [a, b] = scalars.map((arg) => evaluateScalar(arg, context));
+  if (node.name === 'quantile_over_time') warnOfQuantiles(scalars[0] ?? node, a, context);
+  if (node.name === 'double_exponential_smoothing') checkFactors(a, b, context);
+  const block = runWindows(rangeSource(rangeArg, context), run, context, a, b);
+  if (node.name === 'rate' || node.name === 'increase') informOfGauges(rangeArg, block, context);
+  return run.keepsName === true ? block : context.droppingNames(block);
+}
+
+function warnOfQuantiles(node: Expr, phi: Float64Array | undefined, context: EvalContext): void {
+  for (const value of new Set(phi)) {
+    if (value >= 0 && value <= 1) continue;
+    const got = formatPlain(value);
+    context.warn(node, `quantile value should be between 0 and 1, got ${got}`);
+  }
+}
+
+function checkFactors(
+  a: Float64Array | undefined,
+  b: Float64Array | undefined,
+  context: EvalContext,
+): void {
+  for (let t = 0; t < context.steps; t++) {
+    checkFactor('smoothing', a?.[t] ?? NaN);
+    checkFactor('trend', b?.[t] ?? NaN);
+  }
+}
+
+function checkFactor(what: string, value: number): void {
+  if (value > 0 && value < 1) return;
+  throw executionError(
+    `invalid ${what} factor. Expected: 0 < ${what[0]!}f < 1, got: ${value.toFixed(6)}`,
+  );
+}
+
+function informOfGauges(node: Expr, block: Block, context: EvalContext): void {
+  for (let row = 0; row < block.labels.length; row++) {
+    const name = labelValue(block.labels[row]!, METRIC_NAME);
+    if (name === '' || COUNTER_SUFFIX.test(name)) continue;
+    if (!block.present.subarray(row * block.steps, (row + 1) * block.steps).includes(1)) continue;
+    const message = `metric might not be a counter, name does not end in _total/_sum/_count/_bucket: ${JSON.stringify(name)}`;
+    context.info(node, message);
+  }
+}
+
+/** One row without labels that holds the time of each step. */
+function timeBlock(context: EvalContext): Block {
+  return constantBlock(timeValues(context), context);
+}
+
+function timeValues(context: EvalContext): Float64Array {
+  return Float64Array.from({ length: context.steps }, (_, t) => context.stepMsAt(t) / 1000);
+}
+
+function constantBlock(values: Float64Array, context: EvalContext): Block {
+  const block = context.block([NO_LABELS]);
+  block.values.set(values);
+  block.present.fill(1);
+  return block;
+}
+
+function scalarCall(node: Call, context: EvalContext): Value | undefined {
+  switch (node.name) {
+    case 'time':
+      return { kind: 'scalar', values: timeValues(context) };
+    case 'pi':
+      return constant(Math.PI, context);
+    case 'start':
+      return constant(context.params.startMs / 1000, context);
+    case 'end':
+      return constant(lastMs(context) / 1000, context);
+    case 'range':
+      return constant((lastMs(context) - context.params.startMs) / 1000, context);
+    case 'step':
+      return constant(context.params.instant ? 0 : context.params.stepMs / 1000, context);
+    case 'max_of':
+    case 'min_of': {
+      const [a, b] = node.args.map((arg) => evaluateScalar(arg, context));
+      const pick = node.name === 'max_of' ? Math.max : Math.min;
+      return {
+        kind: 'scalar',
+        values: Float64Array.from(a ?? [], (x, t) => pick(x, b?.[t] ?? NaN)),
+      };
+    }
+    case 'scalar':
+      return { kind: 'scalar', values: onlySamples(argument(node, 0, context)) };
+    default:
+      return undefined;
+  }
+}
+
+function lastMs(context: EvalContext): number {
+  return context.params.instant ? context.params.startMs : context.params.endMs;
+}
+
+function constant(value: number, context: EvalContext): Value {
+  return { kind: 'scalar', values: new Float64Array(context.steps).fill(value) };
+}
+
+/** At each step the only sample, or NaN when there is none or more than one. */
+function onlySamples(block: Block): Float64Array {
+  const { steps, present, values } = block;
+  const counts = new Uint32Array(steps);
+  const found = new Float64Array(steps).fill(NaN);
+  for (let cell = 0; cell < present.length; cell++) {
+    if (present[cell] === 0) continue;
+    const t = cell % steps;
+    counts[t] = counts[t]! + 1;
+    found[t] = counts[t] === 1 ? values[cell]! : NaN;
+  }
+  return found;
+}
+
+function vectorCall(node: Call, context: EvalContext): Block {
+  switch (node.name) {
+    case 'absent':
+      return absent(node, context);
+    case 'absent_over_time':
+      return absentOverTime(node, context);
+    case 'clamp':
+    case 'clamp_max':
+    case 'clamp_min':
+      return clamp(node, context);
+    case 'histogram_fraction':
+      return histogramFraction(node, context);
+    case 'histogram_quantile':
+      return histogramQuantile(node, context);
+    case 'histogram_quantiles':
+      return histogramQuantiles(node, context);
+    case 'histogram_avg':
+    case 'histogram_count':
+    case 'histogram_stddev':
+    case 'histogram_stdvar':
+    case 'histogram_sum':
+      argument(node, 0, context);
+      return context.block([]); // floats are no native histograms
+    case 'label_join':
+    case 'label_replace':
+      return relabeled(node, context);
+    case 'round': {
+      const nearest =
+        node.args[1] === undefined ? undefined : evaluateScalar(node.args[1], context);
+      const block = argument(node, 0, context);
+      return mapped(block, (value, t) => roundTo(value, nearest?.[t] ?? 1), context);
+    }
+    case 'sort':
+    case 'sort_by_label':
+    case 'sort_by_label_desc':
+    case 'sort_desc':
+      return sorted(node, context);
+    case 'timestamp':
+      return timestamps(node, context);
+    case 'vector':
+      return constantBlock(evaluateScalar(node.args[0]!, context), context);
+    default:
+      throw context.unsupported(node, `the function ${node.name}`);
+  }
+}
+
+function absent(node: Call, context: EvalContext): Block {
+  const arg = unwrapped(node.args[0]!);
+  const { present, steps } = evaluateVector(arg, context);
+  const occupied = new Uint8Array(steps);
+  for (let cell = 0; cell < present.length; cell++)
+    if (present[cell] === 1) occupied[cell % steps] = 1;
+  return absentBlock(arg, occupied, context);
+}
+
+function absentOverTime(node: Call, context: EvalContext): Block {
+  const arg = unwrapped(node.args[0]!);
+  const occupied = occupiedSteps(rangeSource(arg, context), context.steps);
+  return absentBlock(arg, occupied, context);
+}
+
+function absentBlock(arg: Expr, occupied: Uint8Array, context: EvalContext): Block {
+  const selector = arg.kind === 'matrix_selector' ? arg.selector : arg;
+  const matchers = selector.kind === 'vector_selector' ? selector.matchers : [];
+  const block = context.block([absentLabels(matchers)]);
+  block.values.fill(1);
+  for (let t = 0; t < occupied.length; t++) block.present[t] = 1 - occupied[t]!;
+  return block;
+}
+
+function clamp(node: Call, context: EvalContext): Block {
+  const block = argument(node, 0, context);
+  const bounds = node.args.slice(1).map((arg) => evaluateScalar(arg, context));
+  const min = node.name === 'clamp_max' ? undefined : bounds[0];
+  const max = node.name === 'clamp_min' ? undefined : bounds[bounds.length - 1];
+  const clamped = mapped(
+    block,
+    (value, t) => clampTo(value, min?.[t] ?? -Infinity, max?.[t] ?? Infinity),
+    context,
+  );
+  if (node.name !== 'clamp') return clamped;
+  const present = clamped.present.slice();
+  for (let cell = 0; cell < present.length; cell++) {
+    const t = cell % block.steps;
+    if ((max?.[t] ?? 0) < (min?.[t] ?? 0)) present[cell] = 0;
+  }
+  return { ...clamped, present };
+}
+
+function relabeled(node: Call, context: EvalContext): Block {
+  const [target = '', ...rest] = node.args.slice(1).map((arg) => evaluateString(arg, context));
+  const [first = '', second = '', third = ''] = rest;
+  const relabel =
+    node.name === 'label_replace'
+      ? labelReplacer(target, first, second, third)
+      : labelJoiner(target, first, rest.slice(1));
+  const block = argument(node, 0, context);
+  const labels = block.labels.map(relabel);
+  const drop = block.drop.slice();
+  if (target === METRIC_NAME) {
+    for (let i = 0; i < drop.length; i++) if (labels[i] !== block.labels[i]) drop[i] = 0;
+  }
+  return mergeEqualRows({ ...block, labels, drop });
+}
+
+/** Sorting matters for one step only; a range is sorted by labels at the end. */
+function sorted(node: Call, context: EvalContext): Block {
+  const block = argument(node, 0, context);
+  if (!context.params.instant || block.steps !== 1) return block;
+  const rows = occupiedRows(block);
+  if (node.name === 'sort' || node.name === 'sort_desc') {
+    const sign = node.name === 'sort' ? 1 : -1;
+    const { values } = block;
+    return pickRows(
+      block,
+      rows.sort((x, y) => compareRank(values[x]!, values[y]!, sign)),
+    );
+  }
+  const sign = node.name === 'sort_by_label' ? 1 : -1;
+  const names = node.args.slice(1).map((arg) => evaluateString(arg, context));
+  const { labels } = block;
+  rows.sort((x, y) => sign * compareByLabels(labels[x]!, labels[y]!, names));
+  return pickRows(block, rows);
+}
+
+function timestamps(node: Call, context: EvalContext): Block {
+  const arg = unwrapped(node.args[0]!);
+  if (arg.kind === 'vector_selector') {
+    return context.droppingNames(selectInstant(arg, context, true));
+  }
+  return mapped(evaluateVector(arg, context), (_, t) => context.stepMsAt(t) / 1000, context);
+}

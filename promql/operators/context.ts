@@ -1,0 +1,152 @@
+/**
+ * What every operator is given: the grid of steps it shall answer for, the query's parameters, the
+ * decoded series of each selector, and the places for annotations. One per query; a subquery makes
+ * a child with another grid and shares everything else.
+ */
+import { StarlingError } from '../../model/errors.ts';
+import type { SeriesColumns } from '../../model/series-columns.ts';
+import type { AtModifier, Expr, Subquery, VectorSelector } from '../ast.ts';
+import { positionOf } from '../parser-position.ts';
+import { type Block, mergeEqualRows, newBlock, withoutName } from './block.ts';
+import type { Labels } from '../../model/labels.ts';
+
+/** How to run a query. */
+export interface QueryParams {
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly stepMs: number;
+  readonly lookbackMs: number;
+  /** One step, at `startMs`; the answer is a vector instead of a matrix. */
+  readonly instant: boolean;
+  /** Metric names stay visible until the query ends. Prometheus' feature flag; off by default. */
+  readonly delayedNameRemoval?: boolean;
+  /** The step of subqueries that name none; one minute unless told. */
+  readonly subqueryStepMs?: number;
+  /** The query text, for the line:column of annotations; without it the line is always 1. */
+  readonly text?: string;
+}
+
+export interface QueryBudget {
+  /** Most samples that one operator may hold. */
+  readonly samplesMax: number;
+}
+
+/** Equally spaced steps: `startMs + i * stepMs` for i < count. */
+export interface Grid {
+  readonly startMs: number;
+  readonly stepMs: number;
+  readonly count: number;
+}
+
+const SUBQUERY_STEP_MS = 60_000;
+
+/** The steps of the whole query. */
+export function queryGrid(params: QueryParams): Grid {
+  if (params.instant) return { startMs: params.startMs, stepMs: 1, count: 1 };
+  const count = Math.floor((params.endMs - params.startMs) / params.stepMs) + 1;
+  return { startMs: params.startMs, stepMs: params.stepMs, count: Math.max(0, count) };
+}
+
+/** The time an `@` pins to, if there is one. */
+export function pinnedMs(at: AtModifier | undefined, params: QueryParams): number | undefined {
+  if (at === undefined) return undefined;
+  if (at.kind === 'timestamp') return at.timestampMs;
+  return at.kind === 'start' || params.instant ? params.startMs : params.endMs;
+}
+
+/** The steps at which a subquery evaluates its expression, for an outer grid. Aligned to its step. */
+export function subqueryGrid(node: Subquery, outer: Grid, params: QueryParams): Grid {
+  const pinned = pinnedMs(node.at, params);
+  const firstMs = (pinned ?? outer.startMs) - node.offsetMs;
+  const lastMs = pinned === undefined ? lastStepMs(outer) - node.offsetMs : firstMs;
+  const stepMs = node.stepMs === 0 ? (params.subqueryStepMs ?? SUBQUERY_STEP_MS) : node.stepMs;
+  const windowStartMs = firstMs - node.rangeMs;
+  let startMs = stepMs * Math.trunc(windowStartMs / stepMs);
+  if (startMs <= windowStartMs) startMs += stepMs;
+  const count = startMs > lastMs ? 0 : Math.floor((lastMs - startMs) / stepMs) + 1;
+  return { startMs, stepMs, count };
+}
+
+export function lastStepMs(grid: Grid): number {
+  return grid.startMs + Math.max(0, grid.count - 1) * grid.stepMs;
+}
+
+/** Shared by the whole query. */
+export interface QueryState {
+  readonly params: QueryParams;
+  readonly budget: QueryBudget;
+  readonly data: ReadonlyMap<VectorSelector, SeriesColumns>;
+  readonly warnings: Set<string>;
+  readonly infos: Set<string>;
+}
+
+export class EvalContext {
+  readonly state: QueryState;
+  readonly grid: Grid;
+
+  constructor(state: QueryState, grid: Grid) {
+    this.state = state;
+    this.grid = grid;
+  }
+
+  get params(): QueryParams {
+    return this.state.params;
+  }
+
+  get steps(): number {
+    return this.grid.count;
+  }
+
+  get delaysNames(): boolean {
+    return this.state.params.delayedNameRemoval === true;
+  }
+
+  stepMsAt(t: number): number {
+    return this.grid.startMs + t * this.grid.stepMs;
+  }
+
+  withGrid(grid: Grid): EvalContext {
+    return new EvalContext(this.state, grid);
+  }
+
+  /** A block for these rows, refused when it would break the budget. */
+  block(labels: readonly Labels[], drop?: Uint8Array): Block {
+    this.checkSamples(labels.length * this.steps);
+    return newBlock(labels, this.steps, drop);
+  }
+
+  checkSamples(count: number): void {
+    const { samplesMax } = this.state.budget;
+    if (count <= samplesMax) return;
+    throw new StarlingError('query.too_large', { what: 'samples', count, countMax: samplesMax });
+  }
+
+  /** The rows of a block without metric names: now, or marked when removal is delayed. */
+  droppingNames(block: Block): Block {
+    if (this.delaysNames) return { ...block, drop: new Uint8Array(block.labels.length).fill(1) };
+    return mergeEqualRows({ ...block, labels: block.labels.map(withoutName) });
+  }
+
+  /** `line:column` of a node. */
+  position(node: Expr): string {
+    const { text } = this.state.params;
+    return text === undefined ? `1:${node.start + 1}` : positionOf(text, node.start);
+  }
+
+  warn(node: Expr, message: string): void {
+    this.state.warnings.add(`PromQL warning: ${message} (${this.position(node)})`);
+  }
+
+  info(node: Expr, message: string): void {
+    this.state.infos.add(`PromQL info: ${message} (${this.position(node)})`);
+  }
+
+  unsupported(node: Expr, what: string): StarlingError {
+    return new StarlingError('query.unsupported', { what, position: this.position(node) });
+  }
+}
+
+/** An error that stops the query, in Prometheus' words. */
+export function executionError(text: string, cause?: unknown): StarlingError {
+  return new StarlingError('query.execution', { text }, cause);
+}

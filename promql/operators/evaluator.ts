@@ -1,0 +1,178 @@
+/**
+ * Walks the tree: every node answers for all steps of its grid at once. Scalars are one number per
+ * step, vectors are blocks, range vectors exist only as sources of windows.
+ */
+import { assert, assertNever } from '../../model/assert.ts';
+import type { Aggregation, Binary, Expr, MatrixSelector, Subquery, Unary } from '../ast.ts';
+import { aggregateFold } from './aggregate.ts';
+import { aggregateK, aggregateQuantile, countValues } from './aggregate-rank.ts';
+import { type NumberOp, numberOps } from './arithmetic.ts';
+import { vectorScalar, vectorSet, vectorVector } from './binary.ts';
+import { type Block, occupiedRows, pickRows } from './block.ts';
+import { callFunction } from './call.ts';
+import { type EvalContext, executionError, pinnedMs, subqueryGrid } from './context.ts';
+import { columnsOf, selectInstant, withoutStale } from './select.ts';
+import { columnsFromBlock, type RangeSource } from './windows.ts';
+
+export type Value =
+  | { readonly kind: 'scalar'; readonly values: Float64Array }
+  | { readonly kind: 'string'; readonly value: string }
+  | { readonly kind: 'vector'; readonly block: Block };
+
+export function vectorValue(block: Block): Value {
+  return { kind: 'vector', block };
+}
+
+/** The value of a node that is no range vector. */
+export function evaluateNode(node: Expr, context: EvalContext): Value {
+  switch (node.kind) {
+    case 'aggregation':
+      return vectorValue(aggregate(node, context));
+    case 'binary':
+      return binary(node, context);
+    case 'call':
+      return callFunction(node, context);
+    case 'matrix_selector':
+    case 'subquery':
+      throw context.unsupported(node, 'a range vector in this place');
+    case 'number':
+      return { kind: 'scalar', values: new Float64Array(context.steps).fill(node.value) };
+    case 'paren':
+      return evaluateNode(node.expr, context);
+    case 'string':
+      return { kind: 'string', value: node.value };
+    case 'unary':
+      return unary(node, context);
+    case 'vector_selector':
+      return vectorValue(selectInstant(node, context));
+    default:
+      return assertNever(node);
+  }
+}
+
+export function evaluateVector(node: Expr, context: EvalContext): Block {
+  const value = evaluateNode(node, context);
+  assert(value.kind === 'vector', 'checked by the parser');
+  return value.block;
+}
+
+export function evaluateScalar(node: Expr, context: EvalContext): Float64Array {
+  const value = evaluateNode(node, context);
+  assert(value.kind === 'scalar', 'checked by the parser');
+  return value.values;
+}
+
+export function evaluateString(node: Expr, context: EvalContext): string {
+  const value = evaluateNode(node, context);
+  assert(value.kind === 'string', 'checked by the parser');
+  return value.value;
+}
+
+/** The node without the parentheses around it. */
+export function unwrapped(node: Expr): Expr {
+  return node.kind === 'paren' ? unwrapped(node.expr) : node;
+}
+
+/** The samples and windows of a range vector. */
+export function rangeSource(node: Expr, context: EvalContext): RangeSource {
+  const inner = unwrapped(node);
+  if (inner.kind === 'matrix_selector') return selectorSource(inner, context);
+  assert(inner.kind === 'subquery', 'checked by the parser');
+  return subquerySource(inner, context);
+}
+
+function selectorSource({ selector, rangeMs }: MatrixSelector, context: EvalContext): RangeSource {
+  const pinned = pinnedMs(selector.at, context.params);
+  return {
+    columns: withoutStale(columnsOf(selector, context)),
+    drop: undefined,
+    rangeMs,
+    firstEndMs: (pinned ?? context.grid.startMs) - selector.offsetMs,
+    stepMs: pinned === undefined ? context.grid.stepMs : 0,
+  };
+}
+
+function subquerySource(node: Subquery, context: EvalContext): RangeSource {
+  const grid = subqueryGrid(node, context.grid, context.params);
+  const whole = evaluateVector(node.expr, context.withGrid(grid));
+  const block = pickRows(whole, occupiedRows(whole));
+  const pinned = pinnedMs(node.at, context.params);
+  return {
+    columns: columnsFromBlock(block, grid.startMs, grid.stepMs),
+    drop: block.drop,
+    rangeMs: node.rangeMs,
+    firstEndMs: (pinned ?? context.grid.startMs) - node.offsetMs,
+    stepMs: pinned === undefined ? context.grid.stepMs : 0,
+  };
+}
+
+function unary({ op, expr }: Unary, context: EvalContext): Value {
+  const value = evaluateNode(expr, context);
+  if (op === '+') return value;
+  if (value.kind === 'scalar') return { kind: 'scalar', values: value.values.map((x) => -x) };
+  assert(value.kind === 'vector', 'checked by the parser');
+  const { block } = value;
+  return vectorValue(context.droppingNames({ ...block, values: block.values.map((x) => -x) }));
+}
+
+function aggregate(node: Aggregation, context: EvalContext): Block {
+  switch (node.op) {
+    case 'bottomk':
+    case 'limitk':
+    case 'topk': {
+      const k = parameter(node, context);
+      return aggregateK(node, evaluateVector(node.expr, context), k, context);
+    }
+    case 'count_values': {
+      assert(node.param !== undefined, 'checked by the parser');
+      const name = evaluateString(node.param, context);
+      return countValues(node, evaluateVector(node.expr, context), name, context);
+    }
+    case 'limit_ratio': {
+      const hasNaN = parameter(node, context).some(Number.isNaN);
+      if (hasNaN) throw executionError('Ratio value is NaN');
+      throw context.unsupported(node, 'limit_ratio');
+    }
+    case 'quantile': {
+      const phi = parameter(node, context);
+      return aggregateQuantile(node, evaluateVector(node.expr, context), phi, context);
+    }
+    default:
+      return aggregateFold(node, evaluateVector(node.expr, context), context);
+  }
+}
+
+function parameter(node: Aggregation, context: EvalContext): Float64Array {
+  assert(node.param !== undefined, 'checked by the parser');
+  return evaluateScalar(node.param, context);
+}
+
+function binary(node: Binary, context: EvalContext): Value {
+  const lhs = evaluateNode(node.lhs, context);
+  const rhs = evaluateNode(node.rhs, context);
+  const { op, matching } = node;
+  if (op === 'and' || op === 'or' || op === 'unless') {
+    assert(lhs.kind === 'vector' && rhs.kind === 'vector', 'checked by the parser');
+    assert(matching !== undefined, 'checked by the parser');
+    return vectorValue(vectorSet(op, matching, lhs.block, rhs.block, context));
+  }
+  if (lhs.kind === 'scalar' && rhs.kind === 'scalar') {
+    return { kind: 'scalar', values: scalarScalar(op, lhs.values, rhs.values) };
+  }
+  if (lhs.kind === 'vector' && rhs.kind === 'scalar') {
+    return vectorValue(vectorScalar(node, op, lhs.block, rhs.values, true, context));
+  }
+  if (lhs.kind === 'scalar' && rhs.kind === 'vector') {
+    return vectorValue(vectorScalar(node, op, rhs.block, lhs.values, false, context));
+  }
+  assert(lhs.kind === 'vector' && rhs.kind === 'vector', 'checked by the parser');
+  assert(matching !== undefined, 'checked by the parser');
+  return vectorValue(vectorVector(node, op, matching, lhs.block, rhs.block, context));
+}
+
+function scalarScalar(op: NumberOp, lhs: Float64Array, rhs: Float64Array): Float64Array {
+  const compute = numberOps[op];
+  const result = new Float64Array(lhs.length);
+  for (let t = 0; t < lhs.length; t++) result[t] = compute(lhs[t]!, rhs[t]!);
+  return result;
+}

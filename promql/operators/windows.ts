@@ -1,0 +1,128 @@
+/**
+ * Runs a function over windows of samples: of a matrix selector, or of a subquery, whose answer is
+ * turned into sorted samples first. From there on both are the same.
+ */
+import type { Labels } from '../../model/labels.ts';
+import type { SeriesColumns } from '../../model/series-columns.ts';
+import type { WindowFunction, Window } from '../functions/window.ts';
+import type { Block } from './block.ts';
+import type { EvalContext } from './context.ts';
+
+/** Samples, and the windows to look at them through: (end - range, end], end = first + t * step. */
+export interface RangeSource {
+  readonly columns: SeriesColumns;
+  readonly drop: Uint8Array | undefined;
+  readonly rangeMs: number;
+  readonly firstEndMs: number;
+  /** 0 when `@` pins the window. */
+  readonly stepMs: number;
+}
+
+/** The samples of a block as sorted columns. */
+export function columnsFromBlock(block: Block, firstMs: number, stepMs: number): SeriesColumns {
+  const { labels, steps, present } = block;
+  let count = 0;
+  for (let cell = 0; cell < present.length; cell++) count += present[cell]!;
+  const timestamps = new Float64Array(count);
+  const values = new Float64Array(count);
+  const ends = new Uint32Array(labels.length);
+  let to = 0;
+  for (let row = 0; row < labels.length; row++) {
+    for (let t = 0; t < steps; t++) {
+      if (present[row * steps + t] === 0) continue;
+      timestamps[to] = firstMs + t * stepMs;
+      values[to] = block.values[row * steps + t]!;
+      to++;
+    }
+    ends[row] = to;
+  }
+  return { labels, ends, timestamps, values };
+}
+
+/** One answer per series and step; steps with too few samples stay empty. */
+export function runWindows(
+  source: RangeSource,
+  { kernel, samplesMin }: WindowFunction,
+  context: EvalContext,
+  a: Float64Array | undefined,
+  b: Float64Array | undefined,
+): Block {
+  const { columns, rangeMs, firstEndMs, stepMs } = source;
+  const { ends, timestamps, values } = columns;
+  const block = context.block(columns.labels, source.drop);
+  const { steps } = block;
+  const window = newWindow(timestamps, values);
+  let start = 0;
+  for (let row = 0; row < ends.length; row++) {
+    const end = ends[row]!;
+    let from = start;
+    let to = start;
+    for (let t = 0; t < steps; t++) {
+      const endMs = firstEndMs + t * stepMs;
+      const startMs = endMs - rangeMs;
+      while (to < end && timestamps[to]! <= endMs) to++;
+      while (from < to && timestamps[from]! <= startMs) from++;
+      if (to - from < samplesMin) continue;
+      window.from = from;
+      window.to = to;
+      window.startMs = startMs;
+      window.endMs = endMs;
+      window.stepMs = context.grid.startMs + t * context.grid.stepMs;
+      if (a !== undefined) window.a = a[t]!;
+      if (b !== undefined) window.b = b[t]!;
+      block.present[row * steps + t] = 1;
+      block.values[row * steps + t] = kernel(window);
+    }
+    start = end;
+  }
+  return block;
+}
+
+/** True for each step whose window holds a sample of any series. */
+export function occupiedSteps(source: RangeSource, steps: number): Uint8Array {
+  const { ends, timestamps } = source.columns;
+  const occupied = new Uint8Array(steps);
+  let start = 0;
+  for (let row = 0; row < ends.length; row++) {
+    let to = start;
+    for (let t = 0; t < steps; t++) {
+      const endMs = source.firstEndMs + t * source.stepMs;
+      while (to < ends[row]! && timestamps[to]! <= endMs) to++;
+      if (to > start && timestamps[to - 1]! > endMs - source.rangeMs) occupied[t] = 1;
+    }
+    start = ends[row]!;
+  }
+  return occupied;
+}
+
+/** The answer of a range vector as a whole query: the samples of the one window. */
+export function samplesOfWindow(source: RangeSource): SeriesColumns {
+  const { labels, ends, timestamps, values } = source.columns;
+  const startMs = source.firstEndMs - source.rangeMs;
+  const keptLabels: Labels[] = [];
+  const keptEnds: number[] = [];
+  const keptTimes: number[] = [];
+  const keptValues: number[] = [];
+  let at = 0;
+  for (let row = 0; row < labels.length; row++) {
+    const before = keptTimes.length;
+    for (; at < ends[row]!; at++) {
+      if (timestamps[at]! <= startMs || timestamps[at]! > source.firstEndMs) continue;
+      keptTimes.push(timestamps[at]!);
+      keptValues.push(values[at]!);
+    }
+    if (keptTimes.length === before) continue;
+    keptLabels.push(labels[row]!);
+    keptEnds.push(keptTimes.length);
+  }
+  return {
+    labels: keptLabels,
+    ends: Uint32Array.from(keptEnds),
+    timestamps: Float64Array.from(keptTimes),
+    values: Float64Array.from(keptValues),
+  };
+}
+
+function newWindow(times: Float64Array, values: Float64Array): Window {
+  return { times, values, from: 0, to: 0, startMs: 0, endMs: 0, stepMs: 0, a: 0, b: 0 };
+}

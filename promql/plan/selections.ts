@@ -1,0 +1,85 @@
+/**
+ * What a query needs from storage: matchers and a time range for every selector in it, in the order
+ * of the tree (a node before its children, left to right). `evaluate` takes the decoded series in
+ * the same order. Windows are open on the left, as in Prometheus 3: a sample exactly `range` old is
+ * outside.
+ */
+import { assertNever } from '../../model/assert.ts';
+import type { Matcher } from '../../model/matchers.ts';
+import type { TimeRange } from '../../model/sample.ts';
+import type { Expr, VectorSelector } from '../ast.ts';
+import {
+  type Grid,
+  lastStepMs,
+  pinnedMs,
+  queryGrid,
+  type QueryParams,
+  subqueryGrid,
+} from '../operators/context.ts';
+
+/** What to fetch for one selector. */
+export interface Selection extends TimeRange {
+  readonly matchers: readonly Matcher[];
+}
+
+interface PlacedSelector {
+  readonly node: VectorSelector;
+  readonly grid: Grid;
+  /** How far a step looks back: the range, or the lookback of an instant selector. */
+  readonly windowMs: number;
+}
+
+/** The selections of a checked expression, in tree order. */
+export function selectionsOf(expr: Expr, params: QueryParams): readonly Selection[] {
+  return placedSelectors(expr, params).map(({ node, grid, windowMs }) => {
+    const pinned = pinnedMs(node.at, params);
+    const firstMs = (pinned ?? grid.startMs) - node.offsetMs;
+    const lastMs = (pinned ?? lastStepMs(grid)) - node.offsetMs;
+    return { matchers: node.matchers, minTimeMs: firstMs - windowMs + 1, maxTimeMs: lastMs };
+  });
+}
+
+/** The selectors of a checked expression, in tree order. */
+export function selectorsOf(expr: Expr, params: QueryParams): readonly VectorSelector[] {
+  return placedSelectors(expr, params).map(({ node }) => node);
+}
+
+function placedSelectors(expr: Expr, params: QueryParams): PlacedSelector[] {
+  const found: PlacedSelector[] = [];
+  walk(expr, queryGrid(params));
+  return found;
+
+  function walk(node: Expr, grid: Grid): void {
+    switch (node.kind) {
+      case 'aggregation':
+        if (node.param !== undefined) walk(node.param, grid);
+        walk(node.expr, grid);
+        return;
+      case 'binary':
+        walk(node.lhs, grid);
+        walk(node.rhs, grid);
+        return;
+      case 'call':
+        for (const arg of node.args) walk(arg, grid);
+        return;
+      case 'matrix_selector':
+        found.push({ node: node.selector, grid, windowMs: node.rangeMs });
+        return;
+      case 'number':
+      case 'string':
+        return;
+      case 'paren':
+      case 'unary':
+        walk(node.expr, grid);
+        return;
+      case 'subquery':
+        walk(node.expr, subqueryGrid(node, grid, params));
+        return;
+      case 'vector_selector':
+        found.push({ node, grid, windowMs: params.lookbackMs });
+        return;
+      default:
+        assertNever(node);
+    }
+  }
+}

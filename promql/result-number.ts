@@ -1,0 +1,41 @@
+/**
+ * Numbers as Prometheus prints them. The shortest digits that read back as the same double are the
+ * same in Go and JavaScript; the forms differ: `+Inf`, two-digit exponents, or no exponent at all.
+ */
+
+/** As in vectors and matrices: exponents below 1e-6 and from 1e21. */
+export function formatSample(value: number): string {
+  if (Number.isFinite(value)) {
+    if (value === 0) return Object.is(value, -0) ? '-0' : '0';
+    const text = String(value);
+    return text.includes('e') ? text.replace(/e([+-])(\d)$/, 'e$10$2') : text;
+  }
+  return nonFinite(value);
+}
+
+/** Without exponent, as scalars and label values are printed. */
+export function formatPlain(value: number): string {
+  if (!Number.isFinite(value)) return nonFinite(value);
+  const text = formatSample(value);
+  const parts = /^(-?)(\d)(?:\.(\d+))?e([+-]\d+)$/.exec(text);
+  if (parts === null) return text;
+  const [, sign = '', whole = '', fraction = '', exponent = ''] = parts;
+  const digits = whole + fraction;
+  const point = Number(exponent) + 1;
+  if (point <= 0) return `${sign}0.${'0'.repeat(-point)}${digits}`;
+  return sign + digits.padEnd(point, '0');
+}
+
+function nonFinite(value: number): string {
+  if (Number.isNaN(value)) return 'NaN';
+  return value > 0 ? '+Inf' : '-Inf';
+}
+
+/** Milliseconds as seconds, with no or exactly three decimals. */
+export function formatTimestamp(timeMs: number): string {
+  const sign = timeMs < 0 ? '-' : '';
+  const absolute = Math.abs(timeMs);
+  const rest = absolute % 1000;
+  const seconds = `${sign}${Math.floor(absolute / 1000)}`;
+  return rest === 0 ? seconds : `${seconds}.${String(rest).padStart(3, '0')}`;
+}
