@@ -90,7 +90,7 @@ async function fillCheckpoint(
     if (damaged === undefined) return undefined;
     await writer.write();
     await writer.sync();
-    await attempt(temporary, () => disk.syncDirectory(temporary));
+
     return damaged;
   } catch (thrown) {
     throw checkpointFailed(directory, thrown);

@@ -66,6 +66,9 @@ t.test('checkpoint() replaces the older two thirds and keeps what is wanted', as
     asked,
     [1, 2, 3, 4, 5].map((ref) => [ref, 2]),
   );
+  const order = disk.calls.map(({ kind, path }) => `${kind} ${path}`).join(', ');
+  const renamed = `rename ${WAL_PATH}/checkpoint.00000002.tmp, syncDirectory ${WAL_PATH}`;
+  t.ok(order.includes(`${renamed}, remove ${WAL_PATH}/00000000`), 'durable before anything goes');
   const names = ['00000003', '00000004', 'checkpoint.00000002'];
   t.strictSame(await disk.list(WAL_PATH), names);
   const { contents, replayed } = await openNode(disk.losePower());

@@ -166,6 +166,35 @@ t.test('a flipped bit in a record over pages loses that record only', async (t) 
   }
 });
 
+t.test('a part of a record is never taken for a record', async (t) => {
+  const forged = encodeSeriesRecord([{ ref: 666, labels: ['a', 'x'.repeat(PAGE - 7 - 15)] }]);
+  t.equal(forged.length, PAGE - 7, 'fills a page');
+  const good = fragment(1, numberedRecord(1));
+  const first = fragment(2, Buffer.alloc(PAGE - good.length - 7, 1));
+  const last = [fragment(4, forged.subarray(0, 100)), fragment(1, numberedRecord(2))];
+  for (const type of [1, 2]) {
+    const parts = [good, first, fragment(type, forged), ...last]; // the middle, its type damaged
+    const { contents, replayed } = await replay({ [FIRST]: Buffer.concat(parts) });
+    t.strictSame(idsOf(contents), [1, 2], `type ${type}`);
+    t.match(replayed.damage, [{ offset: good.length, why: 'an unfinished record' }]);
+  }
+});
+
+t.test('parts of records are only where they may be', async (t) => {
+  const one = fragment(1, numberedRecord(1));
+  const check = async (parts: readonly Buffer[], why: RegExp): Promise<void> => {
+    const { contents, replayed } = await replay({ [FIRST]: Buffer.concat([one, ...parts, one]) });
+    t.strictSame(idsOf(contents), [1, 1]);
+    t.match(replayed.damage, [{ offset: one.length, why }]);
+  };
+  const part = numberedRecord(666);
+  await check([fragment(2, part)], /does not fill its page/); // a write that was given up halfway
+  await check([fragment(3, part)], /does not fill its page/);
+  await check([fragment(4, part)], /does not go on at a page start/);
+  await check([fragment(5, part)], /type 5/);
+  await check([fragment(1 | 32, part)], /unknown flags/);
+});
+
 t.test('a bad page does not hide the pages after it, and its loss is told in bytes', async (t) => {
   const ids = Array.from({ length: 12 }, (_, i) => i + 1);
   const segment = await segmentOf(ids.map((id) => numberedRecord(id, 10_000)));

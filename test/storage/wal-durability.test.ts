@@ -137,6 +137,12 @@ t.test(
     await put(node, 3);
     t.equal(disk.fileBytes(`${WAL_PATH}/00000000`).length, goodBytes);
     t.equal(node.wal.segment, 1);
+    const order = disk.calls.map(({ kind, path }) => `${kind} ${path.slice(-1)}`).join(', ');
+    t.match(
+      order,
+      /truncate 0, sync 0, close 0, open 1,/,
+      'the cut is durable before what follows',
+    );
     const { contents, replayed } = await openNode(disk.losePower());
     t.strictSame(idsOf(contents), [1, 2, 3]);
     t.strictSame([replayed.damageCount, replayed.tornBytes], [0, 0]);
