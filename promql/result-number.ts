@@ -26,6 +26,12 @@ export function formatPlain(value: number): string {
   return sign + digits.padEnd(point, '0');
 }
 
+/** As OpenMetrics writes label values: whole numbers keep a `.0`. */
+export function formatOpenMetrics(value: number): string {
+  const text = formatSample(value);
+  return Number.isInteger(value) && !text.includes('e') ? `${text}.0` : text;
+}
+
 function nonFinite(value: number): string {
   if (Number.isNaN(value)) return 'NaN';
   return value > 0 ? '+Inf' : '-Inf';

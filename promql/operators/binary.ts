@@ -3,7 +3,7 @@
  * matching labels), a pair of rows is then computed along all steps. What Prometheus checks at
  * every step (one partner at most on the "one" side, no result twice) is checked per cell.
  */
-import { type Labels, labelsKey, labelValue, METRIC_NAME } from '../../model/labels.ts';
+import { compareLabels, type Labels, labelsKey, labelValue, METRIC_NAME } from '../../model/labels.ts';
 import type { Binary, VectorMatching } from '../ast.ts';
 import { withLabel } from './aggregate.ts';
 import { isComparisonOp, type NumberOp, numberOps } from './arithmetic.ts';
@@ -166,8 +166,8 @@ class Join {
       const id = manyIds[pairs.many[i]!]!;
       this.#computePair(pairs.many[i]!, pairs.one[i]!, out, pairs.target[i]!, (t, cell) => {
         if (isOneToOne && used[id * out.steps + t] === 1) throw manyToOne();
-        if (out.present[cell] === 1) throw usedBy[cell] === id ? notUnique() : sameLabelset();
         used[id * out.steps + t] = 1;
+        if (out.present[cell] === 1) throw usedBy[cell] === id ? notUnique() : sameLabelset();
         usedBy[cell] = id;
       });
     }
@@ -198,8 +198,9 @@ class Join {
     const { on, labels } = this.#matching;
     const group = braces(signatureOf(row, on, new Set(labels)));
     const side = this.#isSwapped ? 'left' : 'right';
+    const both = [row, other].sort(compareLabels).map(braces).join(', ');
     return executionError(
-      `found duplicate series for the match group ${group} on the ${side} hand-side of the operation: [${braces(row)}, ${braces(other)}];many-to-many matching not allowed: matching labels must be unique on one side`,
+      `found duplicate series for the match group ${group} on the ${side} hand-side of the operation: [${both}];many-to-many matching not allowed: matching labels must be unique on one side`,
     );
   }
 
@@ -257,10 +258,10 @@ class Join {
       if (this.#many.present[manyCell] === 0 || this.#one.present[oneCell] === 0) continue;
       const x = this.#many.values[manyCell]!;
       const y = this.#one.values[oneCell]!;
+      const cell = target * steps + t;
+      claim(t, cell); // before the filter: a match that is filtered away is one too
       const result = this.#isSwapped ? compute(y, x) : compute(x, y);
       if (filters && result === 0) continue;
-      const cell = target * steps + t;
-      claim(t, cell);
       out.present[cell] = 1;
       out.values[cell] = filters ? (this.#isSwapped ? y : x) : result;
     }

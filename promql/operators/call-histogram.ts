@@ -5,7 +5,7 @@
 import { type Labels, labelsKey, labelValue, METRIC_NAME } from '../../model/labels.ts';
 import { type Bucket, bucketFraction, bucketQuantile } from '../functions/histogram.ts';
 import type { Call, Expr } from '../ast.ts';
-import { formatPlain } from '../result-number.ts';
+import { formatOpenMetrics, formatPlain } from '../result-number.ts';
 import { withLabel } from './aggregate.ts';
 import { type Block, withoutLabel, withoutName } from './block.ts';
 import type { EvalContext } from './context.ts';
@@ -28,7 +28,7 @@ export function histogramQuantiles(node: Call, context: EvalContext): Block {
   const name = evaluateString(node.args[1]!, context);
   const wanted = node.args.slice(2).map((arg) => {
     const phi = evaluateScalar(arg, context);
-    return { phi, node: arg, label: [name, formatPlain(phi[0] ?? NaN)] as const };
+    return { phi, node: arg, label: [name, formatOpenMetrics(phi[0] ?? NaN)] as const };
   });
   return quantiles(block, wanted, node.args[0]!, context);
 }
