@@ -16,11 +16,11 @@ import type { IngesterMessage, PushAnswer } from './messages.ts';
 type PushMessage = Extract<IngesterMessage, { readonly type: 'push' }>;
 
 /** A push with its batch' encoded bytes at hand, so that sending copies nothing. */
-export interface EncodedPush extends Message {
+export type EncodedPush = {
   readonly type: 'push';
   readonly batch: PushMessage['batch'];
   readonly bytes: Uint8Array;
-}
+};
 
 interface WireError {
   readonly id: string;

@@ -19,6 +19,7 @@ import type {
   AskOptions,
   Call,
   Message,
+  OutgoingMessage,
   PayloadCodec,
 } from './types.ts';
 
@@ -78,14 +79,14 @@ export class ActorRuntime {
   }
 
   /** Sends a message to a local actor. Throws `node.overloaded` when it cannot be admitted. */
-  tell(path: string, message: Message): void {
+  tell(path: string, message: OutgoingMessage): void {
     this.#cell(path).send(message);
   }
 
   /** Asks an actor anywhere. `message` has no `reply` yet; with `onFrame` the answer is a stream. */
   ask<Answer>(
     to: ActorAddress,
-    message: Message,
+    message: OutgoingMessage,
     options: AskOptions,
     onFrame?: (bytes: Uint8Array) => void,
   ): Call<Answer> {
@@ -95,6 +96,28 @@ export class ActorRuntime {
         : this.#askThere(to, message, options, onFrame);
     } catch (error) {
       return { done: Promise.reject(toStarlingError(error)), cancel: () => undefined };
+    }
+  }
+
+  /** Asks over the control lane by address alone: for seeds, and probes of a certain address. */
+  askAddress<Answer>(
+    address: string,
+    path: string,
+    message: OutgoingMessage,
+    timeoutMs: number,
+  ): Promise<Answer> {
+    const codec = this.#codec(message.type);
+    try {
+      const link = this.peers.linkToAddress(address, 'control');
+      const call = link.call({
+        path,
+        type: message.type,
+        payload: codec.encodeMessage(message),
+        timeoutMs,
+      });
+      return call.done.then((bytes) => codec.decodeAnswer(bytes) as Answer);
+    } catch (error) {
+      return Promise.reject(toStarlingError(error));
     }
   }
 
@@ -130,7 +153,7 @@ export class ActorRuntime {
 
   #askHere<Answer>(
     path: string,
-    message: Message,
+    message: OutgoingMessage,
     { timeoutMs }: AskOptions,
     onFrame?: (bytes: Uint8Array) => void,
   ): Call<Answer> {
@@ -171,7 +194,7 @@ export class ActorRuntime {
 
   #askThere<Answer>(
     to: ActorAddress,
-    message: Message,
+    message: OutgoingMessage,
     { lane, timeoutMs }: AskOptions,
     onFrame?: (bytes: Uint8Array) => void,
   ): Call<Answer> {

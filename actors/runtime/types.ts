@@ -30,6 +30,9 @@ export interface Message {
   readonly type: string;
 }
 
+/** A message to be sent, as a literal; the runtime adds `reply`. */
+export type OutgoingMessage = { readonly type: string; readonly [field: string]: unknown };
+
 export interface ActorContext<Own extends Message> {
   readonly path: string;
   /** Sends a message to this very actor: how completions come back. */

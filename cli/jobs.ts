@@ -1,0 +1,19 @@
+/** The jobs a worker thread can run: names to functions. Loaded by each worker. */
+import {
+  EVALUATE_JOB,
+  type EvaluateInput,
+  runEvaluateJob,
+} from '../actors/querier/evaluate-job.ts';
+import type { JobTable } from '../platform/node/workers.ts';
+
+export const jobs: JobTable = new Map([
+  [
+    EVALUATE_JOB,
+    (input) => {
+      const output = runEvaluateJob(input as EvaluateInput); // only the querier posts it
+      const { buffer, byteLength } = output.data;
+      const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
+      return { output, transfer: isWhole ? [buffer] : [] };
+    },
+  ],
+]);

@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+/** The `starling` command. Exit codes: 0 ok, 1 failed, 2 wrong usage. */
+import { readFileSync } from 'node:fs';
+import { CommanderError } from 'commander';
+import { createProgram } from './command-line.ts';
+import { EXIT_FAILED, EXIT_USAGE, serve } from './serve.ts';
+
+/** From a checkout the package file is one folder up, from dist/ two. */
+function readVersion(): string {
+  for (const path of ['../package.json', '../../package.json']) {
+    try {
+      const { name, version } = JSON.parse(
+        readFileSync(new URL(path, import.meta.url), 'utf8'),
+      ) as {
+        readonly name?: string;
+        readonly version?: string;
+      };
+      if (name === 'starling' && version !== undefined) return version;
+    } catch {
+      continue; // not here
+    }
+  }
+  return '0.0.0';
+}
+
+const version = readVersion();
+const program = createProgram(version, { serve: (given) => serve(given, version) });
+program.exitOverride();
+for (const command of program.commands) command.exitOverride();
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
+  process.stderr.write(`starling: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(EXIT_FAILED);
+}

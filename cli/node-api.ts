@@ -1,0 +1,139 @@
+/** What the HTTP edge asks of a node, as asks to its actors. */
+import { DISTRIBUTOR_PATH } from '../actors/distributor/messages.ts';
+import type { ClusterViews } from '../actors/membership/cluster-view.ts';
+import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
+import { QUERIER_PATH } from '../actors/querier/messages.ts';
+import type { ActorRuntime, OutgoingMessage } from '../actors/runtime/index.ts';
+import type {
+  Cancellation,
+  MembersStatus,
+  NodeApi,
+  RingStatus,
+  SeriesRequest,
+} from '../http/api.ts';
+import { type Gossip, type Identity, instancesById } from '../membership/index.ts';
+import { parseInstanceId } from '../model/ids.ts';
+import type { Config } from './config.ts';
+import { printConfig } from './print-config.ts';
+import type { NodeMetrics } from './node-metrics.ts';
+
+const PUSH_TIMEOUT_MS = 10_000;
+const FORGET_TIMEOUT_MS = 35_000;
+/** Beyond the querier's own deadline: it answers first. */
+const QUERY_SLACK_MS = 5000;
+const NAMES_TIMEOUT_MS = 35_000;
+
+export interface NodeApiDependencies {
+  readonly config: Config;
+  readonly gossip: Gossip;
+  readonly identity: Identity;
+  readonly metrics: NodeMetrics;
+  readonly readiness: { reasons(): readonly string[] };
+  readonly runtime: ActorRuntime;
+  readonly views: ClusterViews;
+}
+
+export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
+  const { config, identity, metrics, readiness, runtime } = dependencies;
+  const self = identity.instanceId;
+  const ask = <Answer>(
+    path: string,
+    message: OutgoingMessage,
+    timeoutMs: number,
+    cancellation?: Cancellation,
+  ): Promise<Answer> => {
+    const call = runtime.ask<Answer>({ instance: self, path }, message, {
+      timeoutMs,
+      lane: 'control',
+    });
+    cancellation?.onCancel(call.cancel);
+    return call.done;
+  };
+  const askNames = <Answer>(message: OutgoingMessage, request: SeriesRequest): Promise<Answer> => {
+    const { cancellation, ...query } = request;
+    return ask<Answer>(QUERIER_PATH, { ...message, query }, NAMES_TIMEOUT_MS, cancellation);
+  };
+  return {
+    push: (tenant, body) => ask(DISTRIBUTOR_PATH, { type: 'push', tenant, body }, PUSH_TIMEOUT_MS),
+    query: ({ cancellation, ...query }) =>
+      ask(
+        QUERIER_PATH,
+        { type: 'query', query },
+        config.queryTimeoutMs + QUERY_SLACK_MS,
+        cancellation,
+      ),
+    series: (request) => askNames({ type: 'series' }, request),
+    labelNames: (request) => askNames({ type: 'label-names' }, request),
+    labelValues: (name, request) => askNames({ type: 'label-values', name }, request),
+    notReady: () => readiness.reasons(),
+    metrics: () => metrics.text(),
+    ring: () => ringStatus(dependencies),
+    members: () => membersStatus(dependencies),
+    services: () =>
+      runtime.statuses().map((status) => ({ name: status.path, state: status.state })),
+    config: () => printConfig(config),
+    forget: async (instance) => {
+      await ask(
+        MEMBERSHIP_PATH,
+        { type: 'forget', instance: parseInstanceId(instance) },
+        FORGET_TIMEOUT_MS,
+      );
+    },
+  };
+}
+
+function ringStatus({ config, gossip, identity, views }: NodeApiDependencies): RingStatus {
+  const self = identity.instanceId;
+  const { digest, registry, ring } = views.current;
+  const shares = ownership(ring.tokens, ring.owners);
+  return {
+    self,
+    replicationFactor: ring.rf,
+    configuredReplicationFactor: config.replicationFactor,
+    digest,
+    instances: instancesById(registry).map((record) => {
+      const index = ring.indexOf(record.id);
+      const liveness =
+        record.id === self ? 'alive' : (gossip.member(record.id)?.state ?? 'unknown');
+      return {
+        id: record.id,
+        zone: record.zone,
+        state: record.state,
+        liveness,
+        httpAddress: record.addresses.http,
+        grpcAddress: record.addresses.grpc,
+        gossipAddress: record.addresses.gossip,
+        bootCounter: record.bootCounter,
+        tokens: index < 0 ? 0 : ring.owners.filter((owner) => owner === index).length,
+        ownership: shares.get(index) ?? 0,
+      };
+    }),
+  };
+}
+
+function membersStatus({ gossip, identity }: NodeApiDependencies): MembersStatus {
+  const stats = gossip.stats();
+  const drops = Object.entries(stats.drops).map(
+    ([reason, count]) => [`dropped.${reason}`, count] as const,
+  );
+  const members = [gossip.self(), ...gossip.members()].map((member) => ({
+    id: member.id,
+    address: member.address,
+    state: member.state,
+    incarnation: member.incarnation,
+    bootCounter: member.boot,
+  }));
+  const counters = { ...stats.counters, ...Object.fromEntries(drops) };
+  return { self: identity.instanceId, healthScore: stats.healthScore, members, counters };
+}
+
+/** Each owner's share of the 32-bit circle: a hash belongs to the first token above it. */
+function ownership(tokens: Uint32Array, owners: Uint16Array): ReadonlyMap<number, number> {
+  const shares = new Map<number, number>();
+  for (let i = 0; i < tokens.length; i++) {
+    const before = i === 0 ? tokens[tokens.length - 1]! - 2 ** 32 : tokens[i - 1]!;
+    const share = (tokens[i]! - before) / 2 ** 32;
+    shares.set(owners[i]!, (shares.get(owners[i]!) ?? 0) + share);
+  }
+  return shares;
+}

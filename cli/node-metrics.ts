@@ -1,0 +1,121 @@
+/**
+ * A node's own metrics, in a registry of its own (several nodes may share a process). Names are Cortex'
+ * where they mean the same. Hot paths keep plain counters; they are read when somebody scrapes.
+ */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ClusterViews } from '../actors/membership/cluster-view.ts';
+import type { ActorRuntime } from '../actors/runtime/index.ts';
+import type { Gossip } from '../membership/index.ts';
+import type { StarlingError } from '../model/errors.ts';
+import type { TenantId } from '../model/ids.ts';
+import type { TsdbManager } from '../storage/index.ts';
+
+export interface Watched {
+  readonly tenants: TsdbManager;
+  readonly runtime: ActorRuntime;
+  readonly gossip: Gossip;
+  readonly views: ClusterViews;
+}
+
+export class NodeMetrics {
+  readonly #registry = new Registry();
+  readonly #received: Counter<'user'>;
+  readonly #discarded: Counter<'reason' | 'user'>;
+  readonly #queries: Histogram<'outcome'>;
+
+  constructor(version: string) {
+    const registers = [this.#registry];
+    this.#received = new Counter({
+      name: 'cortex_distributor_received_samples_total',
+      help: 'Samples that pushes stored.',
+      labelNames: ['user'],
+      registers,
+    });
+    this.#discarded = new Counter({
+      name: 'cortex_discarded_requests_total',
+      help: 'Pushes of which something was refused, by reason.',
+      labelNames: ['reason', 'user'],
+      registers,
+    });
+    this.#queries = new Histogram({
+      name: 'cortex_query_duration_seconds',
+      help: 'Time a query or a label request took, by outcome.',
+      labelNames: ['outcome'],
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120],
+      registers,
+    });
+    const build = new Gauge({
+      name: 'cortex_build_info',
+      help: 'Always 1.',
+      labelNames: ['version'],
+      registers,
+    });
+    build.set({ version }, 1);
+  }
+
+  onPush(tenant: TenantId, samples: number, refused: StarlingError | undefined): void {
+    this.#received.inc({ user: tenant }, samples);
+    if (refused !== undefined) this.#discarded.inc({ user: tenant, reason: refused.id });
+  }
+
+  onQuery(seconds: number, error: StarlingError | undefined): void {
+    this.#queries.observe({ outcome: error?.id ?? 'success' }, seconds);
+  }
+
+  /** Adds what is read at scrape time. Called once. */
+  watch({ gossip, runtime, tenants, views }: Watched): void {
+    const tsdbs = (): readonly ReturnType<NonNullable<ReturnType<TsdbManager['get']>>['stats']>[] =>
+      [...tenants.all().values()].map((tsdb) => tsdb.stats());
+    const sum = (values: readonly number[]): number =>
+      values.reduce((total, value) => total + value, 0);
+    this.#gauge('cortex_ingester_memory_series', 'Series in memory.', () =>
+      sum(tsdbs().map((one) => one.seriesCount)),
+    );
+    this.#gauge('cortex_ingester_memory_users', 'Tenants in memory.', () => tenants.all().size);
+    this.#gauge('cortex_ingester_ingested_samples_total', 'Samples appended.', () =>
+      sum(tsdbs().map((one) => one.samplesAppended)),
+    );
+    this.#gauge('starling_head_arena_bytes', 'Bytes of chunks and labels in memory.', () =>
+      sum(tsdbs().map((one) => one.arenaBytes)),
+    );
+    this.#gauge(
+      'starling_replication_factor',
+      'The effective replication factor.',
+      () => views.current.ring.rf,
+    );
+    this.#gauge(
+      'cortex_ring_members',
+      'Instances on the ring.',
+      () => views.current.instances.length,
+    );
+    this.#gauge(
+      'memberlist_client_cluster_members_count',
+      'Members alive, this one included.',
+      () => gossip.members().filter((member) => member.state === 'alive').length + 1,
+    );
+    this.#gauge(
+      'memberlist_client_cluster_node_health_score',
+      'Lifeguard health score; 0 is healthy.',
+      () => gossip.stats().healthScore,
+    );
+    this.#gauge('starling_actor_mailbox_messages', 'Messages admitted and not yet handled.', () =>
+      sum(runtime.statuses().map((status) => status.depth)),
+    );
+    this.#gauge('starling_actor_restarts_total', 'Actors restarted after a fault.', () =>
+      sum(runtime.statuses().map((status) => status.restarts)),
+    );
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  #gauge(name: string, help: string, read: () => number): void {
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      registers: [this.#registry],
+      collect: () => gauge.set(read()),
+    });
+  }
+}

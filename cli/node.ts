@@ -1,0 +1,390 @@
+/**
+ * The composition root of a node: wires roles, membership and edges on a given `Platform`. The real
+ * command and the simulator both start nodes through here, so what is simulated is what ships.
+ *
+ *   identity -> registry -> runtime + streams -> gossip -> membership -> ingesters -> distributor, querier -> http
+ *
+ * Stopping goes the other way: LEAVING is told first, requests in flight finish, logs are closed last.
+ */
+import { DistributorActor } from '../actors/distributor/actor.ts';
+import { DISTRIBUTOR_PATH } from '../actors/distributor/messages.ts';
+import { IngesterActor } from '../actors/ingester/actor.ts';
+import { ingesterCodecs } from '../actors/ingester/codecs.ts';
+import { INGESTER_SHARDS, type IngesterMessage } from '../actors/ingester/messages.ts';
+import { MembershipActor, gossipRecords } from '../actors/membership/actor.ts';
+import { ClusterViews } from '../actors/membership/cluster-view.ts';
+import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
+import { QuerierActor } from '../actors/querier/actor.ts';
+import { QUERIER_PATH } from '../actors/querier/messages.ts';
+import { ActorRuntime } from '../actors/runtime/index.ts';
+import type { NodeApi } from '../http/api.ts';
+import {
+  Gossip,
+  type Identity,
+  RegistryFile,
+  loadRegistry,
+  openIdentity,
+} from '../membership/index.ts';
+import { StarlingError } from '../model/errors.ts';
+import type { InstanceId } from '../model/ids.ts';
+import { fingerprint, tenantFingerprintKey, viewOf } from '../model/wire/fingerprint.ts';
+import type { Platform } from '../platform/platform.ts';
+import { createEnvelopeCodec } from '../proto/envelope-codec.ts';
+import { Committer, TsdbManager } from '../storage/index.ts';
+import type { Config } from './config.ts';
+import { createNodeApi } from './node-api.ts';
+import { NodeMetrics } from './node-metrics.ts';
+
+const INGESTER_TICK_MS = 60_000;
+const LEAVE_TIMEOUT_MS = 3000;
+const DRAIN_TIMEOUT_MS = 10_000;
+const MAILBOX_MAX = 5000;
+
+export interface NodeOptions {
+  readonly platform: Platform;
+  readonly config: Config;
+  /** Absolute. */
+  readonly dataDirectory: string;
+  readonly zone: string;
+  /** Where others reach this node; a port of 0 becomes the bound one. */
+  readonly advertise: { readonly http: string; readonly grpc: string; readonly gossip: string };
+  /** Cluster keys, the primary first; empty: no encryption. */
+  readonly secrets: readonly Uint8Array[];
+  readonly version: string;
+  /** This process must not go on: it was superseded, forgotten, or lost its disk. */
+  readonly onEnd: (why: string) => void;
+}
+
+export interface RunningNode {
+  readonly instanceId: InstanceId;
+  readonly api: NodeApi;
+  readonly grpcAddress: string;
+  readonly gossipAddress: string;
+  /** Leaves, finishes what is in flight, closes the logs. */
+  stop(): Promise<void>;
+}
+
+/** Starts a node. Rejects with a plain error, and holds no lock then. */
+export async function startNode(options: NodeOptions): Promise<RunningNode> {
+  const { config, dataDirectory, platform } = options;
+  const { disk, random } = platform;
+  const wanted = config.instanceId === undefined ? {} : { instanceId: config.instanceId };
+  const identity = await openIdentity({ disk, random, dataDirectory, ...wanted });
+  try {
+    return await startWithIdentity(options, identity);
+  } catch (error) {
+    await identity.close();
+    throw error;
+  }
+}
+
+/** Everything that lives as long as the node. */
+interface Parts {
+  readonly options: NodeOptions;
+  readonly identity: Identity;
+  readonly views: ClusterViews;
+  readonly metrics: NodeMetrics;
+  readonly committer: Committer;
+  readonly tenants: TsdbManager;
+  readonly gossip: Gossip;
+  readonly runtime: ActorRuntime;
+  readonly readiness: Readiness;
+}
+
+/** Why the node is not ready, and whether it may take writes. */
+class Readiness {
+  membership = 'joining the cluster';
+  replay = 'replaying the log';
+  stopping = '';
+  fatal: StarlingError | undefined;
+  onStopped: () => void = () => undefined;
+
+  reasons(): readonly string[] {
+    const fatal = this.fatal === undefined ? '' : this.fatal.message;
+    return [this.membership, this.replay, this.stopping, fatal].filter((reason) => reason !== '');
+  }
+
+  checkWritable(): void {
+    if (this.fatal !== undefined) throw this.fatal;
+    if (this.replay !== '') throw new StarlingError('node.not_ready', { why: this.replay });
+  }
+}
+
+async function startWithIdentity(options: NodeOptions, identity: Identity): Promise<RunningNode> {
+  const { config, dataDirectory, platform } = options;
+  const registry = await loadRegistry(platform.disk, dataDirectory);
+  const parts = createParts(options, identity);
+  const { gossip, metrics, readiness, runtime, tenants, views } = parts;
+  const grpcAddress = await runtime.peers.listen(config.grpcListen);
+  const advertised = {
+    http: options.advertise.http,
+    grpc: withPort(options.advertise.grpc, grpcAddress),
+    gossip: options.advertise.gossip,
+  };
+  try {
+    await gossip.start({
+      listenAddress: config.gossipListen,
+      advertiseAddress: advertised.gossip,
+      controlAddress: advertised.grpc,
+    });
+    if (registry !== undefined) views.publish(registry);
+    // Data of earlier boots is read before this instance says that it is back.
+    if (views.current.fingerprintSecret !== undefined) await tenants.openExisting();
+    readiness.replay = '';
+  } catch (error) {
+    await Promise.allSettled([gossip.stop(), runtime.stop(), tenants.close()]);
+    throw error;
+  }
+  const gossipAddress = gossip.self().address;
+  spawnRoles(parts, { ...advertised, gossip: gossipAddress }, registry);
+  gossip.join(config.join);
+  platform.log.info('node started', {
+    instance: identity.instanceId,
+    boot: identity.bootCounter,
+    grpc: grpcAddress,
+    gossip: gossipAddress,
+  });
+  return {
+    instanceId: identity.instanceId,
+    grpcAddress,
+    gossipAddress,
+    api: createNodeApi({ config, gossip, identity, metrics, readiness, runtime, views }),
+    stop: () => stopNode(parts),
+  };
+}
+
+function createParts(options: NodeOptions, identity: Identity): Parts {
+  const { config, platform } = options;
+  const { ciphers, clock, datagrams, log, random, rpc } = platform;
+  const views = new ClusterViews();
+  const metrics = new NodeMetrics(options.version);
+  const readiness = new Readiness();
+  const committer = new Committer({
+    clock,
+    log,
+    mode: config.walDurability,
+    intervalMs: config.walSyncIntervalMs,
+    onFatal: (error) => {
+      readiness.fatal = error;
+      log.error('the log could not be synced: this node stops', { error: error.message });
+      options.onEnd(error.message);
+    },
+  });
+  const { instanceId } = identity;
+  const gossip: Gossip = new Gossip(
+    {
+      id: instanceId,
+      boot: identity.bootCounter,
+      label: config.clusterLabel ?? 'local',
+      secrets: options.secrets,
+      localRecords: () => gossipRecords(views.current.registry),
+    },
+    { ciphers, clock, datagrams, log, random, channel: controlChannel(() => runtime, clock) },
+  );
+  const runtime: ActorRuntime = new ActorRuntime({
+    self: instanceId,
+    systemName: `${instanceId}-${identity.bootCounter}-${random.uint32()}`,
+    clock,
+    log,
+    rpc,
+    codec: createEnvelopeCodec(),
+    codecs: ingesterCodecs,
+    resolve: (instance) =>
+      views.current.registry.instances.get(instance)?.addresses.grpc ??
+      gossip.member(instance)?.controlAddress,
+    makeHello: () => gossip.makeHello(),
+    verifyHello: (hello) => {
+      const verdict = gossip.verifyHello(hello);
+      return 'hello' in verdict ? { instance: verdict.hello.id } : { why: verdict.refused };
+    },
+    onEscalate: (path, cause) =>
+      options.onEnd(`the actor ${path} failed for good: ${String(cause)}`),
+  });
+  const tenants = createTenants(options, views, committer);
+  return { options, identity, views, metrics, committer, tenants, gossip, runtime, readiness };
+}
+
+function createTenants(
+  options: NodeOptions,
+  views: ClusterViews,
+  committer: Committer,
+): TsdbManager {
+  const { config, platform } = options;
+  const { clock, disk, log } = platform;
+  return new TsdbManager({
+    directory: `${options.dataDirectory}/tenants`,
+    optionsOf: (tenant) => {
+      const secret = views.current.fingerprintSecret;
+      if (secret === undefined)
+        throw new StarlingError('node.not_ready', { why: 'it has not joined a cluster yet' });
+      const key = tenantFingerprintKey(secret, tenant, 'series');
+      return {
+        clock,
+        disk,
+        log,
+        committer,
+        retentionMs: config.headRetentionMs,
+        futureMaxMs: config.limits.creation_grace_period_ms,
+        seriesMax: () => config.limits.max_series_per_user,
+        fingerprint: (bytes, out) => fingerprint(key, viewOf(bytes), 0, bytes.length, out, 0),
+      };
+    },
+  });
+}
+
+/** Gossip's calls over the control lane. */
+function controlChannel(
+  runtime: () => ActorRuntime,
+  clock: Platform['clock'],
+): ConstructorParameters<typeof Gossip>[1]['channel'] {
+  const remaining = (deadlineMs: number): number => Math.max(1, deadlineMs - clock.monotonicMs());
+  return {
+    ping: ({ address, deadlineMs, target }) =>
+      runtime().askAddress<boolean>(
+        address,
+        MEMBERSHIP_PATH,
+        { type: 'ping', target },
+        remaining(deadlineMs),
+      ),
+    pushPull: ({ address, bytes, deadlineMs }) =>
+      runtime().askAddress<Uint8Array>(
+        address,
+        MEMBERSHIP_PATH,
+        { type: 'push-pull', bytes },
+        remaining(deadlineMs),
+      ),
+  };
+}
+
+function spawnRoles(
+  parts: Parts,
+  addresses: { readonly http: string; readonly grpc: string; readonly gossip: string },
+  registry: Awaited<ReturnType<typeof loadRegistry>>,
+): void {
+  const { gossip, identity, metrics, options, readiness, runtime, tenants, views } = parts;
+  const { config, platform } = options;
+  const { clock, log, random } = platform;
+  const hex = (bytes: number): string => Buffer.from(random.bytes(bytes)).toString('hex');
+  runtime.spawn({
+    path: MEMBERSHIP_PATH,
+    mailboxMax: MAILBOX_MAX,
+    create: (context) =>
+      new MembershipActor(context, {
+        clock,
+        log,
+        runtime: () => runtime,
+        gossip,
+        identity,
+        registryFile: new RegistryFile(platform.disk, options.dataDirectory),
+        views,
+        registry,
+        config: {
+          instanceId: identity.instanceId,
+          storeId: identity.storeId,
+          bootCounter: identity.bootCounter,
+          zone: options.zone,
+          addresses,
+          softwareVersion: options.version,
+          replicationFactor: config.replicationFactor,
+          hasSeeds: config.join.length > 0,
+          holdsData: tenants.all().size > 0,
+          draws: { tokenSeed: random.uint32(), clusterId: hex(16), fingerprintSecret: hex(16) },
+        },
+        onReady: (isReady, why) => {
+          readiness.membership = isReady ? '' : why;
+          log.info(isReady ? 'node ready' : 'node not ready', { why });
+        },
+        onEnd: options.onEnd,
+        onStopped: () => readiness.onStopped(),
+      }),
+  });
+  spawnIngesters(parts);
+  spawnEdges(parts);
+  metrics.watch({ tenants, runtime, gossip, views });
+}
+
+function spawnIngesters({ options, readiness, runtime, tenants, views }: Parts): void {
+  const { clock, log } = options.platform;
+  for (let shard = 0; shard < INGESTER_SHARDS; shard++) {
+    runtime.spawn<IngesterMessage>({
+      path: `/ingester/${shard}`,
+      mailboxMax: MAILBOX_MAX,
+      create: (context) => {
+        if (shard === 0)
+          context.every(INGESTER_TICK_MS, () => ({ type: 'tick', nowMs: clock.wallMs() }));
+        return new IngesterActor({
+          clock,
+          tenants,
+          digest: () => views.current.digest,
+          checkWritable: () => readiness.checkWritable(),
+          onError: (what, error) => log.error(what, { error: error.message }),
+        });
+      },
+    });
+  }
+}
+
+function spawnEdges({ metrics, options, runtime, views }: Parts): void {
+  const { config, platform } = options;
+  const { clock } = platform;
+  runtime.spawn({
+    path: DISTRIBUTOR_PATH,
+    mailboxMax: MAILBOX_MAX,
+    create: () =>
+      new DistributorActor({
+        clock,
+        runtime: () => runtime,
+        view: () => views.current,
+        limitsOf: () => config.limits,
+        onPush: (tenant, samples, refused) => metrics.onPush(tenant, samples, refused),
+      }),
+  });
+  runtime.spawn({
+    path: QUERIER_PATH,
+    mailboxMax: MAILBOX_MAX,
+    create: () =>
+      new QuerierActor({
+        clock,
+        runtime: () => runtime,
+        view: () => views.current,
+        workers: platform.workers,
+        queryTimeoutMs: config.queryTimeoutMs,
+        querySamplesMax: config.querySamplesMax,
+        onQuery: (seconds, error) => metrics.onQuery(seconds, error),
+      }),
+  });
+}
+
+/** Says goodbye, lets gossip tell it, and closes what it opened. */
+async function stopNode(parts: Parts): Promise<void> {
+  const { committer, gossip, identity, options, readiness, runtime, tenants } = parts;
+  const { clock, log } = options.platform;
+  readiness.stopping = 'stopping';
+  await new Promise<void>((resolve) => {
+    const timer = clock.after(DRAIN_TIMEOUT_MS, resolve);
+    readiness.onStopped = () => {
+      timer.cancel();
+      resolve();
+    };
+    try {
+      runtime.tell(MEMBERSHIP_PATH, { type: 'input', input: { type: 'stop-requested' } });
+    } catch {
+      timer.cancel();
+      resolve();
+    }
+  });
+  await gossip.leave(LEAVE_TIMEOUT_MS);
+  await runtime.stop();
+  await gossip.stop();
+  const failures = await Promise.allSettled([tenants.close().then(() => committer.close())]);
+  for (const failure of failures) {
+    if (failure.status === 'rejected')
+      log.error('closing failed', { error: String(failure.reason) });
+  }
+  await identity.close();
+}
+
+/** An advertised address whose port is 0 takes the bound port. */
+function withPort(address: string, bound: string): string {
+  return address.replace(/:0$/, bound.slice(bound.lastIndexOf(':')));
+}

@@ -1,0 +1,30 @@
+/** The effective configuration as YAML, in the shape of the file. Secrets are paths, never contents. */
+import { stringify } from 'yaml';
+import type { Config } from './config.ts';
+
+export function printConfig(config: Config): string {
+  const { creation_grace_period_ms: graceMs, ...limits } = config.limits;
+  return stringify({
+    http: { listen: config.httpListen },
+    grpc: { listen: config.grpcListen },
+    gossip: { listen: config.gossipListen },
+    advertise: {
+      http: config.advertiseHttp,
+      grpc: config.advertiseGrpc,
+      gossip: config.advertiseGossip,
+    },
+    join: config.join,
+    cluster: { label: config.clusterLabel, key_file: config.clusterKeyFile },
+    insecure: config.insecure,
+    replication_factor: config.replicationFactor,
+    multitenancy: config.multitenancy,
+    wal: { durability: config.walDurability, sync_interval: `${config.walSyncIntervalMs}ms` },
+    head: { retention: `${config.headRetentionMs}ms` },
+    data_dir: config.dataDirectory,
+    zone: config.zone,
+    instance_id: config.instanceId,
+    log: { level: config.logLevel },
+    query: { timeout: `${config.queryTimeoutMs}ms`, max_samples: config.querySamplesMax },
+    limits: { ...limits, creation_grace_period: `${graceMs}ms` },
+  });
+}

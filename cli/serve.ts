@@ -1,0 +1,148 @@
+/**
+ * `starling serve`: reads the configuration, starts a node on this machine, serves HTTP, and stops it on
+ * a signal: gracefully on the first, at once on the second.
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism, hostname, networkInterfaces } from 'node:os';
+import { resolve } from 'node:path';
+import { startHttpServer } from '../http/server.ts';
+import { StarlingError } from '../model/errors.ts';
+import { createNodePlatform } from '../platform/node/index.ts';
+import { createGrpcStreams } from '../proto/grpc-streams.ts';
+import type { ServeArguments } from './command-line.ts';
+import { CONFIG_FILE_BYTES_MAX, type Config, type ConfigProblem, readConfig } from './config.ts';
+import { startNode } from './node.ts';
+import { printConfig } from './print-config.ts';
+
+export const EXIT_FAILED = 1;
+export const EXIT_USAGE = 2;
+const WORKER_QUEUE_MAX = 1000;
+const STOP_TIMEOUT_MS = 30_000;
+const KEY_BYTES = 32;
+
+export async function serve(given: ServeArguments, version: string): Promise<void> {
+  const config = loadConfig(given);
+  if (given.printConfig) {
+    process.stdout.write(printConfig(config));
+    return;
+  }
+  const platform = createNodePlatform({
+    logLevel: config.logLevel,
+    rpc: createGrpcStreams(),
+    workers: {
+      threads: Math.max(1, availableParallelism() - 1),
+      jobsModule: new URL(
+        `./jobs${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`,
+        import.meta.url,
+      ),
+      queueMax: WORKER_QUEUE_MAX,
+    },
+  });
+  let onEnd: (why: string) => void = () => undefined;
+  const node = await startNode({
+    platform,
+    config,
+    dataDirectory: resolve(config.dataDirectory),
+    zone: config.zone ?? hostname(),
+    advertise: {
+      http: advertised('--advertise.http', config.advertiseHttp, config.httpListen),
+      grpc: advertised('--advertise.grpc', config.advertiseGrpc, config.grpcListen),
+      gossip: advertised('--advertise.gossip', config.advertiseGossip, config.gossipListen),
+    },
+    secrets: config.clusterKeyFile === undefined ? [] : [readKey(config.clusterKeyFile)],
+    version,
+    onEnd: (why) => onEnd(why),
+  });
+  const http = await startHttpServer({
+    api: node.api,
+    clock: platform.clock,
+    listen: config.httpListen,
+    multitenancy: config.multitenancy,
+    parseDate: Date.parse,
+    version,
+  }).catch(async (error: unknown) => {
+    await node.stop();
+    await platform.workers.close();
+    throw error;
+  });
+  platform.log.info('listening', { http: http.address });
+  let isStopping = false;
+  const stop = async (why: string, exitCode: number): Promise<void> => {
+    if (isStopping) process.exit(EXIT_FAILED);
+    isStopping = true;
+    platform.log.info('stopping', { why });
+    setTimeout(() => process.exit(EXIT_FAILED), STOP_TIMEOUT_MS).unref();
+    const closed = http.close();
+    await node.stop();
+    http.destroy();
+    await closed;
+    await platform.workers.close();
+    process.exit(exitCode);
+  };
+  onEnd = (why) => void stop(why, EXIT_FAILED);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => void stop(signal, 0));
+}
+
+/** The configuration, or exit 2 with everything that is wrong. */
+function loadConfig({ configFile, flags }: ServeArguments): Config {
+  let file: { readonly name: string; readonly bytes: Uint8Array } | undefined;
+  if (configFile !== undefined) {
+    try {
+      file = {
+        name: configFile,
+        bytes: readFileSync(configFile).subarray(0, CONFIG_FILE_BYTES_MAX + 1),
+      };
+    } catch (error) {
+      fail([
+        { where: '--config.file', why: error instanceof Error ? error.message : 'cannot be read' },
+      ]);
+    }
+  }
+  const result = readConfig({
+    ...(file === undefined ? {} : { file }),
+    environment: process.env,
+    flags,
+  });
+  if ('problems' in result) fail(result.problems);
+  return result.config;
+}
+
+function fail(problems: readonly ConfigProblem[]): never {
+  for (const { where, why } of problems) process.stderr.write(`${where}: ${why}\n`);
+  process.exit(EXIT_USAGE);
+}
+
+/** What others are told: as configured, or the listen address, or this machine's private address. */
+function advertised(flag: string, configured: string | undefined, listen: string): string {
+  if (configured !== undefined) return configured;
+  const at = listen.lastIndexOf(':');
+  const host = listen.slice(0, at);
+  if (host !== '0.0.0.0' && host !== '[::]') return listen;
+  const found = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ address, family, internal }) => family === 'IPv4' && !internal && isPrivate(address));
+  if (found === undefined) {
+    const why = `${listen} is every address and this machine has no private one: say which others should use`;
+    throw new StarlingError('config.invalid', { where: flag, why });
+  }
+  return `${found.address}${listen.slice(at)}`;
+}
+
+function isPrivate(address: string): boolean {
+  return /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.)/.test(address);
+}
+
+function readKey(path: string): Uint8Array {
+  const where = '--cluster.key-file';
+  let text: string;
+  try {
+    text = readFileSync(path, 'latin1').trim();
+  } catch (error) {
+    throw new StarlingError('config.invalid', { where, why: `cannot read ${path}` }, error);
+  }
+  const key = Buffer.from(text, 'base64');
+  if (key.length === KEY_BYTES) return key;
+  const why = `${path} must hold ${KEY_BYTES} random bytes in base64, it holds ${key.length}`;
+  throw new StarlingError('config.invalid', { where, why });
+}
