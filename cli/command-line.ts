@@ -85,7 +85,7 @@ const SERVE_EXAMPLES = `
 Examples:
   starling serve                                        one node on http://127.0.0.1:9009
   starling serve --config.file=starling.yaml
-  starling serve --join=10.0.0.1:7946 --gossip.listen=10.0.0.2:7946 --grpc.listen=10.0.0.2:9095 \\
+  starling serve --join=10.0.0.1:9095 --gossip.listen=10.0.0.2:7946 --grpc.listen=10.0.0.2:9095 \\
     --cluster.label=prod --cluster.key-file=/etc/starling/key
 
 Every setting is also a key of the YAML file (data_dir, http: {listen: …}) and an environment variable

@@ -122,7 +122,7 @@ export const settings: readonly Setting[] = [
     path: ['join'],
     schema: z.array(addressSchema),
     defaultText: 'none',
-    help: 'gossip address of any other node (repeatable); any one is enough',
+    help: 'gRPC address of any other node (repeatable); any one is enough',
     isList: true,
   },
   {

@@ -53,7 +53,7 @@ export async function startStarling(nodes: number): Promise<Target> {
       `--zone=zone-${i + 1}`,
       `--replication-factor=${nodes}`,
       '--log.level=warn',
-      ...(i === 0 ? [] : [`--join=127.0.0.1:${ports[2]}`]),
+      ...(i === 0 ? [] : [`--join=127.0.0.1:${ports[1]}`]),
     ];
     return start(process.execPath, args);
   });

@@ -138,11 +138,12 @@ async function lock(directory: string): Promise<DiskLock> {
   throw new StarlingError('disk.locked', { path: directory });
 }
 
-/** The process start time tells a reused pid apart; '' where the system does not say. */
+/** Tells a reused pid apart: the start time, 'dead' for a zombie, '' where the system does not say. */
 async function startTimeOf(pid: number): Promise<string> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' ? 'dead' : (fields[19] ?? '');
   } catch {
     return ''; // not Linux, or gone
   }
