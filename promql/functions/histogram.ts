@@ -65,7 +65,7 @@ function rankOf(value: number, buckets: readonly Bucket[], total: number): numbe
     const below = i > 0 ? buckets[i - 1]!.bound : bound > 0 ? 0 : -Infinity;
     if (below >= value) return Math.min(rank, total);
     if (bound > value) {
-      if (below === -Infinity) return Math.min(rank, total); // no width to interpolate in
+      if (below === -Infinity) return Math.min(count, total); // no width to interpolate in
       const found = rank + ((count - rank) * (value - below)) / (bound - below);
       return found > total ? total : found;
     }

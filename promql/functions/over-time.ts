@@ -90,6 +90,7 @@ function varianceOverTime({ values, from, to }: Window): number {
 
 function madOverTime({ values, from, to }: Window): number {
   const sorted = values.slice(from, to);
+  if (sorted.some(Number.isNaN)) return NaN;
   const median = quantileOf(0.5, sorted);
   const distances = values.slice(from, to).map((value) => Math.abs(value - median));
   return quantileOf(0.5, distances);
