@@ -74,6 +74,7 @@ export function countAck(draft: Draft, ack: Ack): void {
  */
 function isWon(draft: Draft, ballot: Ballot): boolean {
   const { acked, blank, purpose } = ballot;
+  if (purpose === 'seal') return votersOf(draft.registry).every(({ id }) => acked.has(id));
   if (purpose !== 'return') return hasMajority(draft.registry, acked);
   const self = draft.config.instanceId;
   if (hasMajority(draft.registry, acked, self)) return true;
@@ -114,9 +115,7 @@ export function askBallots(draft: Draft): void {
     draft.ballots.set(ballot.stamp, { ...ballot, askedAtMs: nowMs });
     const peers = votersOf(draft.registry)
       .map(({ id }) => id)
-      .filter(
-        (id) => id !== draft.config.instanceId && !ballot.acked.has(id) && !ballot.blank.has(id),
-      );
+      .filter((id) => id !== draft.config.instanceId && !ballot.acked.has(id));
     const { record, stamp } = ballot;
     if (peers.length > 0) draft.effects.push({ type: 'ask-ack', record, stamp, peers });
   }

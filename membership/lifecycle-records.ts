@@ -5,6 +5,7 @@
 import type { LifecycleState, Now } from './lifecycle-types.ts';
 import {
   type InstanceRecord,
+  MISSING_ALWAYS_MS,
   SOFTWARE_VERSION_BYTES_MAX,
   effectiveRf,
   isVoter,
@@ -118,19 +119,29 @@ export function restartedRecord(context: Context, known: InstanceRecord): Instan
   };
 }
 
-/** The tombstone of an instance: reads count it as missing unless its loss was accepted. */
-export function forgottenRecord(
-  known: InstanceRecord,
-  wallMs: number,
-  acceptsLoss: boolean,
-): InstanceRecord {
+/**
+ * The tombstone of an instance. Unless its loss was accepted, reads count it as missing: for every
+ * time until all registered instances have heard of it, because those who have not may still write
+ * to it; later (`sealedRecord`) only for what came before.
+ */
+export function forgottenRecord(known: InstanceRecord, acceptsLoss: boolean): InstanceRecord {
   const heldData = isVoter(known) && !acceptsLoss;
   return {
     ...known,
     state: 'FORGOTTEN',
     proposal: 'none',
-    missingBeforeMs: heldData ? wallMs : 0,
+    missingBeforeMs: heldData ? MISSING_ALWAYS_MS : 0,
   };
+}
+
+/** A tombstone that everybody has heard of: nothing new is missing. */
+export function sealedRecord(tombstone: InstanceRecord, wallMs: number): InstanceRecord {
+  return { ...tombstone, version: tombstone.version + 1, missingBeforeMs: wallMs };
+}
+
+/** True for a tombstone that somebody may not have heard of. */
+export function isUnsealed(record: InstanceRecord): boolean {
+  return record.state === 'FORGOTTEN' && record.missingBeforeMs === MISSING_ALWAYS_MS;
 }
 
 function zoneChangedAtMs(known: InstanceRecord, { config, now }: Context): number {

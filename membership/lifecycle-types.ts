@@ -59,7 +59,7 @@ export type Phase =
   | 'retiring'
   | 'returning';
 
-export type BallotPurpose = 'forget' | 'join' | 'leave' | 'return' | 'rf';
+export type BallotPurpose = 'forget' | 'join' | 'leave' | 'return' | 'rf' | 'seal';
 
 /** A change that waits for its majority. */
 export interface Ballot {
@@ -95,6 +95,8 @@ export interface LifecycleState {
   /** When each other instance was last heard of as a candidate for beginning a cluster. */
   readonly seenAtMs: ReadonlyMap<InstanceId, number>;
   readonly rfWantedSinceMs: number | undefined;
+  /** Since when there is a tombstone that somebody may not have heard of. */
+  readonly sealWantedSinceMs: number | undefined;
   readonly ballots: ReadonlyMap<string, Ballot>;
 }
 
@@ -206,5 +208,5 @@ export const RESUME_WAIT_MS = 10_000;
 export const ASK_INTERVAL_MS = 1000;
 /** After so long whoever asked to forget is told that it has not worked yet. */
 export const FORGET_TIMEOUT_MS = 30_000;
-/** Instances propose a step one after the other, so that usually one of them does. */
-export const RF_STAGGER_MS = 500;
+/** What any instance may do they do one after the other, so that usually one of them does it. */
+export const STAGGER_MS = 500;

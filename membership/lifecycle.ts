@@ -36,15 +36,17 @@ import {
   type Now,
   type Phase,
   RESUME_WAIT_MS,
-  RF_STAGGER_MS,
+  STAGGER_MS,
 } from './lifecycle-types.ts';
 import {
   activeRecord,
   firstRecord,
   forgottenRecord,
+  isUnsealed,
   joiningRecord,
   pendingRecord,
   restartedRecord,
+  sealedRecord,
 } from './lifecycle-records.ts';
 import {
   type InstanceRecord,
@@ -81,6 +83,7 @@ export function createLifecycle(config: LifecycleConfig): LifecycleState {
     readyAtMs: 0,
     seenAtMs: new Map(),
     rfWantedSinceMs: undefined,
+    sealWantedSinceMs: undefined,
     ballots: new Map(),
   };
 }
@@ -343,17 +346,16 @@ function advanceActive(draft: Draft): void {
   const wished = draft.config.replicationFactor;
   const mayWait = rf < Math.min(wished, countCandidates(draft));
   if (!mayWait || draft.now.monotonicMs >= draft.readyAtMs) becomeReady(draft);
-  const voters = votersOf(draft.registry);
-  const target = Math.min(wished, voters.length);
-  if (target <= rf) {
-    draft.rfWantedSinceMs = undefined;
-    return;
-  }
-  const nowMs = draft.now.monotonicMs;
-  draft.rfWantedSinceMs ??= nowMs;
-  const rank = voters.findIndex(({ id }) => id === draft.config.instanceId);
-  if (nowMs - draft.rfWantedSinceMs < rank * RF_STAGGER_MS) return;
-  if (draft.ballots.has(`rf/${target}`)) return;
+  raiseFactor(draft, rf);
+  sealTombstones(draft);
+}
+
+/** Proposes the next step of the replication factor when there are instances enough. */
+function raiseFactor(draft: Draft, rf: number): void {
+  const target = Math.min(draft.config.replicationFactor, votersOf(draft.registry).length);
+  draft.rfWantedSinceMs =
+    target <= rf ? undefined : (draft.rfWantedSinceMs ?? draft.now.monotonicMs);
+  if (!isMyTurn(draft, draft.rfWantedSinceMs) || draft.ballots.has(`rf/${target}`)) return;
   const record = {
     kind: 'rf-step',
     rf: target,
@@ -362,6 +364,24 @@ function advanceActive(draft: Draft): void {
   } as const;
   write(draft, [record]);
   openBallot(draft, 'rf', { record });
+}
+
+/** Asks everybody whether they have heard of a tombstone. */
+function sealTombstones(draft: Draft): void {
+  const unsealed = [...draft.registry.instances.values()].filter(isUnsealed);
+  draft.sealWantedSinceMs =
+    unsealed.length === 0 ? undefined : (draft.sealWantedSinceMs ?? draft.now.monotonicMs);
+  if (!isMyTurn(draft, draft.sealWantedSinceMs)) return;
+  for (const record of unsealed) {
+    if (!draft.ballots.has(recordStamp(record))) openBallot(draft, 'seal', { record });
+  }
+}
+
+/** The first of the voters acts at once, the others one after the other if it did not. */
+function isMyTurn(draft: Draft, sinceMs: number | undefined): boolean {
+  if (sinceMs === undefined) return false;
+  const rank = votersOf(draft.registry).findIndex(({ id }) => id === draft.config.instanceId);
+  return draft.now.monotonicMs - sinceMs >= rank * STAGGER_MS;
 }
 
 /** Instances that are registered or about to be. */
@@ -375,7 +395,7 @@ function commit(draft: Draft, { acceptsLoss, purpose, record }: Ballot): void {
   switch (purpose) {
     case 'forget':
       if (record.kind !== 'instance') return;
-      write(draft, [forgottenRecord(record, draft.now.wallMs, acceptsLoss)]);
+      write(draft, [forgottenRecord(record, acceptsLoss)]);
       draft.effects.push({ type: 'forget-done', id: record.id });
       return;
     case 'join': {
@@ -395,6 +415,9 @@ function commit(draft: Draft, { acceptsLoss, purpose, record }: Ballot): void {
     case 'rf':
       if (record.kind !== 'rf-step') return;
       write(draft, [{ ...record, atMs: draft.now.wallMs, isCommitted: true }]);
+      return;
+    case 'seal':
+      if (record.kind === 'instance') write(draft, [sealedRecord(record, draft.now.wallMs)]);
       return;
     default:
       return assertNever(purpose);

@@ -20,6 +20,7 @@ import {
   type RfStepRecord,
   SOFTWARE_VERSION_BYTES_MAX,
   type StoreId,
+  TIME_MS_MAX,
   ZONE_BYTES_MAX,
 } from './records.ts';
 
@@ -43,8 +44,6 @@ const PROPOSALS: readonly Proposal[] = ['none', 'leave', 'forget'];
 const ZONE_PATTERN = /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/;
 const ADDRESS_PATTERN = /^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]):(\d{1,5})$/;
 const SOFTWARE_VERSION_PATTERN = /^[A-Za-z0-9.+_-]+$/;
-/** Year 6429: anything later is not a clock but an attack. */
-const TIME_MS_MAX = 2 ** 47;
 
 export interface DecodeFailure {
   readonly kind: 'failure';

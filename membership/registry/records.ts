@@ -48,7 +48,7 @@ export interface InstanceRecord {
   readonly joinedRf: number;
   /** What it stores from steps below this factor is also held elsewhere (or there is nothing). */
   readonly settledRf: number;
-  /** History before this time is not on its disk (wiped, forgotten); 0 when it is whole. */
+  /** History before this time is not there (wiped, forgotten); 0 = whole, MISSING_ALWAYS_MS = all. */
   readonly missingBeforeMs: number;
   /** When it began to take writes; 0 before. Sample time, compared with query ranges only. */
   readonly activeSinceMs: number;
@@ -95,6 +95,11 @@ export const ADDRESS_BYTES_MAX = 90;
 export const SOFTWARE_VERSION_BYTES_MAX = 32;
 /** Counters leave room above, so that no accepted value can keep its owner from counting on. */
 export const COUNTER_MAX = 0x7fff_ffff;
+
+/** Times must be below: the year 6429, so anything later is not a clock but an attack. */
+export const TIME_MS_MAX = 2 ** 47;
+/** `missingBeforeMs` of a tombstone until every registered instance is known to have heard of it. */
+export const MISSING_ALWAYS_MS = TIME_MS_MAX - 1;
 
 /** Makes a registry that knows nobody. */
 export function emptyRegistry(): Registry {

@@ -29,6 +29,14 @@ export function isVoter(record: InstanceRecord | undefined): boolean {
   return state === 'ACTIVE' || state === 'READONLY' || state === 'LEAVING';
 }
 
+/**
+ * Whether an ingester may take writes that `writer` distributes. One that was forgotten while it was
+ * cut off still writes by its old ring; what it gets acknowledged others might not look for.
+ */
+export function acceptsWritesFrom(registry: Registry, writer: InstanceId): boolean {
+  return isVoter(registry.instances.get(writer));
+}
+
 /** The registered instances, sorted by id. */
 export function votersOf(registry: Registry): InstanceRecord[] {
   return instancesById(registry).filter(isVoter);

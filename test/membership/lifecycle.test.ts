@@ -172,65 +172,97 @@ t.test('step() gives up an id that another starting process outbids', (t) => {
   t.end();
 });
 
-t.test(
-  'step() comes to one registry after any faults, and no complete read lacks an acknowledged sample',
-  (t) => {
-    const ids = ['a', 'b', 'c', 'd', 'e'];
-    const someone = fc.constantFrom(...ids);
-    const command = fc.oneof(
-      { weight: 4, arbitrary: fc.constantFrom('run 500', 'run 2000', 'run 6000') },
-      { weight: 2, arbitrary: someone.map((id) => `kill ${id}`) },
-      { weight: 1, arbitrary: someone.map((id) => `stop ${id}`) },
-      { weight: 1, arbitrary: someone.map((id) => `wipe ${id}`) },
-      { weight: 3, arbitrary: someone.map((id) => `start ${id}`) },
-      { weight: 1, arbitrary: fc.tuple(someone, someone).map(([a, b]) => `forget ${a} ${b}`) },
-      { weight: 1, arbitrary: fc.constantFrom('cut a,b c,d,e', 'cut a,c,e b,d', 'cut a b,c,d,e') },
-      { weight: 1, arbitrary: fc.constant('heal') },
-    );
+/** Random commands for a cluster of the given ids; parts are separated by ';'. */
+function arbitraryCommands(ids: readonly string[]): fc.Arbitrary<string[]> {
+  const someone = fc.constantFrom(...ids);
+  const everyOther = ids.filter((_, i) => i % 2 === 0).join();
+  const others = ids.filter((_, i) => i % 2 === 1).join();
+  const cuts = [
+    `cut ${ids.slice(0, 2).join()} ${ids.slice(2).join()}`,
+    `cut ${everyOther} ${others}`,
+  ];
+  const command = fc.oneof(
+    { weight: 4, arbitrary: fc.constantFrom('run 500', 'run 2000', 'run 6000') },
+    { weight: 2, arbitrary: someone.map((id) => `kill ${id}`) },
+    { weight: 1, arbitrary: someone.map((id) => `stop ${id}`) },
+    { weight: 1, arbitrary: someone.map((id) => `wipe ${id}`) },
+    { weight: 2, arbitrary: someone.map((id) => `wipe ${id};start ${id};run 3000`) },
+    { weight: 3, arbitrary: someone.map((id) => `start ${id}`) },
+    {
+      weight: 2,
+      arbitrary: fc.tuple(someone, someone).map(([a, b]) => `forget ${a} ${b};run 500`),
+    },
+    { weight: 2, arbitrary: fc.constantFrom(...cuts) },
+    { weight: 1, arbitrary: fc.constant('heal') },
+  );
+  return fc.array(command, { maxLength: 25 });
+}
+
+/** Runs the commands with a model of acknowledged samples, heals everything, and checks it all. */
+function runFaults(ids: readonly string[], commands: readonly string[]): number {
+  const world = new LifecycleWorld();
+  for (const id of ids) world.run(`start ${id}`);
+  world.run('run 10000');
+  const model = new WriteModel(world, ids);
+  const rfSeen = new Map<string, number>();
+  let readCount = 0;
+  for (const line of commands.flatMap((command) => command.split(';'))) {
+    if (!isPossible(world, line)) continue;
+    world.run(line);
+    for (const id of ids.filter((each) => world.isRunning(each))) {
+      const { rf } = world.ringOf(id);
+      const disk = `${id} ${world.storeOf(id)}`;
+      assert.ok(rf >= (rfSeen.get(disk) ?? 1), `the factor of ${id} fell to ${rf}`);
+      rfSeen.set(disk, rf);
+    }
+    model.write();
+    readCount += model.read();
+  }
+  world.run('heal');
+  // Whoever was forgotten while it ran ends when it hears of it, and may be started again.
+  for (const forMs of [60_000, 30_000]) {
+    for (const id of ids) if (!world.isRunning(id)) world.run(`start ${id}`);
+    world.run(`run ${forMs}`);
+  }
+  readCount += model.read();
+  const digests = new Set(ids.map((id) => registryDigest(world.stateOf(id).registry)));
+  assert.equal(digests.size, 1, ids.map((id) => world.run(`show ${id}`).join('\n')).join('\n'));
+  for (const id of ids) assert.equal(world.stateOf(id).phase, 'active', id);
+  assert.equal(world.ringOf('a').instances.length, ids.length);
+  assert.equal(world.ringOf('a').rf, 3);
+  return readCount;
+}
+
+t.test('step() passes the fault runs that once failed', (t) => {
+  const check = (ids: string, ...commands: readonly string[]): unknown =>
+    t.doesNotThrow(() => runFaults(ids.split(' '), commands), commands.join('; '));
+  // Three of five lost their disks: none of them has a vote on the others' return.
+  check('a b c d e', 'wipe a', 'wipe c', 'wipe b');
+  // A peer that was returning when it was asked must be asked again when it is back.
+  check('a b c', 'wipe a', 'forget c a;run 500', 'wipe c');
+  // Forgotten while it was cut off and alive, an instance keeps taking writes on its side.
+  check('a b c d e', 'cut a,b c,d,e', 'forget c a');
+  // A forgotten instance meets one that knows it before it knows it itself.
+  check('a b c', 'cut a,b c', 'forget a c;run 500', 'cut a,c b');
+  t.end();
+});
+
+t.test('step() after any faults: one registry, and no complete read lacks an acked sample', (t) => {
+  for (const ids of [
+    ['a', 'b', 'c'],
+    ['a', 'b', 'c', 'd', 'e'],
+  ]) {
     let readCount = 0;
     fc.assert(
-      fc.property(fc.array(command, { maxLength: 25 }), (commands) => {
-        const world = new LifecycleWorld();
-        for (const id of ids) world.run(`start ${id}`);
-        world.run('run 10000');
-        const model = new WriteModel(world, ids);
-        const rfSeen = new Map<string, number>();
-        for (const line of commands) {
-          if (!isPossible(world, line)) continue;
-          world.run(line);
-
-          for (const id of ids.filter((each) => world.isRunning(each))) {
-            const { rf } = world.ringOf(id);
-            const disk = `${id} ${world.storeOf(id)}`;
-            assert.ok(rf >= (rfSeen.get(disk) ?? 1), `the factor of ${id} fell to ${rf}`);
-            rfSeen.set(disk, rf);
-          }
-          model.write();
-          readCount += model.read();
-        }
-        world.run('heal');
-        for (const id of ids) if (!world.isRunning(id)) world.run(`start ${id}`);
-        world.run('run 60000');
-        // Whoever was forgotten while it ran ends when it hears of it, and may be started again.
-        for (const id of ids) if (!world.isRunning(id)) world.run(`start ${id}`);
-        world.run('run 30000');
-        readCount += model.read();
-        const digests = new Set(ids.map((id) => registryDigest(world.stateOf(id).registry)));
-        assert.equal(
-          digests.size,
-          1,
-          ids.map((id) => world.run(`show ${id}`).join('\n')).join('\n'),
-        );
-        for (const id of ids) assert.equal(world.stateOf(id).phase, 'active', id);
-        assert.equal(world.ringOf('a').instances.length, ids.length);
-        assert.equal(world.ringOf('a').rf, 3);
+      fc.property(arbitraryCommands(ids), (commands) => {
+        readCount += runFaults(ids, commands);
       }),
-      { numRuns: Number(process.env['RUNS'] ?? 40) },
+      { numRuns: Number(process.env['RUNS'] ?? 20) },
     );
-    t.ok(readCount > 100, 'the model met complete reads');
-    t.end();
-  },
-);
+    t.ok(readCount > 100, `the model of ${ids.length} met ${readCount} complete reads`);
+  }
+  t.end();
+});
 
 function isPossible(world: LifecycleWorld, line: string): boolean {
   const [command = '', id = ''] = line.split(' ');

@@ -13,6 +13,8 @@ import {
   step,
 } from '../../membership/lifecycle.ts';
 import {
+  type InstanceRecord,
+  MISSING_ALWAYS_MS,
   type Registry,
   type RegistryRecord,
   type StoreId,
@@ -370,7 +372,7 @@ export class LifecycleWorld {
     this.#trace.push(`${id}: ${state.phase}, ${ready}, RF ${effectiveRf(published)}`);
     for (const record of instancesById(published)) {
       const proposal = record.proposal === 'none' ? '' : `, to ${record.proposal}`;
-      const missing = record.missingBeforeMs === 0 ? '' : ', history missing';
+      const missing = missingNote(record);
       const counters = `boot ${record.bootCounter}, rf ${record.joinedRf}/${record.settledRf}`;
       this.#trace.push(`  ${record.id} ${record.state}: ${counters}${proposal}${missing}`);
     }
@@ -380,7 +382,12 @@ export class LifecycleWorld {
 function note(record: RegistryRecord): string {
   if (record.kind === 'rf-step') return record.isCommitted ? ' committed' : ' proposed';
   if (record.kind === 'cluster') return ` members ${record.membersMax}`;
-  return record.missingBeforeMs > 0 ? ' (history missing)' : '';
+  return missingNote(record);
+}
+
+function missingNote({ missingBeforeMs }: InstanceRecord): string {
+  if (missingBeforeMs === MISSING_ALWAYS_MS) return ', missing';
+  return missingBeforeMs > 0 ? ', history missing' : '';
 }
 
 function hex(value: number): string {

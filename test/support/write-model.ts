@@ -6,18 +6,22 @@
  */
 import assert from 'node:assert/strict';
 import {
+  acceptsWritesFrom,
   isVoter,
   mergeRegistries,
   registryDigest,
   votersOf,
 } from '../../membership/registry/index.ts';
 import { readPlan } from '../../membership/ring/index.ts';
-import type { InstanceId } from '../../model/ids.ts';
+import { type InstanceId, parseInstanceId } from '../../model/ids.ts';
 import type { LifecycleWorld } from './lifecycle-world.ts';
+
+/** Commands take no time here, so what was written just before a change has its very time. */
+const SLACK_MS = 1;
 
 export class WriteModel {
   readonly #world: LifecycleWorld;
-  readonly #ids: readonly string[];
+  readonly #ids: readonly InstanceId[];
   readonly #written: {
     readonly atMs: number;
     readonly holders: readonly { readonly id: InstanceId; readonly store: number }[];
@@ -26,11 +30,16 @@ export class WriteModel {
 
   constructor(world: LifecycleWorld, ids: readonly string[]) {
     this.#world = world;
-    this.#ids = ids;
+    this.#ids = ids.map(parseInstanceId);
   }
 
-  #ready(): string[] {
+  #ready(): InstanceId[] {
     return this.#ids.filter((id) => this.#world.isRunning(id) && this.#world.stateOf(id).isReady);
+  }
+
+  #accepts(ingester: InstanceId, writer: InstanceId): boolean {
+    const { isReady, registry } = this.#world.stateOf(ingester);
+    return isReady && acceptsWritesFrom(registry, writer);
   }
 
   write(): void {
@@ -40,10 +49,9 @@ export class WriteModel {
       const hash = Math.imul(++this.#turn, 0x9e37_79b1) >>> 0;
       const count = ring.replicaSet(hash, 'write', out);
       const reachable = this.#world.reachableFrom(writer);
-      const willing = Array.from(
-        out.subarray(0, count),
-        (index) => ring.instances[index]!.id,
-      ).filter((id) => reachable.includes(id) && this.#world.stateOf(id).isReady);
+      const willing = Array.from(out.subarray(0, count), (i) => ring.instances[i]!.id).filter(
+        (id) => reachable.includes(id) && this.#accepts(id, writer),
+      );
       if (willing.length < ring.writeQuorum) continue; // 503
       const rotated = willing.map((_, i) => willing[(i + this.#turn) % willing.length]!);
       const holders = rotated.slice(0, ring.writeQuorum);
@@ -83,7 +91,7 @@ export class WriteModel {
   #gather(reader: string, answering: readonly InstanceId[], atMs: number) {
     let { registry } = this.#world.stateOf(reader);
     for (;;) {
-      const plan = readPlan(registry, { minTimeMs: atMs, maxTimeMs: atMs }, 0);
+      const plan = readPlan(registry, { minTimeMs: atMs, maxTimeMs: atMs }, SLACK_MS);
       const asked = new Set(plan.instancesToAsk.map(({ id }) => id));
       const answered = new Set(answering.filter((id) => asked.has(id)));
       const before = registryDigest(registry);
