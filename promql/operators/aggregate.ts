@@ -3,6 +3,7 @@
  * stdvar. Groups are small integers; `groupOf[row]` is found once per query, and the inner loops
  * run along the rows, so that both input and output are read in order.
  */
+import { assertNever } from '../../model/assert.ts';
 import { compareUtf8, type Labels, labelsKey, METRIC_NAME } from '../../model/labels.ts';
 import { nextError } from '../functions/summation.ts';
 import type { Aggregation } from '../ast.ts';
@@ -66,11 +67,19 @@ export function withLabel(labels: Labels, name: string, value: string): Labels {
   return result;
 }
 
+/** The aggregations that fold. */
+export type FoldOp = 'avg' | 'count' | 'group' | 'max' | 'min' | 'stddev' | 'stdvar' | 'sum';
+
 /** Runs one of the folding aggregations. */
-export function aggregateFold(node: Aggregation, block: Block, context: EvalContext): Block {
+export function aggregateFold(
+  node: Aggregation,
+  op: FoldOp,
+  block: Block,
+  context: EvalContext,
+): Block {
   const { groupOf, labels, drop } = groupRows(node, block);
   const out = context.block(labels, drop);
-  switch (node.op) {
+  switch (op) {
     case 'sum':
       sumByGroup(block, groupOf, out);
       return out;
@@ -80,21 +89,21 @@ export function aggregateFold(node: Aggregation, block: Block, context: EvalCont
     case 'count':
     case 'group':
       countByGroup(block, groupOf, out);
-      if (node.op === 'group') out.values.fill(1);
+      if (op === 'group') out.values.fill(1);
       return out;
     case 'max':
     case 'min':
-      extremeByGroup(block, groupOf, out, node.op === 'max');
+      extremeByGroup(block, groupOf, out, op === 'max');
+      return out;
+    case 'stddev':
+      varianceByGroup(block, groupOf, out);
+      return { ...out, values: out.values.map(Math.sqrt) };
+    case 'stdvar':
+      varianceByGroup(block, groupOf, out);
       return out;
     default:
-      varianceByGroup(block, groupOf, out);
-      if (node.op === 'stddev') for (let i = 0; i < out.values.length; i++) takeRoot(out.values, i);
-      return out;
+      return assertNever(op);
   }
-}
-
-function takeRoot(values: Float64Array, i: number): void {
-  values[i] = Math.sqrt(values[i]!);
 }
 
 /** Compensated sums; the errors are added in at the end. */
@@ -226,7 +235,7 @@ function varianceByGroup(block: Block, groupOf: Uint32Array, out: Block): void {
       }
       const difference = value - means[to]!;
       means[to] = means[to]! + difference / count;
-      squares[to] = squares[to]! + difference * (value - means[to]!);
+      squares[to] = squares[to]! + difference * (value - means[to]);
     }
   }
   for (let i = 0; i < squares.length; i++) squares[i] = squares[i]! / Math.max(1, counts[i]!);

@@ -3,7 +3,13 @@
  * matching labels), a pair of rows is then computed along all steps. What Prometheus checks at
  * every step (one partner at most on the "one" side, no result twice) is checked per cell.
  */
-import { compareLabels, type Labels, labelsKey, labelValue, METRIC_NAME } from '../../model/labels.ts';
+import {
+  compareLabels,
+  type Labels,
+  labelsKey,
+  labelValue,
+  METRIC_NAME,
+} from '../../model/labels.ts';
 import type { Binary, VectorMatching } from '../ast.ts';
 import { withLabel } from './aggregate.ts';
 import { isComparisonOp, type NumberOp, numberOps } from './arithmetic.ts';

@@ -5,6 +5,7 @@
 import { labelValue, METRIC_NAME, NO_LABELS } from '../../model/labels.ts';
 import { assert } from '../../model/assert.ts';
 import type { Call, Expr } from '../ast.ts';
+import type { FunctionName } from '../functions-table.ts';
 import { absentLabels, compareByLabels, labelJoiner, labelReplacer } from '../functions/labels.ts';
 import { clampTo, numberFunctions, roundTo } from '../functions/math.ts';
 import { windowFunctions } from '../functions/over-time.ts';
@@ -27,9 +28,17 @@ import { occupiedSteps, runWindows } from './windows.ts';
 
 /** The value of a call. */
 export function callFunction(node: Call, context: EvalContext): Value {
-  if (Object.hasOwn(windowFunctions, node.name)) return vectorValue(windowCall(node, context));
-  if (Object.hasOwn(numberFunctions, node.name)) return vectorValue(numberCall(node, context));
-  return scalarCall(node, context) ?? vectorValue(vectorCall(node, context));
+  if (windowFunctions[node.name] !== undefined) return vectorValue(windowCall(node, context));
+  if (numberFunctions[node.name] !== undefined) return vectorValue(numberCall(node, context));
+  const scalarFunction = scalarFunctions[node.name];
+  if (scalarFunction !== undefined) {
+    return { kind: 'scalar', values: scalarFunction(node, context) };
+  }
+  const vectorFunction = vectorFunctions[node.name];
+  if (vectorFunction === undefined) {
+    throw context.unsupported(node, `the function ${node.name}`);
+  }
+  return vectorValue(vectorFunction(node, context));
 }
 
 function numberCall(node: Call, context: EvalContext): Block {
@@ -125,42 +134,35 @@ function constantBlock(values: Float64Array, context: EvalContext): Block {
   return block;
 }
 
-function scalarCall(node: Call, context: EvalContext): Value | undefined {
-  switch (node.name) {
-    case 'time':
-      return { kind: 'scalar', values: timeValues(context) };
-    case 'pi':
-      return constant(Math.PI, context);
-    case 'start':
-      return constant(context.params.startMs / 1000, context);
-    case 'end':
-      return constant(lastMs(context) / 1000, context);
-    case 'range':
-      return constant((lastMs(context) - context.params.startMs) / 1000, context);
-    case 'step':
-      return constant(context.params.instant ? 0 : context.params.stepMs / 1000, context);
-    case 'max_of':
-    case 'min_of': {
-      const [a, b] = node.args.map((arg) => evaluateScalar(arg, context));
-      const pick = node.name === 'max_of' ? Math.max : Math.min;
-      return {
-        kind: 'scalar',
-        values: Float64Array.from(a ?? [], (x, t) => pick(x, b?.[t] ?? NaN)),
-      };
-    }
-    case 'scalar':
-      return { kind: 'scalar', values: onlySamples(argument(node, 0, context)) };
-    default:
-      return undefined;
-  }
+type CallOf<Result> = (node: Call, context: EvalContext) => Result;
+
+function picked(pick: (a: number, b: number) => number): CallOf<Float64Array> {
+  return (node, context) => {
+    const a = evaluateScalar(node.args[0]!, context);
+    const b = evaluateScalar(node.args[1]!, context);
+    return a.map((value, t) => pick(value, b[t]!));
+  };
 }
+
+const scalarFunctions: Readonly<Partial<Record<FunctionName, CallOf<Float64Array>>>> = {
+  end: (_, context) => constant(lastMs(context) / 1000, context),
+  max_of: picked(Math.max),
+  min_of: picked(Math.min),
+  pi: (_, context) => constant(Math.PI, context),
+  range: (_, context) => constant((lastMs(context) - context.params.startMs) / 1000, context),
+  scalar: (node, context) => onlySamples(argument(node, 0, context)),
+  start: (_, context) => constant(context.params.startMs / 1000, context),
+  step: (_, { params, steps }) =>
+    new Float64Array(steps).fill(params.instant ? 0 : params.stepMs / 1000),
+  time: (_, context) => timeValues(context),
+};
 
 function lastMs(context: EvalContext): number {
   return context.params.instant ? context.params.startMs : context.params.endMs;
 }
 
-function constant(value: number, context: EvalContext): Value {
-  return { kind: 'scalar', values: new Float64Array(context.steps).fill(value) };
+function constant(value: number, context: EvalContext): Float64Array {
+  return new Float64Array(context.steps).fill(value);
 }
 
 /** At each step the only sample, or NaN when there is none or more than one. */
@@ -177,50 +179,41 @@ function onlySamples(block: Block): Float64Array {
   return found;
 }
 
-function vectorCall(node: Call, context: EvalContext): Block {
-  switch (node.name) {
-    case 'absent':
-      return absent(node, context);
-    case 'absent_over_time':
-      return absentOverTime(node, context);
-    case 'clamp':
-    case 'clamp_max':
-    case 'clamp_min':
-      return clamp(node, context);
-    case 'histogram_fraction':
-      return histogramFraction(node, context);
-    case 'histogram_quantile':
-      return histogramQuantile(node, context);
-    case 'histogram_quantiles':
-      return histogramQuantiles(node, context);
-    case 'histogram_avg':
-    case 'histogram_count':
-    case 'histogram_stddev':
-    case 'histogram_stdvar':
-    case 'histogram_sum':
-      argument(node, 0, context);
-      return context.block([]); // floats are no native histograms
-    case 'label_join':
-    case 'label_replace':
-      return relabeled(node, context);
-    case 'round': {
-      const nearest =
-        node.args[1] === undefined ? undefined : evaluateScalar(node.args[1], context);
-      const block = argument(node, 0, context);
-      return mapped(block, (value, t) => roundTo(value, nearest?.[t] ?? 1), context);
-    }
-    case 'sort':
-    case 'sort_by_label':
-    case 'sort_by_label_desc':
-    case 'sort_desc':
-      return sorted(node, context);
-    case 'timestamp':
-      return timestamps(node, context);
-    case 'vector':
-      return constantBlock(evaluateScalar(node.args[0]!, context), context);
-    default:
-      throw context.unsupported(node, `the function ${node.name}`);
-  }
+const vectorFunctions: Readonly<Partial<Record<FunctionName, CallOf<Block>>>> = {
+  absent,
+  absent_over_time: absentOverTime,
+  clamp,
+  clamp_max: clamp,
+  clamp_min: clamp,
+  histogram_avg: ofNativeHistograms,
+  histogram_count: ofNativeHistograms,
+  histogram_fraction: histogramFraction,
+  histogram_quantile: histogramQuantile,
+  histogram_quantiles: histogramQuantiles,
+  histogram_stddev: ofNativeHistograms,
+  histogram_stdvar: ofNativeHistograms,
+  histogram_sum: ofNativeHistograms,
+  label_join: relabeled,
+  label_replace: relabeled,
+  round,
+  sort: sorted,
+  sort_by_label: sorted,
+  sort_by_label_desc: sorted,
+  sort_desc: sorted,
+  timestamp: timestamps,
+  vector: (node, context) => constantBlock(evaluateScalar(node.args[0]!, context), context),
+};
+
+/** Floats are no native histograms, so there is no answer. */
+function ofNativeHistograms(node: Call, context: EvalContext): Block {
+  argument(node, 0, context);
+  return context.block([]);
+}
+
+function round(node: Call, context: EvalContext): Block {
+  const nearest = node.args[1] === undefined ? undefined : evaluateScalar(node.args[1], context);
+  const block = argument(node, 0, context);
+  return mapped(block, (value, t) => roundTo(value, nearest?.[t] ?? 1), context);
 }
 
 function absent(node: Call, context: EvalContext): Block {

@@ -137,8 +137,17 @@ function aggregate(node: Aggregation, context: EvalContext): Block {
       const phi = parameter(node, context);
       return aggregateQuantile(node, evaluateVector(node.expr, context), phi, context);
     }
+    case 'avg':
+    case 'count':
+    case 'group':
+    case 'max':
+    case 'min':
+    case 'stddev':
+    case 'stdvar':
+    case 'sum':
+      return aggregateFold(node, node.op, evaluateVector(node.expr, context), context);
     default:
-      return aggregateFold(node, evaluateVector(node.expr, context), context);
+      return assertNever(node.op);
   }
 }
 

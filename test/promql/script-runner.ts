@@ -4,7 +4,13 @@
  * Evals that touch native histograms are counted apart: the engine does not know them.
  */
 import assert from 'node:assert/strict';
-import { compareLabels, type Labels, labelsKey, printLabels } from '../../model/labels.ts';
+import {
+  compareLabels,
+  type Labels,
+  labelsKey,
+  labelValue,
+  printLabels,
+} from '../../model/labels.ts';
 import { compileMatcher } from '../../model/matchers.ts';
 import { STALE_NAN_HIGH, STALE_NAN_LOW } from '../../model/sample.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
@@ -37,7 +43,8 @@ const EPSILON = 1e-6;
 const SMALLEST_NORMAL = 2 ** -1022;
 const OPTIONS = { experimentalFunctions: true, durationExpressions: true };
 /** What the engine answers in other ways than upstream's newest version, or not at all. */
-const UNSUPPORTED = /\b(?:anchored|smoothed|fill|fill_left|fill_right|limit_ratio|info|start_timestamp)\b/;
+const UNSUPPORTED =
+  /\b(?:anchored|smoothed|fill|fill_left|fill_right|limit_ratio|info|start_timestamp)\b/;
 
 export function runScript(script: string): ScriptReport {
   const report: ScriptReport = { passed: 0, failed: 0, unsupported: 0, failures: [] };
@@ -50,7 +57,10 @@ export function runScript(script: string): ScriptReport {
   return report;
 }
 
-function load(store: Map<string, StoredSeries>, { gapMs, makesHistograms, series }: LoadCommand): void {
+function load(
+  store: Map<string, StoredSeries>,
+  { gapMs, makesHistograms, series }: LoadCommand,
+): void {
   for (const { labels, items } of series) {
     const key = labelsKey(labels);
     const stored = store.get(key) ?? { labels, samples: new Map(), hasHistograms: false };
@@ -75,7 +85,11 @@ function addConverted(store: Map<string, StoredSeries>, labels: Labels): void {
   store.set(labelsKey(bare), { labels: bare, samples: new Map(), hasHistograms: true });
 }
 
-function runEval(store: Map<string, StoredSeries>, command: EvalCommand, report: ScriptReport): void {
+function runEval(
+  store: Map<string, StoredSeries>,
+  command: EvalCommand,
+  report: ScriptReport,
+): void {
   if (needsHistograms(store, command)) {
     report.unsupported++;
     return;
@@ -119,10 +133,7 @@ function paramsOf(command: EvalCommand): QueryParams {
 function selected(store: Map<string, StoredSeries>, { matchers }: Selection): StoredSeries[] {
   const compiled = matchers.map(compileMatcher);
   const matches = ({ labels }: StoredSeries): boolean =>
-    compiled.every(({ matcher, matches: accepts }) => {
-      const at = labels.findIndex((text, i) => i % 2 === 0 && text === matcher.name);
-      return accepts(at < 0 ? '' : labels[at + 1]!);
-    });
+    compiled.every((one) => one.matches(labelValue(labels, one.matcher.name)));
   const found = [...store.values()].filter(matches);
   return found.sort((a, b) => compareLabels(a.labels, b.labels));
 }
@@ -198,8 +209,7 @@ function checkAsRange(store: Map<string, StoredSeries>, expr: Expr, command: Eva
     endMs: startMs + 60_000,
     stepMs: 60_000,
   });
-  assert.equal(result.resultType, 'matrix');
-  if (result.resultType !== 'matrix') return;
+  assert(result.resultType === 'matrix', 'a matrix');
   const rows = matrixRows(result.series).flatMap(({ labels, samples }) => {
     const value = samples.get(startMs);
     return value === undefined ? [] : [{ labels, value }];
@@ -220,10 +230,17 @@ function checkAnnotations(command: EvalCommand, kind: string, got: readonly stri
     if (one.message !== undefined) return one.message === text;
     return one.regex === undefined || new RegExp(one.regex).test(text);
   };
-  for (const text of got) assert(wanted.some((one) => fits(one, text)), `${kind}: ${text}`);
+  for (const text of got)
+    assert(
+      wanted.some((one) => fits(one, text)),
+      `${kind}: ${text}`,
+    );
   for (const one of wanted) {
     const want = one.message ?? one.regex ?? '';
-    assert(got.some((text) => fits(one, text)), `${kind} wanted: ${want}, got ${got.join()}`);
+    assert(
+      got.some((text) => fits(one, text)),
+      `${kind} wanted: ${want}, got ${got.join()}`,
+    );
   }
 }
 
