@@ -1,0 +1,25 @@
+/**
+ * I2 and I3: each sample in an answer was sent, to this series, at this time, with this value; and
+ * the answer names none twice or out of order.
+ */
+import type { History } from '../history.ts';
+import type { CheckedAnswer, Violation } from './answer.ts';
+
+export function checkInvented(history: History, answer: CheckedAnswer): readonly Violation[] {
+  const violations: Violation[] = [];
+  let lastMs = Number.NEGATIVE_INFINITY;
+  for (const { series, timestampMs, value } of answer.samples) {
+    const where = `${answer.node} shows ${value} at ${timestampMs} in series ${series}`;
+    const sent = history.find(series, timestampMs);
+    if (series !== answer.series || sent === undefined) {
+      violations.push({ invariant: 'I2', what: `${where}, which nobody sent` });
+    } else if (!Object.is(sent.value, value)) {
+      violations.push({ invariant: 'I3', what: `${where}, but ${sent.value} was sent` });
+    }
+    if (timestampMs <= lastMs) {
+      violations.push({ invariant: 'I3', what: `${where}, not after the one before` });
+    }
+    lastMs = timestampMs;
+  }
+  return violations;
+}
