@@ -6,11 +6,11 @@
  *   row 0  [ 1.5  1.7   -  ]         present[cell] = 1: a sample, possibly NaN
  *   row 1  [  -    3    4  ]
  *
- * Invariant: a block is written by the operator that made it only. `drop[i]` = 1 means that row i
+ * Invariants: a block is written by the operator that made it only; no label set stands twice. `drop[i]` = 1 means that row i
  * loses its metric name when the query ends (delayed name removal); all zero otherwise.
  */
 import { StarlingError } from '../../model/errors.ts';
-import { type Labels, labelsKey, METRIC_NAME } from '../../model/labels.ts';
+import { type Labels, labelsKey, labelValue, METRIC_NAME } from '../../model/labels.ts';
 
 export interface Block {
   readonly labels: readonly Labels[];
@@ -44,8 +44,23 @@ export function withoutLabel(labels: Labels, name: string): Labels {
   return labels;
 }
 
+/** The rows of a block without their metric names, joined where they became equal. */
+export function withoutNames(block: Block): Block {
+  const labels = block.labels.map(withoutName);
+  const bare = { ...block, labels };
+  return isOneName(block.labels) ? bare : mergeEqualRows(bare);
+}
+
+/** True when all rows have one metric name: then dropping it cannot make two equal. */
+function isOneName(labels: readonly Labels[]): boolean {
+  if (labels.length === 0) return true;
+  const name = labelValue(labels[0]!, METRIC_NAME);
+  return labels.every((set) => labelValue(set, METRIC_NAME) === name);
+}
+
 /** The rows `rows` of a block, in that order. */
 export function pickRows(block: Block, rows: readonly number[]): Block {
+  if (rows.length === block.labels.length && rows.every((row, i) => row === i)) return block;
   const { steps } = block;
   const labels = rows.map((row) => block.labels[row]!);
   const picked = newBlock(
@@ -120,7 +135,7 @@ function mergeRow(from: Block, row: number, into: Block, targetRow: number): voi
 
 /** At the end of a query: takes the names off that were marked, and joins what became equal. */
 export function applyNameRemoval(block: Block): Block {
-  if (!block.drop.includes(1)) return mergeEqualRows(block);
+  if (!block.drop.includes(1)) return block;
   const labels = block.labels.map((set, row) => (block.drop[row] === 1 ? withoutName(set) : set));
   const drop = new Uint8Array(block.drop.length);
   return mergeEqualRows({ ...block, labels, drop });

@@ -7,7 +7,7 @@ import { StarlingError } from '../../model/errors.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
 import type { AtModifier, Expr, Subquery, VectorSelector } from '../ast.ts';
 import { positionOf } from '../parser-position.ts';
-import { type Block, mergeEqualRows, newBlock, withoutName } from './block.ts';
+import { type Block, newBlock, withoutNames } from './block.ts';
 import type { Labels } from '../../model/labels.ts';
 
 /** How to run a query. */
@@ -124,7 +124,7 @@ export class EvalContext {
   /** The rows of a block without metric names: now, or marked when removal is delayed. */
   droppingNames(block: Block): Block {
     if (this.delaysNames) return { ...block, drop: new Uint8Array(block.labels.length).fill(1) };
-    return mergeEqualRows({ ...block, labels: block.labels.map(withoutName) });
+    return withoutNames(block);
   }
 
   /** `line:column` of a node. */

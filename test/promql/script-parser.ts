@@ -82,7 +82,9 @@ function durationMs(text: string): number {
 
 function parseEval(head: string, rest: readonly string[], line: number): EvalCommand {
   const instant = /^eval(?:_(\w+))?\s+instant\s+(?:at\s+(\S+)\s+)?(.+)$/i.exec(head);
-  const range = /^eval(?:_(\w+))?\s+range\s+from\s+(.+)\s+to\s+(.+)\s+step\s+(\S+)\s+(.+)$/i.exec(head);
+  const range = /^eval(?:_(\w+))?\s+range\s+from\s+(.+)\s+to\s+(.+)\s+step\s+(\S+)\s+(.+)$/i.exec(
+    head,
+  );
   const old = instant?.[1] ?? range?.[1];
   const startMs = durationMs(instant?.[2] ?? range?.[2] ?? '0');
   const body = new EvalBody(old);
@@ -182,7 +184,10 @@ function metricEnd(text: string): number {
     } else if (char === '}') {
       return i + 1;
     } else if (/\s/.test(char) && depth === 0) {
-      if (!text.slice(i).trimStart().startsWith('{') || text.slice(i).trimStart().startsWith('{{')) {
+      if (
+        !text.slice(i).trimStart().startsWith('{') ||
+        text.slice(i).trimStart().startsWith('{{')
+      ) {
         return i;
       }
     }
@@ -219,4 +224,3 @@ function parseItem(token: string): Item[] {
   }
   return items;
 }
-
