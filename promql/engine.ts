@@ -11,8 +11,9 @@ import type { SeriesColumns } from '../model/series-columns.ts';
 import type { Expr } from './ast.ts';
 import { applyNameRemoval, type Block, occupiedRows, pickRows } from './operators/block.ts';
 import { EvalContext, queryGrid } from './operators/context.ts';
-import type { QueryBudget, QueryParams, QueryState } from './operators/context.ts';
-import { evaluateNode, rangeSource, type Value } from './operators/evaluator.ts';
+import type { QueryBudget, QueryParams, QueryState, Value } from './operators/context.ts';
+import { rangeSource } from './operators/arguments.ts';
+import { evaluateNode } from './operators/evaluator.ts';
 import { columnsFromBlock, samplesOfWindow } from './operators/windows.ts';
 import { selectorsOf } from './plan/selections.ts';
 import type { QueryResult, ResultValue } from './result.ts';
@@ -36,6 +37,7 @@ export function evaluate(
     data: new Map(selectors.map((selector, i) => [selector, data[i]!])),
     warnings: new Set(),
     infos: new Set(),
+    evaluate: evaluateNode,
   };
   const context = new EvalContext(state, queryGrid(params));
   const result = params.instant ? instantResult(expr, context) : rangeResult(expr, context);

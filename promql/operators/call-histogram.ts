@@ -9,7 +9,7 @@ import { formatOpenMetrics, formatPlain } from '../result-number.ts';
 import { withLabel } from './aggregate.ts';
 import { type Block, withoutLabel, withoutName } from './block.ts';
 import type { EvalContext } from './context.ts';
-import { evaluateScalar, evaluateString, evaluateVector } from './evaluator.ts';
+import { evaluateScalar, evaluateString, evaluateVector } from './arguments.ts';
 
 interface Histogram {
   readonly labels: Labels;

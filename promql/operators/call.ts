@@ -13,18 +13,20 @@ import { formatPlain } from '../result-number.ts';
 import { compareRank } from './aggregate-rank.ts';
 import { type Block, mergeEqualRows, occupiedRows, pickRows } from './block.ts';
 import { histogramFraction, histogramQuantile, histogramQuantiles } from './call-histogram.ts';
-import { type EvalContext, executionError } from './context.ts';
+import { type EvalContext, executionError, type Value } from './context.ts';
 import {
   evaluateScalar,
   evaluateString,
   evaluateVector,
   rangeSource,
   unwrapped,
-  type Value,
-  vectorValue,
-} from './evaluator.ts';
+} from './arguments.ts';
 import { selectInstant } from './select.ts';
 import { occupiedSteps, runWindows } from './windows.ts';
+
+function vectorValue(block: Block): Value {
+  return { kind: 'vector', block };
+}
 
 /** The value of a call. */
 export function callFunction(node: Call, context: EvalContext): Value {

@@ -71,6 +71,12 @@ export function lastStepMs(grid: Grid): number {
   return grid.startMs + Math.max(0, grid.count - 1) * grid.stepMs;
 }
 
+/** What a node evaluates to. */
+export type Value =
+  | { readonly kind: 'scalar'; readonly values: Float64Array }
+  | { readonly kind: 'string'; readonly value: string }
+  | { readonly kind: 'vector'; readonly block: Block };
+
 /** Shared by the whole query. */
 export interface QueryState {
   readonly params: QueryParams;
@@ -78,6 +84,8 @@ export interface QueryState {
   readonly data: ReadonlyMap<VectorSelector, SeriesColumns>;
   readonly warnings: Set<string>;
   readonly infos: Set<string>;
+  /** The walker of the tree. */
+  readonly evaluate: (node: Expr, context: EvalContext) => Value;
 }
 
 export class EvalContext {
@@ -107,6 +115,10 @@ export class EvalContext {
 
   withGrid(grid: Grid): EvalContext {
     return new EvalContext(this.state, grid);
+  }
+
+  evaluate(node: Expr): Value {
+    return this.state.evaluate(node, this);
   }
 
   /** A block for these rows, refused when it would break the budget. */

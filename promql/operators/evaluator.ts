@@ -3,23 +3,18 @@
  * step, vectors are blocks, range vectors exist only as sources of windows.
  */
 import { assert, assertNever } from '../../model/assert.ts';
-import type { Aggregation, Binary, Expr, MatrixSelector, Subquery, Unary } from '../ast.ts';
+import type { Aggregation, Binary, Expr, Unary } from '../ast.ts';
 import { aggregateFold } from './aggregate.ts';
 import { aggregateK, aggregateQuantile, countValues } from './aggregate-rank.ts';
 import { type NumberOp, numberOps } from './arithmetic.ts';
 import { vectorScalar, vectorSet, vectorVector } from './binary.ts';
-import { type Block, occupiedRows, pickRows } from './block.ts';
+import { evaluateScalar, evaluateString, evaluateVector } from './arguments.ts';
+import type { Block } from './block.ts';
 import { callFunction } from './call.ts';
-import { type EvalContext, executionError, pinnedMs, subqueryGrid } from './context.ts';
-import { columnsOf, selectInstant, withoutStale } from './select.ts';
-import { columnsFromBlock, type RangeSource } from './windows.ts';
+import { type EvalContext, executionError, type Value } from './context.ts';
+import { selectInstant } from './select.ts';
 
-export type Value =
-  | { readonly kind: 'scalar'; readonly values: Float64Array }
-  | { readonly kind: 'string'; readonly value: string }
-  | { readonly kind: 'vector'; readonly block: Block };
-
-export function vectorValue(block: Block): Value {
+function vectorValue(block: Block): Value {
   return { kind: 'vector', block };
 }
 
@@ -48,62 +43,6 @@ export function evaluateNode(node: Expr, context: EvalContext): Value {
     default:
       return assertNever(node);
   }
-}
-
-export function evaluateVector(node: Expr, context: EvalContext): Block {
-  const value = evaluateNode(node, context);
-  assert(value.kind === 'vector', 'checked by the parser');
-  return value.block;
-}
-
-export function evaluateScalar(node: Expr, context: EvalContext): Float64Array {
-  const value = evaluateNode(node, context);
-  assert(value.kind === 'scalar', 'checked by the parser');
-  return value.values;
-}
-
-export function evaluateString(node: Expr, context: EvalContext): string {
-  const value = evaluateNode(node, context);
-  assert(value.kind === 'string', 'checked by the parser');
-  return value.value;
-}
-
-/** The node without the parentheses around it. */
-export function unwrapped(node: Expr): Expr {
-  return node.kind === 'paren' ? unwrapped(node.expr) : node;
-}
-
-/** The samples and windows of a range vector. */
-export function rangeSource(node: Expr, context: EvalContext): RangeSource {
-  const inner = unwrapped(node);
-  if (inner.kind === 'matrix_selector') return selectorSource(inner, context);
-  assert(inner.kind === 'subquery', 'checked by the parser');
-  return subquerySource(inner, context);
-}
-
-function selectorSource({ selector, rangeMs }: MatrixSelector, context: EvalContext): RangeSource {
-  const pinned = pinnedMs(selector.at, context.params);
-  return {
-    columns: withoutStale(columnsOf(selector, context)),
-    drop: undefined,
-    rangeMs,
-    firstEndMs: (pinned ?? context.grid.startMs) - selector.offsetMs,
-    stepMs: pinned === undefined ? context.grid.stepMs : 0,
-  };
-}
-
-function subquerySource(node: Subquery, context: EvalContext): RangeSource {
-  const grid = subqueryGrid(node, context.grid, context.params);
-  const whole = evaluateVector(node.expr, context.withGrid(grid));
-  const block = pickRows(whole, occupiedRows(whole));
-  const pinned = pinnedMs(node.at, context.params);
-  return {
-    columns: columnsFromBlock(block, grid.startMs, grid.stepMs),
-    drop: block.drop,
-    rangeMs: node.rangeMs,
-    firstEndMs: (pinned ?? context.grid.startMs) - node.offsetMs,
-    stepMs: pinned === undefined ? context.grid.stepMs : 0,
-  };
 }
 
 function unary({ op, expr }: Unary, context: EvalContext): Value {

@@ -1,0 +1,66 @@
+/**
+ * The operands of a node, with the types the parser has promised. Evaluation goes back to the
+ * walker through the context, so that operators do not import it.
+ */
+import { assert } from '../../model/assert.ts';
+import type { Expr, MatrixSelector, Subquery } from '../ast.ts';
+import { type Block, occupiedRows, pickRows } from './block.ts';
+import { type EvalContext, pinnedMs, subqueryGrid } from './context.ts';
+import { columnsOf, withoutStale } from './select.ts';
+import { columnsFromBlock, type RangeSource } from './windows.ts';
+
+export function evaluateVector(node: Expr, context: EvalContext): Block {
+  const value = context.evaluate(node);
+  assert(value.kind === 'vector', 'checked by the parser');
+  return value.block;
+}
+
+export function evaluateScalar(node: Expr, context: EvalContext): Float64Array {
+  const value = context.evaluate(node);
+  assert(value.kind === 'scalar', 'checked by the parser');
+  return value.values;
+}
+
+export function evaluateString(node: Expr, context: EvalContext): string {
+  const value = context.evaluate(node);
+  assert(value.kind === 'string', 'checked by the parser');
+  return value.value;
+}
+
+/** The node without the parentheses around it. */
+export function unwrapped(node: Expr): Expr {
+  return node.kind === 'paren' ? unwrapped(node.expr) : node;
+}
+
+/** The samples and windows of a range vector. */
+export function rangeSource(node: Expr, context: EvalContext): RangeSource {
+  const inner = unwrapped(node);
+  if (inner.kind === 'matrix_selector') return selectorSource(inner, context);
+  assert(inner.kind === 'subquery', 'checked by the parser');
+  return subquerySource(inner, context);
+}
+
+function selectorSource({ selector, rangeMs }: MatrixSelector, context: EvalContext): RangeSource {
+  const pinned = pinnedMs(selector.at, context.params);
+  return {
+    columns: withoutStale(columnsOf(selector, context)),
+    drop: undefined,
+    rangeMs,
+    firstEndMs: (pinned ?? context.grid.startMs) - selector.offsetMs,
+    stepMs: pinned === undefined ? context.grid.stepMs : 0,
+  };
+}
+
+function subquerySource(node: Subquery, context: EvalContext): RangeSource {
+  const grid = subqueryGrid(node, context.grid, context.params);
+  const whole = evaluateVector(node.expr, context.withGrid(grid));
+  const block = pickRows(whole, occupiedRows(whole));
+  const pinned = pinnedMs(node.at, context.params);
+  return {
+    columns: columnsFromBlock(block, grid.startMs, grid.stepMs),
+    drop: block.drop,
+    rangeMs: node.rangeMs,
+    firstEndMs: (pinned ?? context.grid.startMs) - node.offsetMs,
+    stepMs: pinned === undefined ? context.grid.stepMs : 0,
+  };
+}
