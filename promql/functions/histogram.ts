@@ -50,7 +50,6 @@ function interpolated(buckets: readonly Bucket[], rank: number): number {
 export function bucketFraction(lower: number, upper: number, buckets: Bucket[]): number {
   const merged = sortedAndMerged(buckets);
   if (merged[merged.length - 1]?.bound !== Infinity) return NaN;
-  makeMonotonic(merged);
   const total = merged[merged.length - 1]!.count;
   if (total === 0 || Number.isNaN(lower) || Number.isNaN(upper)) return NaN;
   if (lower >= upper) return 0;

@@ -1,6 +1,7 @@
 /** Functions of one number, by name: the engine maps them over the samples of a vector. */
 import type { FunctionName } from '../functions-table.ts';
 import { dateFunctions } from './date.ts';
+import { acos, asin, atan, cos, cosh, ln, log10, log2, sin, sinh, tan, tanh } from './go-math.ts';
 
 export type NumberFunction = (value: number) => number;
 
@@ -12,28 +13,28 @@ function sign(value: number): number {
 export const numberFunctions: Readonly<Partial<Record<FunctionName, NumberFunction>>> = {
   ...dateFunctions,
   abs: Math.abs,
-  acos: Math.acos,
+  acos,
   acosh: Math.acosh,
-  asin: Math.asin,
+  asin,
   asinh: Math.asinh,
-  atan: Math.atan,
+  atan,
   atanh: Math.atanh,
   ceil: Math.ceil,
-  cos: Math.cos,
-  cosh: Math.cosh,
+  cos,
+  cosh,
   deg: (value) => (value * 180) / Math.PI,
   exp: Math.exp,
   floor: Math.floor,
-  ln: Math.log,
-  log10: Math.log10,
-  log2: Math.log2,
+  ln,
+  log10,
+  log2,
   rad: (value) => (value * Math.PI) / 180,
   sgn: sign,
-  sin: Math.sin,
-  sinh: Math.sinh,
+  sin,
+  sinh,
   sqrt: Math.sqrt,
-  tan: Math.tan,
-  tanh: Math.tanh,
+  tan,
+  tanh,
 };
 
 /** The multiple of `nearest` next to `value`, halves upwards. */

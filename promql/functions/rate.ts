@@ -21,9 +21,10 @@ export function delta(w: Window): number {
 }
 
 /** Last minus first, plus what was lost at each reset. */
-function counterDifference({ values, from, to }: Window): number {
+function counterDifference({ values, from, to, lastReset }: Window): number {
   let previous = values[from]!;
   let result = values[to - 1]! - previous;
+  if (lastReset[to - 1]! <= from) return result; // no reset inside: most windows
   for (let i = from + 1; i < to; i++) {
     const value = values[i]!;
     if (value < previous) result += previous;

@@ -42,7 +42,7 @@ export function columnsFromBlock(block: Block, firstMs: number, stepMs: number):
 /** One answer per series and step; steps with too few samples stay empty. */
 export function runWindows(
   source: RangeSource,
-  { kernel, samplesMin }: WindowFunction,
+  { kernel, samplesMin, countsResets }: WindowFunction,
   context: EvalContext,
   a: Float64Array | undefined,
   b: Float64Array | undefined,
@@ -52,6 +52,7 @@ export function runWindows(
   const block = context.block(columns.labels, source.drop);
   const { steps } = block;
   const window = newWindow(timestamps, values);
+  if (countsResets === true) window.lastReset = lastResets(columns);
   let start = 0;
   for (let row = 0; row < ends.length; row++) {
     const end = ends[row]!;
@@ -123,6 +124,24 @@ export function samplesOfWindow(source: RangeSource): SeriesColumns {
   };
 }
 
+/** For each sample the index of the last reset up to it, or of the first sample of its series. */
+function lastResets({ ends, values }: SeriesColumns): Uint32Array {
+  const found = new Uint32Array(values.length);
+  let start = 0;
+  for (let row = 0; row < ends.length; row++) {
+    let last = start;
+    for (let i = start; i < ends[row]!; i++) {
+      if (i > start && values[i]! < values[i - 1]!) last = i;
+      found[i] = last;
+    }
+    start = ends[row]!;
+  }
+  return found;
+}
+
+const NO_RESETS = new Uint32Array(0);
+
 function newWindow(times: Float64Array, values: Float64Array): Window {
-  return { times, values, from: 0, to: 0, startMs: 0, endMs: 0, stepMs: 0, a: 0, b: 0 };
+  const lastReset = NO_RESETS;
+  return { times, values, lastReset, from: 0, to: 0, startMs: 0, endMs: 0, stepMs: 0, a: 0, b: 0 };
 }
