@@ -22,6 +22,7 @@ import {
   Gossip,
   type Identity,
   RegistryFile,
+  acceptsWritesFrom,
   loadRegistry,
   openIdentity,
 } from '../membership/index.ts';
@@ -39,6 +40,7 @@ const INGESTER_TICK_MS = 60_000;
 const LEAVE_TIMEOUT_MS = 3000;
 const DRAIN_TIMEOUT_MS = 10_000;
 const MAILBOX_MAX = 5000;
+const NOTE_WRITE = { timeoutMs: 2000, lane: 'control' } as const;
 
 export interface NodeOptions {
   readonly platform: Platform;
@@ -305,6 +307,19 @@ function spawnRoles(
 
 function spawnIngesters({ options, readiness, runtime, tenants, views }: Parts): void {
   const { clock, log } = options.platform;
+  let noted: Promise<void> | undefined;
+  const noteWrite = (): Promise<void> => {
+    noted ??= runtime
+      .ask<null>({ instance: runtime.self, path: MEMBERSHIP_PATH }, { type: 'wrote' }, NOTE_WRITE)
+      .done.then(
+        () => undefined,
+        (error: unknown) => {
+          noted = undefined; // the next write tries again
+          throw error;
+        },
+      );
+    return noted;
+  };
   for (let shard = 0; shard < INGESTER_SHARDS; shard++) {
     runtime.spawn<IngesterMessage>({
       path: `/ingester/${shard}`,
@@ -316,7 +331,15 @@ function spawnIngesters({ options, readiness, runtime, tenants, views }: Parts):
           clock,
           tenants,
           digest: () => views.current.digest,
-          checkWritable: () => readiness.checkWritable(),
+          checkWritable: (from) => {
+            readiness.checkWritable();
+            if (!acceptsWritesFrom(views.current.registry, from)) {
+              throw new StarlingError('node.not_ready', {
+                why: `it does not know ${from} as an instance`,
+              });
+            }
+          },
+          noteWrite,
           onError: (what, error) => log.error(what, { error: error.message }),
         });
       },

@@ -13,6 +13,7 @@ export {
   type Registry,
   RegistryFile,
   type RegistryRecord,
+  acceptsWritesFrom,
   decodeRecord,
   decodeRecords,
   effectiveRf,

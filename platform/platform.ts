@@ -75,6 +75,7 @@ export interface Disk {
   /** Names in a directory, sorted; [] when it does not exist. */
   list(path: string): Promise<readonly string[]>;
   stat(path: string): Promise<FileStat | undefined>;
+  /** Makes a directory and its parents, as far as they are missing. */
   makeDirectory(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;

@@ -10,7 +10,7 @@ import { decodeLabels } from '../model/wire/labels-codec.ts';
 import type { WriteBatch } from '../model/wire/write-batch.ts';
 import type { Clock, Disk, Log } from '../platform/platform.ts';
 import type { Committer } from './committer.ts';
-import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
+import { FORMAT_FILE, WAL_DIRECTORY, joinPath, parentPath } from './filenames.ts';
 import { APPENDED, CONFLICT, DUPLICATE, Head } from './head/head.ts';
 import { LogBuffer } from './head/log-buffer.ts';
 import type { ReplaySummary } from './wal/types.ts';
@@ -82,7 +82,7 @@ export class Tsdb {
   /** Opens or makes the directory, replaying its log. Throws `disk.format_newer`, `wal.corrupt`, `disk.failed`. */
   static async open(options: TsdbOptions): Promise<Tsdb> {
     const { clock, committer, directory, disk, log } = options;
-    await disk.makeDirectory(directory);
+    await makeDurableDirectory(disk, directory);
     await checkFormat(disk, directory);
     const tsdb = new Tsdb(options);
     const seriesOfRef = new Map<number, number>();
@@ -97,6 +97,7 @@ export class Tsdb {
         onSamples(count, refs, timestamps, values) {
           for (let i = 0; i < count; i++) {
             const s = seriesOfRef.get(refs[i]!);
+            if (refs[i]! >= tsdb.#nextRef) tsdb.#nextRef = refs[i]! + 1; // its series record was lost
             if (s !== undefined)
               tsdb.head.append(s, timestamps[i]!, values[i * 2]!, values[i * 2 + 1]!);
           }
@@ -303,6 +304,20 @@ export class Tsdb {
 
 function keep(outcome: Outcome, error: StarlingError): void {
   if (outcome.errors.length < ERRORS_KEPT_MAX) outcome.errors.push(error);
+}
+
+/** How many levels of directories this node makes itself: tenant, long names, tenants, data. */
+const OWN_LEVELS = 4;
+
+/** What is acknowledged must not vanish with the name of a directory above it. */
+async function makeDurableDirectory(disk: Disk, directory: string): Promise<void> {
+  if ((await disk.stat(directory)) !== undefined) return;
+  await disk.makeDirectory(directory);
+  let path = directory;
+  for (let level = 0; level < OWN_LEVELS && path !== '/'; level++) {
+    path = parentPath(path);
+    await disk.syncDirectory(path);
+  }
 }
 
 /** Reads or writes the FORMAT file. A newer format is refused before anything is written. */

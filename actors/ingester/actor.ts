@@ -4,6 +4,7 @@
  * between turns of the loop and stops where its reader gives no credit.
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
+import type { InstanceId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/platform.ts';
 import {
   type Tsdb,
@@ -22,8 +23,10 @@ export interface IngesterDependencies {
   readonly clock: Clock;
   readonly tenants: TsdbManager;
   readonly digest: () => string;
-  /** Throws when this node must not take writes. */
-  readonly checkWritable: () => void;
+  /** Throws when this node must not take writes, or not from that instance. */
+  readonly checkWritable: (from: InstanceId) => void;
+  /** Resolves once the cluster may count on it that this instance holds data: before the first ack. */
+  readonly noteWrite: () => Promise<void>;
   readonly onError: (what: string, error: StarlingError) => void;
 }
 
@@ -88,11 +91,11 @@ export class IngesterActor implements Actor<IngesterMessage> {
     );
   }
 
-  #append(tsdb: Tsdb, { batch, reply }: PushMessage): void {
+  #append(tsdb: Tsdb, { batch, from, reply }: PushMessage): void {
     try {
-      this.#dependencies.checkWritable();
+      this.#dependencies.checkWritable(from);
       const answer = tsdb.append(batch, this.#dependencies.clock.wallMs());
-      tsdb.durable().then(
+      Promise.all([tsdb.durable(), this.#dependencies.noteWrite()]).then(
         () => reply.ok(answer),
         (error: unknown) => reply.fail(toStarlingError(error)),
       );

@@ -9,7 +9,7 @@
  *   tick          time passes: retention, counters
  */
 import type { StarlingError } from '../../model/errors.ts';
-import type { TenantId } from '../../model/ids.ts';
+import type { InstanceId, TenantId } from '../../model/ids.ts';
 import type { Matcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { WriteBatch } from '../../model/wire/write-batch.ts';
@@ -55,7 +55,12 @@ export type IngesterMessage =
       readonly scope: ReadScope;
       readonly reply: StreamReply<ReadSummary>;
     }
-  | { readonly type: 'push'; readonly batch: WriteBatch; readonly reply: Reply<PushAnswer> }
+  | {
+      readonly type: 'push';
+      readonly batch: WriteBatch;
+      readonly from: InstanceId;
+      readonly reply: Reply<PushAnswer>;
+    }
   | { readonly type: 'select'; readonly scope: ReadScope; readonly reply: StreamReply<ReadSummary> }
   | { readonly type: 'series'; readonly scope: ReadScope; readonly reply: StreamReply<ReadSummary> }
   | { readonly type: 'tick'; readonly nowMs: number };

@@ -125,6 +125,10 @@ export class MembershipActor implements Actor<MembershipMessage> {
       case 'tick':
         this.#enqueue({ type: 'tick' });
         break;
+      case 'wrote':
+        this.#enqueue({ type: 'wrote' });
+        this.#whenIdle(() => message.reply.ok(null));
+        break;
     }
   }
 

@@ -44,4 +44,6 @@ export type MembershipMessage =
   | { readonly type: 'pull'; readonly from: InstanceId; readonly reply: Reply<null> }
   | { readonly type: 'push-pull'; readonly bytes: Uint8Array; readonly reply: Reply<Uint8Array> }
   | { readonly type: 'records'; readonly records: readonly Uint8Array[] }
-  | { readonly type: 'tick' };
+  | { readonly type: 'tick' }
+  /** The first sample is about to be acknowledged: answered once that is durable in the registry. */
+  | { readonly type: 'wrote'; readonly reply: Reply<null> };

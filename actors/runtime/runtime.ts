@@ -184,7 +184,7 @@ export class ActorRuntime {
       });
       cancel = () => abandon(new StarlingError('request.canceled', undefined));
       try {
-        cell.send({ ...message, reply: gate } as Message);
+        cell.send({ ...message, reply: gate, from: this.self } as Message);
       } catch (error) {
         settle(() => reject(toStarlingError(error)));
       }
@@ -209,11 +209,11 @@ export class ActorRuntime {
   }
 
   /** A peer's ask: decode, admit, and say how its answer is encoded. */
-  #serve(_from: InstanceId, ask: InboundAsk, reply: ReplyGate): (answer: unknown) => Uint8Array {
+  #serve(from: InstanceId, ask: InboundAsk, reply: ReplyGate): (answer: unknown) => Uint8Array {
     const codec = this.#codec(ask.type);
     const cell = this.#cell(ask.path);
     const message = codec.decodeMessage(ask.payload);
-    cell.send({ ...message, type: ask.type, reply } as Message);
+    cell.send({ ...message, type: ask.type, reply, from } as Message);
     return (answer) => codec.encodeAnswer(answer);
   }
 }

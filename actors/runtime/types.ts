@@ -25,7 +25,7 @@ export interface StreamReply<Summary> {
   onCancel(callback: () => void): void;
 }
 
-/** Any message; asks carry `reply`. */
+/** Any message; asks carry `reply`, and `from`: the instance that the asker proved to be. */
 export interface Message {
   readonly type: string;
 }
