@@ -3,7 +3,7 @@
  * that flags, variables and file keys can never differ.
  */
 import { Command } from 'commander';
-import { flagName, nearestName, settings } from './settings.ts';
+import { flagName, settings } from './settings.ts';
 
 export interface ServeArguments {
   readonly flags: ReadonlyMap<string, readonly string[]>;
@@ -74,11 +74,6 @@ function camelCase(name: string): string {
 
 function collect(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];
-}
-
-/** A hint for a mistyped flag. */
-export function suggestFlag(wrong: string): string | undefined {
-  return nearestName(wrong.replace(/^--/, ''), settings.map(flagName));
 }
 
 const SERVE_EXAMPLES = `

@@ -4,22 +4,12 @@
  */
 import { Hono } from 'hono';
 import { StarlingError } from '../model/errors.ts';
-import type { Clock } from '../platform/platform.ts';
-import type { NodeApi } from './api.ts';
 import { errorResponse } from './error-response.ts';
+import type { AppOptions } from './options.ts';
 import { adminRoutes } from './routes/admin.ts';
 import { queryRoutes } from './routes/query.ts';
 import { seriesRoutes } from './routes/series.ts';
 import { statusRoutes } from './routes/status.ts';
-
-export interface AppOptions {
-  readonly api: NodeApi;
-  readonly clock: Clock;
-  readonly multitenancy: boolean;
-  /** Parses RFC 3339; NaN when it cannot. */
-  readonly parseDate: (text: string) => number;
-  readonly version: string;
-}
 
 const QUERY_PREFIXES = ['/prometheus/api/v1', '/api/prom/api/v1'] as const;
 

@@ -8,7 +8,8 @@ import { getRequestListener } from '@hono/node-server';
 import { StarlingError } from '../model/errors.ts';
 import type { Clock } from '../platform/platform.ts';
 import type { NodeApi } from './api.ts';
-import { type AppOptions, createApp } from './app.ts';
+import { createApp } from './app.ts';
+import type { AppOptions } from './options.ts';
 import { handlePush } from './push-handler.ts';
 import { tenantOf } from './tenant.ts';
 

@@ -20,7 +20,3 @@ export interface TimeRange {
   readonly minTimeMs: number;
   readonly maxTimeMs: number;
 }
-
-export const STALE_NAN: number = new Float64Array(
-  new Uint32Array([STALE_NAN_LOW, STALE_NAN_HIGH]).buffer,
-)[0]!;

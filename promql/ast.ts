@@ -28,8 +28,6 @@ export type Expr =
   | Unary
   | VectorSelector;
 
-export type ExprKind = Expr['kind'];
-
 export type AggregationOp =
   | 'avg'
   | 'bottomk'

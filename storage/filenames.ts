@@ -6,14 +6,12 @@
  *   wal/checkpoint.00000007/     replaces the segments up to 7; holds segments from 00000000
  *   wal/checkpoint.00000007.tmp/ a checkpoint being written: removed when the log is opened
  *   wal/00000003.corrupt         a damaged segment that a checkpoint replaced, kept for people
- *   chunks_head/000001           chunks of the head, 6 digits
  *
  * Parsing is strict: a name that we would not have written is somebody else's and is left alone.
  */
 
 export const FORMAT_FILE = 'FORMAT';
 export const WAL_DIRECTORY = 'wal';
-export const CHUNKS_HEAD_DIRECTORY = 'chunks_head';
 
 const CHECKPOINT_PREFIX = 'checkpoint.';
 const TEMPORARY_SUFFIX = '.tmp';
@@ -63,16 +61,6 @@ export function isTemporaryCheckpoint(name: string): boolean {
 /** The name a damaged file is kept under. */
 export function corruptName(name: string): string {
   return name + CORRUPT_SUFFIX;
-}
-
-/** The file name of a `chunks_head` file, counted from 1. */
-export function headChunkFileName(file: number): string {
-  return String(file).padStart(6, '0');
-}
-
-/** The `chunks_head` file that `name` is, or undefined. */
-export function parseHeadChunkFileName(name: string): number | undefined {
-  return parseNumbered(name, headChunkFileName);
 }
 
 /** The number whose name is exactly `name`. */

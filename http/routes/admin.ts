@@ -1,7 +1,7 @@
 /** Pages and endpoints for operators: readiness, metrics, ring, members, services, configuration. */
 import { type Context, Hono } from 'hono';
 import { html, raw } from 'hono/html';
-import type { AppOptions } from '../app.ts';
+import type { AppOptions } from '../options.ts';
 import { page, table } from '../pages/page.ts';
 
 export function adminRoutes({ api }: AppOptions): Hono {

@@ -1,7 +1,7 @@
 /** `query` and `query_range`, GET and POST, and `format_query`: Prometheus' parameters and answers. */
 import { type Context, Hono } from 'hono';
 import { astToJson, parseExpr, prettyExpr } from '../../promql/index.ts';
-import type { AppOptions } from '../app.ts';
+import type { AppOptions } from '../options.ts';
 import { checkRange, invalid, parseDuration, parseLimit, parseTime } from '../parameters.ts';
 import {
   type Parameters,

@@ -6,7 +6,7 @@ import type { Context } from 'hono';
 import { StarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
 import type { Cancellation } from '../api.ts';
-import type { AppOptions } from '../app.ts';
+import type { AppOptions } from '../options.ts';
 import { tenantOf } from '../tenant.ts';
 
 /** A form body over this is refused. */

@@ -3,7 +3,7 @@ import { type Context, Hono } from 'hono';
 import type { Labels } from '../../model/labels.ts';
 import { parseSelector } from '../../promql/index.ts';
 import type { SeriesRequest } from '../api.ts';
-import type { AppOptions } from '../app.ts';
+import type { AppOptions } from '../options.ts';
 import { invalid, parseLimit, parseTime } from '../parameters.ts';
 import { readParameters, requestCancellation, requestTenant, success } from './request.ts';
 

@@ -1,6 +1,6 @@
 /** `status/buildinfo`: what Grafana asks to learn the flavour of a data source. */
 import { Hono } from 'hono';
-import type { AppOptions } from '../app.ts';
+import type { AppOptions } from '../options.ts';
 import { success } from './request.ts';
 
 export function statusRoutes(options: AppOptions): Hono {

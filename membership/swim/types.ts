@@ -14,7 +14,6 @@ export type MemberState = (typeof MEMBER_STATES)[number];
 
 /** The version of the gossip messages that this code speaks. */
 export const GOSSIP_PROTOCOL = 1;
-export const BOOT_MAX = 0xffffffff;
 export const INCARNATION_MAX = 0xffffffff;
 /** A claim that jumps further than this ahead of what is known is refused (it would exhaust u32). */
 export const INCARNATION_JUMP_MAX = 1 << 20;

@@ -33,7 +33,6 @@ export interface WriteBatch {
 const MAGIC = 0x31425753; // 'SWB1'
 const VERSION = 1;
 const HEADER_BYTES = 32;
-export const WRITE_BATCH_BYTES_MAX = 64 * 1024 * 1024;
 
 /** A batch whose columns are views of `bytes`, its encoded form: fill the views, send the bytes. */
 export interface EncodedWriteBatch {
