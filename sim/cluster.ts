@@ -14,7 +14,10 @@ const GRPC_PORT = 9095;
 const GOSSIP_PORT = 7946;
 
 /** Boots a node whose seeds are all machines of the world. */
-export function bootStarling(machineCount: number): BootNode<RunningNode> {
+export function bootStarling(
+  machineCount: number,
+  flags: Readonly<Record<string, string>> = {},
+): BootNode<RunningNode> {
   const seeds = Array.from({ length: machineCount }, (_, i) => `10.0.0.${i + 1}:${GRPC_PORT}`);
   return (platform, { ip, name, onEnd }) => {
     const grpc = `${ip}:${GRPC_PORT}`;
@@ -28,6 +31,7 @@ export function bootStarling(machineCount: number): BootNode<RunningNode> {
         ['insecure', ['true']],
         ['cluster.label', ['sim']],
         ['instance-id', [name]],
+        ...Object.entries(flags).map(([flag, value]) => [flag, [value]] as const),
       ]),
     });
     assert('config' in read, `sim: the configuration is refused: ${JSON.stringify(read)}`);

@@ -1,16 +1,16 @@
 /**
- * The first story: a cluster comes up, clients write and read, one node is killed or loses power and
- * comes back, links lose and delay; then all heals, every node is restarted, and the audit asks each
- * of them for everything.
+ * The story: a cluster comes up, clients write and read, and one fault after another comes and goes:
+ * a node is killed, loses power, is cut off, hears nothing; links lose, double and delay; all nodes go
+ * at once. Then the load ends, every node is restarted, and the audit asks each for everything.
  *
- *   boot ── load ────────────────────────────────── quiet ── restart all ── audit
- *                 └ crash ── down ── restart ┘ heal
+ *   boot ── load ─────────────────────────────────────────────── restart all ── audit
+ *              └ fault ── heal ── all ready? ── rest ── fault … ┘
  */
 import type { RunningNode } from '../cli/node.ts';
 import type { Ciphers } from '../platform/platform.ts';
 import type { Violation } from './checkers/answer.ts';
 import { bootStarling, isReady, loadTargetOf } from './cluster.ts';
-import { CALM } from './network.ts';
+import type { SimRandom } from './random.ts';
 import { Workload } from './workload.ts';
 import type { SimJobs } from './workers.ts';
 import { type Machine, World } from './world.ts';
@@ -20,6 +20,8 @@ export interface StoryOptions {
   readonly minutes: number;
   readonly ciphers: Ciphers;
   readonly jobs: SimJobs;
+  /** Settings of the nodes beyond the story's own, as flags. */
+  readonly flags?: Readonly<Record<string, string>>;
 }
 
 export interface Verdict {
@@ -36,6 +38,19 @@ export interface Verdict {
 const MACHINES = 3;
 const READY_TIMEOUT_MS = 120_000;
 const MINUTE_MS = 60_000;
+const REST_MS_MAX = 10_000;
+const FAULT_MS_MAX = 40_000;
+/** What can happen; twice the weight for what is named twice. */
+const FAULTS = [
+  'deaf',
+  'kill',
+  'kill',
+  'lossy',
+  'partition',
+  'power',
+  'power',
+  'restart-all',
+] as const;
 
 /** Runs the story of a seed to its verdict. */
 export async function runStory(options: StoryOptions): Promise<Verdict> {
@@ -44,12 +59,12 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
     machineCount: MACHINES,
     ciphers: options.ciphers,
     jobs: options.jobs,
-    bootNode: bootStarling(MACHINES),
+    bootNode: bootStarling(MACHINES, options.flags),
   });
   const workload = new Workload(loadTargetOf(world), {
     writers: 4,
     seriesPerWriter: 5,
-    everyMs: 500,
+    everyMs: world.random.child('load').pick([50, 200, 500]) ?? 500,
   });
   const liveness: Violation[] = [];
   try {
@@ -80,36 +95,77 @@ async function tell(
   { liveness, minutes }: { readonly minutes: number; readonly liveness: Violation[] },
 ): Promise<void> {
   const random = world.random.child('story');
-  const lengthMs = minutes * MINUTE_MS;
-  await Promise.all(world.machines.map((machine) => world.boot(machine)));
+  const endMs = minutes * MINUTE_MS;
+  await Promise.all(world.machines.map((machine) => bootAgain(world, machine, liveness)));
   await waitReady(world, 'after the first boot', liveness);
   workload.start();
-  await world.sleep(lengthMs * random.between(0.1, 0.3));
-  world.network.faults = {
-    ...CALM,
-    loss: random.pick([0, 0.02, 0.2]) ?? 0,
-    duplication: random.pick([0, 0.02]) ?? 0,
-    latencyMs: random.pick([0.3, 2, 10]) ?? 0,
-  };
-  const victim = random.pick(world.machines);
-  if (victim !== undefined) {
-    if (random.chance(0.5)) world.losePower(victim);
-    else world.kill(victim);
-    await world.sleep(lengthMs * random.between(0.1, 0.3));
-    await bootAgain(world, victim, liveness);
+  await world.sleep(random.between(0, REST_MS_MAX));
+  while (world.loop.nowMs < endMs) {
+    await breakOne(world, random, liveness);
+    world.network.heal();
+    await waitReady(world, 'after a fault', liveness);
+    await world.sleep(random.between(0, REST_MS_MAX));
   }
-  await world.sleep(lengthMs * 0.3);
-  world.network.heal();
-  await world.sleep(lengthMs * 0.1);
   await workload.stop();
-  await waitReady(world, 'after healing', liveness);
+  await restartAll(world, random, liveness);
+  await waitReady(world, 'after the restart of all', liveness);
+  if (workload.history.ackedCount === 0) {
+    liveness.push({ invariant: 'liveness', what: 'no sample was ever acknowledged' });
+  }
+  await workload.audit(world.machines.map((machine) => machine.name));
+}
+
+/** One fault for a while. No more than one machine is harmed at a time, or all at the same moment. */
+async function breakOne(
+  world: World<RunningNode>,
+  random: SimRandom,
+  liveness: Violation[],
+): Promise<void> {
+  const victim = world.machines[random.below(world.machines.length)]!;
+  const others = world.machines.filter((one) => one !== victim).map((one) => one.ip);
+  const fault = random.pick(FAULTS) ?? 'kill';
+  const lengthMs = random.between(0, random.chance(0.5) ? 2000 : FAULT_MS_MAX);
+  world.note(`fault ${fault} ${victim.name} for ${lengthMs.toFixed(0)} ms`);
+  switch (fault) {
+    case 'deaf':
+      for (const ip of others) world.network.cut(ip, victim.ip);
+      break;
+    case 'kill':
+      world.kill(victim);
+      break;
+    case 'lossy':
+      world.network.faults = {
+        loss: random.between(0, 0.3),
+        duplication: random.between(0, 0.05),
+        latencyMs: random.between(0.3, 20),
+        tailMs: 500,
+      };
+      break;
+    case 'partition':
+      world.network.partition([victim.ip], others);
+      break;
+    case 'power':
+      world.losePower(victim);
+      break;
+    case 'restart-all':
+      await restartAll(world, random, liveness);
+      return;
+  }
+  await world.sleep(lengthMs);
+  if (victim.life === undefined) await bootAgain(world, victim, liveness);
+}
+
+/** Every machine goes at the same moment, and comes back. */
+async function restartAll(
+  world: World<RunningNode>,
+  random: SimRandom,
+  liveness: Violation[],
+): Promise<void> {
   for (const machine of world.machines) {
     if (random.chance(0.5)) world.losePower(machine);
     else world.kill(machine);
   }
   await Promise.all(world.machines.map((machine) => bootAgain(world, machine, liveness)));
-  await waitReady(world, 'after the restart of all', liveness);
-  await workload.audit(world.machines.map((machine) => machine.name));
 }
 
 async function bootAgain(
