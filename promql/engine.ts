@@ -35,13 +35,27 @@ export function evaluate(
     params,
     budget,
     data: new Map(selectors.map((selector, i) => [selector, data[i]!])),
-    warnings: new Set(),
-    infos: new Set(),
+    warnings: new Map(),
+    infos: new Map(),
     evaluate: evaluateNode,
   };
   const context = new EvalContext(state, queryGrid(params));
   const result = params.instant ? instantResult(expr, context) : rangeResult(expr, context);
-  return { ...result, warnings: [...state.warnings], infos: [...state.infos] };
+  return {
+    ...result,
+    warnings: shortened(state.warnings, 'warning'),
+    infos: shortened(state.infos, 'info'),
+  };
+}
+
+const ANNOTATIONS_MAX = 10;
+
+/** As many annotations as Prometheus shows, and how many more there were. */
+function shortened(annotations: ReadonlyMap<string, string>, kind: string): readonly string[] {
+  const all = [...annotations.values()];
+  const left = all.length - ANNOTATIONS_MAX;
+  if (left <= 0) return all;
+  return [...all.slice(0, ANNOTATIONS_MAX), `${left} more ${kind} annotations omitted`];
 }
 
 function instantResult(expr: Expr, context: EvalContext): ResultValue {

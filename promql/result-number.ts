@@ -26,6 +26,18 @@ export function formatPlain(value: number): string {
   return sign + digits.padEnd(point, '0');
 }
 
+/** As Go's `%g` prints, in messages: exponents below 1e-4 and from 1e6. */
+export function formatGeneral(value: number): string {
+  if (!Number.isFinite(value) || value === 0) return formatSample(value);
+  const [digits = '', exponent = ''] = value.toExponential().split('e');
+  const power = Number(exponent);
+  if (power >= -4 && power < GENERAL_EXPONENT_FROM) return formatPlain(value);
+  const sign = power < 0 ? '-' : '+';
+  return `${digits}e${sign}${String(Math.abs(power)).padStart(2, '0')}`;
+}
+
+const GENERAL_EXPONENT_FROM = 6;
+
 /** As OpenMetrics writes label values: whole numbers keep a `.0`. */
 export function formatOpenMetrics(value: number): string {
   const text = formatSample(value);

@@ -5,7 +5,7 @@
 import type { Labels } from '../../model/labels.ts';
 import { labelsKey } from '../../model/labels.ts';
 import { quantileOf } from '../functions/summation.ts';
-import { formatPlain } from '../result-number.ts';
+import { formatGeneral, formatPlain } from '../result-number.ts';
 import type { Aggregation } from '../ast.ts';
 import { groupRows, withLabel } from './aggregate.ts';
 import { type Block, pickRows } from './block.ts';
@@ -79,7 +79,7 @@ export function aggregateQuantile(
 ): Block {
   for (const value of new Set(phi)) {
     if (value >= 0 && value <= 1) continue;
-    const got = formatPlain(value);
+    const got = formatGeneral(value);
     context.warn(node.param ?? node, `quantile value should be between 0 and 1, got ${got}`);
   }
   const { groupOf, labels, drop } = groupRows(node, block);

@@ -5,7 +5,7 @@
 import { type Labels, labelsKey, labelValue, METRIC_NAME } from '../../model/labels.ts';
 import { type Bucket, bucketFraction, bucketQuantile } from '../functions/histogram.ts';
 import type { Call, Expr } from '../ast.ts';
-import { formatOpenMetrics, formatPlain } from '../result-number.ts';
+import { formatGeneral, formatOpenMetrics } from '../result-number.ts';
 import { withLabel } from './aggregate.ts';
 import { type Block, withoutLabel, withoutName } from './block.ts';
 import type { EvalContext } from './context.ts';
@@ -54,7 +54,7 @@ function quantiles(
     const { phi, node } = wanted[w]!;
     for (const value of new Set(phi)) {
       if (value >= 0 && value <= 1) continue;
-      const message = `quantile value should be between 0 and 1, got ${formatPlain(value)}`;
+      const message = `quantile value should be between 0 and 1, got ${formatGeneral(value)}`;
       context.warn(node, message);
     }
     for (let h = 0; h < histograms.length; h++) {

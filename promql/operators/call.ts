@@ -9,7 +9,7 @@ import type { FunctionName } from '../functions-table.ts';
 import { absentLabels, compareByLabels, labelJoiner, labelReplacer } from '../functions/labels.ts';
 import { clampTo, numberFunctions, roundTo } from '../functions/math.ts';
 import { windowFunctions } from '../functions/over-time.ts';
-import { formatPlain } from '../result-number.ts';
+import { formatGeneral } from '../result-number.ts';
 import { compareRank } from './aggregate-rank.ts';
 import { type Block, mergeEqualRows, occupiedRows, pickRows } from './block.ts';
 import { histogramFraction, histogramQuantile, histogramQuantiles } from './call-histogram.ts';
@@ -77,17 +77,26 @@ function windowCall(node: Call, context: EvalContext): Block {
   assert(rangeArg !== undefined, 'checked by the parser');
   const scalars = node.args.filter((arg) => arg.type === 'scalar');
   const [a, b] = scalars.map((arg) => evaluateScalar(arg, context));
-  if (node.name === 'quantile_over_time') warnOfQuantiles(scalars[0] ?? node, a, context);
   if (node.name === 'double_exponential_smoothing') checkFactors(a, b, context);
   const block = runWindows(rangeSource(rangeArg, context), run, context, a, b);
+  if (node.name === 'quantile_over_time') warnOfQuantiles(scalars[0] ?? node, a, block, context);
   if (node.name === 'rate' || node.name === 'increase') informOfGauges(rangeArg, block, context);
   return run.keepsName === true ? block : context.droppingNames(block);
 }
 
-function warnOfQuantiles(node: Expr, phi: Float64Array | undefined, context: EvalContext): void {
-  for (const value of new Set(phi)) {
-    if (value >= 0 && value <= 1) continue;
-    const got = formatPlain(value);
+/** Warns of the quantiles that were really asked of some samples. */
+function warnOfQuantiles(
+  node: Expr,
+  phi: Float64Array | undefined,
+  { present, steps }: Block,
+  context: EvalContext,
+): void {
+  for (let t = 0; t < steps; t++) {
+    const value = phi?.[t] ?? NaN;
+    if ((value >= 0 && value <= 1) || !present.some((is, cell) => is === 1 && cell % steps === t)) {
+      continue;
+    }
+    const got = formatGeneral(value);
     context.warn(node, `quantile value should be between 0 and 1, got ${got}`);
   }
 }
@@ -110,7 +119,9 @@ function checkFactor(what: string, value: number): void {
   );
 }
 
-function informOfGauges(node: Expr, block: Block, context: EvalContext): void {
+function informOfGauges(arg: Expr, block: Block, context: EvalContext): void {
+  const range = unwrapped(arg);
+  const node = range.kind === 'subquery' ? { ...range, start: 0 } : range; // as Prometheus has it
   for (let row = 0; row < block.labels.length; row++) {
     const name = labelValue(block.labels[row]!, METRIC_NAME);
     if (name === '' || COUNTER_SUFFIX.test(name)) continue;

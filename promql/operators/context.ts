@@ -82,8 +82,9 @@ export interface QueryState {
   readonly params: QueryParams;
   readonly budget: QueryBudget;
   readonly data: ReadonlyMap<VectorSelector, SeriesColumns>;
-  readonly warnings: Set<string>;
-  readonly infos: Set<string>;
+  /** By text: of two with one text the last is kept, with its place. */
+  readonly warnings: Map<string, string>;
+  readonly infos: Map<string, string>;
   /** The walker of the tree. */
   readonly evaluate: (node: Expr, context: EvalContext) => Value;
 }
@@ -146,11 +147,13 @@ export class EvalContext {
   }
 
   warn(node: Expr, message: string): void {
-    this.state.warnings.add(`PromQL warning: ${message} (${this.position(node)})`);
+    const text = `PromQL warning: ${message} (${this.position(node)})`;
+    this.state.warnings.set(message, text);
   }
 
   info(node: Expr, message: string): void {
-    this.state.infos.add(`PromQL info: ${message} (${this.position(node)})`);
+    const text = `PromQL info: ${message} (${this.position(node)})`;
+    this.state.infos.set(message, text);
   }
 
   unsupported(node: Expr, what: string): StarlingError {
