@@ -151,7 +151,13 @@ export class SimDisk {
     return {
       path,
       write: (bytes, offset) =>
-        change({ kind: 'write', offset, bytes: bytes.slice(), writer: owner, isDone: false }),
+        change({
+          kind: 'write',
+          offset,
+          bytes: new Uint8Array(bytes),
+          writer: owner,
+          isDone: false,
+        }),
       read: (offset, byteCount) => call('read', () => file.live.read(offset, byteCount)),
       truncate: (sizeBytes) =>
         change({ kind: 'truncate', sizeBytes, writer: owner, isDone: false }),

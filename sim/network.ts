@@ -188,7 +188,7 @@ export class SimNetwork {
     this.#trace.bytes(bytes);
     if (isLost || this.#isCut(fromIp, toIp)) return;
     for (let i = 0; i < copies; i++) {
-      const copy = bytes.slice();
+      const copy = new Uint8Array(bytes); // a slice of a Buffer would share its memory
       const delayMs = this.#latencyMs(fromIp, toIp, bytes.length);
       this.#loop.schedule(this.#loop.world, delayMs, () => this.#deliver(from, to, copy));
     }

@@ -83,7 +83,7 @@ export class StreamEnd implements RpcStream {
 
   send(frame: Uint8Array): boolean {
     if (!this.isOpen) return false;
-    const copy = frame.slice();
+    const copy = new Uint8Array(frame); // a slice of a Buffer would share its memory
     this.#options.trace.bytes(copy);
     this.#bytesInFlight += copy.length;
     this.#post({ frame: copy });
