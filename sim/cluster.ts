@@ -89,7 +89,7 @@ export function loadTargetOf(world: World<RunningNode>): LoadTarget {
 }
 
 export function isReady(node: RunningNode | undefined): boolean {
-  return node !== undefined && node.api.notReady().length === 0;
+  return node?.api.notReady().length === 0;
 }
 
 interface Matrix {

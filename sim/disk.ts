@@ -84,7 +84,8 @@ export class SimDisk {
       rename: (from, to) => call('rename', from, () => this.#rename(from, to)),
       remove: (path) =>
         call('remove', path, () => {
-          if (this.#file(path).kind === 'file') this.#change([{ ...this.#place(path) }]);
+          this.#file(path); // throws for a directory, and for nothing
+          this.#change([{ ...this.#place(path) }]);
         }),
       removeTree: (path) =>
         call('removeTree', path, () => {

@@ -61,7 +61,7 @@ export function runVirtually(
       const end = (error?: unknown): void => {
         undo();
         if (error === undefined) resolve();
-        else reject(error instanceof Error ? error : new Error(String(error)));
+        else reject(error instanceof Error ? error : new Error(describe(error)));
       };
       const step = (): boolean => {
         try {

@@ -57,5 +57,5 @@ function createSimLog(loop: Loop, trace: Trace, name: string, base: LogFacts = {
 function print(value: unknown): string {
   if (value instanceof Error) return value.message;
   if (typeof value === 'string') return value;
-  return JSON.stringify(value) ?? String(value);
+  return value === undefined ? '' : JSON.stringify(value);
 }

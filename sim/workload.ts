@@ -156,7 +156,8 @@ export class Workload {
     if (outcome.kind !== 'answer') {
       this.counts.readErrors++;
       if (outcome.kind === 'error') {
-        this.#target.note(`read from ${node} failed: ${String(outcome.error)}`);
+        const span = `[${query.fromMs - EPOCH_MS}, ${query.toMs - EPOCH_MS}]`;
+        this.#target.note(`read of ${span} from ${node} failed: ${String(outcome.error)}`);
       }
       return outcome;
     }
