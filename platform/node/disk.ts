@@ -1,6 +1,7 @@
 /**
- * The real disk. Every call goes to the thread pool; errors keep Node's codes. A lock is a file that
- * names its process: when that process is gone, the lock is taken over.
+ * The real disk. Every call goes to the thread pool; errors keep Node's codes. Syncs can take long,
+ * so fewer of them run at once than the pool has threads: reads and writes always find one. A file
+ * is never opened through a symbolic link, which could lead out of the data directory.
  */
 import { constants } from 'node:fs';
 import {
@@ -14,12 +15,19 @@ import {
   stat,
   unlink,
 } from 'node:fs/promises';
-import { StarlingError } from '../../model/errors.ts';
-import type { Disk, DiskFile, DiskLock } from '../platform.ts';
+import type { Disk, DiskFile } from '../platform.ts';
+import { lockDirectory } from './disk-lock.ts';
+
+/** Of libuv's four threads, unless the environment gave it more. */
+const SYNCS_AT_ONCE_MAX = 3;
+
+/** Runs work in turn, at most so many at once. */
+type Slots = <Value>(work: () => Promise<Value>) => Promise<Value>;
 
 export function createNodeDisk(): Disk {
+  const inSyncSlot = createSlots(SYNCS_AT_ONCE_MAX);
   return {
-    open: openFile,
+    open: (path, mode) => openFile(path, mode, inSyncSlot),
     readFile: (path) => readFile(path),
     list: (path) =>
       orMissing(
@@ -37,8 +45,25 @@ export function createNodeDisk(): Disk {
     rename: (from, to) => rename(from, to),
     remove: (path) => unlink(path),
     removeTree: (path) => rm(path, { recursive: true, force: true }),
-    syncDirectory,
-    lock,
+    syncDirectory: (path) => inSyncSlot(() => syncDirectory(path)),
+    lock: lockDirectory,
+  };
+}
+
+/** Slots in the order they were asked for. Waiters are bounded by the callers' own bounds. */
+function createSlots(countMax: number): Slots {
+  const waiting: (() => void)[] = [];
+  let used = 0;
+  return async (work) => {
+    if (used >= countMax) await new Promise<void>((resolve) => waiting.push(resolve));
+    else used++;
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift(); // it inherits the slot
+      if (next === undefined) used--;
+      else next();
+    }
   };
 }
 
@@ -64,15 +89,19 @@ const OPEN_FLAGS = {
   create: constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC,
 } as const;
 
-async function openFile(path: string, mode: keyof typeof OPEN_FLAGS): Promise<DiskFile> {
-  const handle = await open(path, OPEN_FLAGS[mode], 0o644);
+async function openFile(
+  path: string,
+  mode: keyof typeof OPEN_FLAGS,
+  inSyncSlot: Slots,
+): Promise<DiskFile> {
+  const handle = await open(path, OPEN_FLAGS[mode] | constants.O_NOFOLLOW, 0o644);
   let isOpen = true;
   return {
     path,
     write: (bytes, offset) => writeAll(handle, bytes, offset),
     read: (offset, byteCount) => readSome(handle, offset, byteCount),
     truncate: (sizeBytes) => handle.truncate(sizeBytes),
-    sync: () => handle.datasync(),
+    sync: () => inSyncSlot(() => handle.datasync()),
     close: async () => {
       if (!isOpen) return;
       isOpen = false;
@@ -84,6 +113,7 @@ async function openFile(path: string, mode: keyof typeof OPEN_FLAGS): Promise<Di
 async function writeAll(handle: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset + done);
+    if (bytesWritten === 0) throw Object.assign(new Error(`EIO: nothing written`), { code: 'EIO' });
     done += bytesWritten;
   }
 }
@@ -110,52 +140,4 @@ async function syncDirectory(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-const LOCK_ATTEMPTS_MAX = 5;
-
-/** Locks a directory: the file LOCK in it names the holder. */
-async function lock(directory: string): Promise<DiskLock> {
-  const path = `${directory}/LOCK`;
-  for (let attempt = 0; attempt < LOCK_ATTEMPTS_MAX; attempt++) {
-    try {
-      const handle = await open(
-        path,
-        constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
-        0o644,
-      );
-      await handle.write(`${process.pid} ${await startTimeOf(process.pid)}\n`);
-      await handle.close();
-      return { release: () => rm(path, { force: true }) };
-    } catch (error) {
-      if (!isCode(error, 'EEXIST')) throw error;
-      const [pid, started] = (await orMissing(readFile(path, 'utf8'), '')).trim().split(' ');
-      if (await isHolderAlive(Number(pid), started ?? ''))
-        throw new StarlingError('disk.locked', { path: directory });
-      await rm(path, { force: true });
-    }
-  }
-  throw new StarlingError('disk.locked', { path: directory });
-}
-
-/** Tells a reused pid apart: the start time, 'dead' for a zombie, '' where the system does not say. */
-async function startTimeOf(pid: number): Promise<string> {
-  try {
-    const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' ? 'dead' : (fields[19] ?? '');
-  } catch {
-    return ''; // not Linux, or gone
-  }
-}
-
-async function isHolderAlive(pid: number, started: string): Promise<boolean> {
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return isCode(error, 'EPERM');
-  }
-  const now = await startTimeOf(pid);
-  return now === '' || started === '' || now === started;
 }

@@ -4,12 +4,12 @@ import { createNodeCiphers } from './ciphers.ts';
 import { createNodeClock } from './clock.ts';
 import { createNodeDatagrams } from './datagrams.ts';
 import { createNodeDisk } from './disk.ts';
-import { createNodeLog } from './log.ts';
+import { type LogLevel, createNodeLog } from './log.ts';
 import { createNodeRandom } from './random.ts';
 import { type WorkersOptions, createNodeWorkers } from './workers.ts';
 
 export interface NodePlatformOptions {
-  readonly logLevel: 'debug' | 'error' | 'info' | 'warn';
+  readonly logLevel: LogLevel;
   /** The gRPC side lives with the wire formats. */
   readonly rpc: RpcStreams;
   readonly workers: WorkersOptions;

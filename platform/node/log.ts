@@ -1,14 +1,48 @@
-/** Log lines as JSON on standard error, by pino. Values under secret-looking keys are masked. */
-import { type Logger, destination, pino } from 'pino';
+/**
+ * Log lines as JSON on standard error, by pino. Values under secret-looking keys are masked, two
+ * levels deep. Lines are written by the thread pool, so a slow terminal does not stop the loop; what
+ * waits is flushed when the process exits, and bounded: beyond it lines are dropped and counted.
+ */
+import { type Logger, destination, pino, stdSerializers } from 'pino';
 import type { Log } from '../platform.ts';
 
-const SECRET_KEYS = ['key', 'secret', 'password', 'token', 'authorization'];
+export type LogLevel = 'debug' | 'error' | 'info' | 'warn';
 
-export function createNodeLog(level: 'debug' | 'error' | 'info' | 'warn'): Log {
+const SECRET_KEYS = [
+  'authorization',
+  'clusterKey',
+  'cookie',
+  'key',
+  'password',
+  'secret',
+  'secrets',
+  'secretAccessKey',
+  'sessionToken',
+  'token',
+];
+const WAITING_BYTES_MAX = 4 * 1024 * 1024;
+
+/** `file`: a descriptor or a path. */
+export function createNodeLog(level: LogLevel, file: number | string = 2): Log {
+  const lines = destination({ dest: file, sync: false, maxLength: WAITING_BYTES_MAX });
+  const paths = SECRET_KEYS.flatMap((key) => [key, `*.${key}`]);
   const logger = pino(
-    { level, redact: { paths: SECRET_KEYS, censor: '<redacted>' }, base: null },
-    destination({ fd: 2, sync: true }),
+    {
+      level,
+      base: null,
+      redact: { paths, censor: '<redacted>' },
+      serializers: { cause: stdSerializers.err, error: stdSerializers.err },
+    },
+    lines,
   );
+  let droppedCount = 0;
+  lines.on('drop', () => droppedCount++);
+  lines.on('drain', () => {
+    if (droppedCount === 0) return;
+    const count = droppedCount;
+    droppedCount = 0;
+    logger.warn({ count }, 'log lines were dropped: the reader is too slow');
+  });
   return wrap(logger);
 }
 

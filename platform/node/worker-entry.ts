@@ -1,4 +1,7 @@
-/** What runs inside a worker thread: takes a job by name, runs it, posts its output or its error. */
+/**
+ * What runs inside a worker thread: takes a job by name, runs it, posts its output or its error. An
+ * error of the catalogue crosses as its id and facts and is made again on the other side.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 import { StarlingError } from '../../model/errors.ts';
 import type { JobTable, WorkerAnswer, WorkerRequest } from './workers.ts';
@@ -13,14 +16,15 @@ port?.on('message', (request: WorkerRequest) => {
     const job = jobs.get(request.name);
     if (job === undefined) throw new Error(`there is no job ${request.name}`);
     const { output, transfer } = job(request.input);
-    const answer: WorkerAnswer = { id: request.id, output };
+    const answer: WorkerAnswer = { output };
     port.postMessage(answer, transfer === undefined ? [] : [...transfer]);
   } catch (error) {
-    port.postMessage({ id: request.id, error: describe(error) } satisfies WorkerAnswer);
+    port.postMessage({ error: describe(error) } satisfies WorkerAnswer);
   }
 });
 
 function describe(error: unknown): NonNullable<WorkerAnswer['error']> {
   if (error instanceof StarlingError) return { id: error.id as string, facts: error.facts };
-  return { id: 'internal', facts: error instanceof Error ? error.stack : String(error) };
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { id: 'internal', facts: text };
 }

@@ -1,6 +1,8 @@
 /**
- * A pool of worker threads. A job is a name plus data; the table of jobs is a module that each worker
- * loads. The queue is bounded; a worker that dies fails its job and is replaced.
+ * A pool of worker threads. A job is a name plus data; the table of jobs is a module that each thread
+ * loads. Invariant: every job settles. The queue is bounded, a running job has a deadline, and a
+ * thread that ends (a crash, out of memory, a module that does not load) fails its job; the next job
+ * in line starts a new one.
  */
 import { Worker } from 'node:worker_threads';
 import {
@@ -19,13 +21,11 @@ export type Job = (input: unknown) => {
 export type JobTable = ReadonlyMap<string, Job>;
 
 export interface WorkerRequest {
-  readonly id: number;
   readonly name: string;
   readonly input: unknown;
 }
 
 export interface WorkerAnswer {
-  readonly id: number;
   readonly output?: unknown;
   readonly error?: { readonly id: string; readonly facts: unknown };
 }
@@ -36,7 +36,12 @@ export interface WorkersOptions {
   readonly jobsModule: URL;
   /** Jobs that wait for a thread, at most. */
   readonly queueMax: number;
+  /** A job that runs longer is stopped with its thread. */
+  readonly jobTimeoutMs?: number;
 }
+
+/** Far above any query's own budget: only a job that hangs meets it. */
+const JOB_TIMEOUT_MS = 10 * 60_000;
 
 interface Task {
   readonly request: WorkerRequest;
@@ -45,76 +50,154 @@ interface Task {
   readonly reject: (error: StarlingError) => void;
 }
 
-interface Thread {
-  readonly worker: Worker;
-  task: Task | undefined;
-}
-
 const entry = new URL(
   `./worker-entry${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`,
   import.meta.url,
 );
 
 export function createNodeWorkers(options: WorkersOptions): Workers {
-  const queue: Task[] = [];
-  const threads: Thread[] = [];
-  let nextId = 1;
-  let isClosed = false;
+  const pool = new Pool(options);
+  return {
+    run: <Output>(name: string, input: unknown, transfer: readonly ArrayBuffer[] = []) =>
+      new Promise<Output>((resolve, reject) => {
+        pool.add({
+          request: { name, input },
+          transfer,
+          resolve: (output) => resolve(output as Output), // the caller knows its job
+          reject,
+        });
+      }),
+    close: () => pool.close(),
+  };
+}
 
-  const start = (): Thread => {
-    const worker = new Worker(entry, { workerData: { jobsModule: options.jobsModule.href } });
-    const thread: Thread = { worker, task: undefined };
-    worker.on('message', (answer: WorkerAnswer) => {
-      const { task } = thread;
-      thread.task = undefined;
-      next(thread);
-      if (task === undefined) return;
-      if (answer.error === undefined) task.resolve(answer.output);
-      else task.reject(revive(answer.error));
+class Pool {
+  readonly #options: WorkersOptions;
+  readonly #queue: Task[] = [];
+  readonly #threads = new Set<Thread>();
+  #isClosed = false;
+
+  constructor(options: WorkersOptions) {
+    this.#options = options;
+  }
+
+  add(task: Task): void {
+    const { queueMax, threads } = this.#options;
+    const idle = [...this.#threads].find((thread) => thread.isIdle);
+    if (this.#isClosed) task.reject(new StarlingError('request.canceled', undefined));
+    else if (idle !== undefined) idle.start(task);
+    else if (this.#threads.size < threads) this.#open().start(task);
+    else if (this.#queue.length < queueMax) this.#queue.push(task);
+    else {
+      const facts = { what: 'the queue of worker jobs', countMax: queueMax };
+      task.reject(new StarlingError('node.overloaded', facts));
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const task of this.#queue.splice(0)) {
+      task.reject(new StarlingError('request.canceled', undefined));
+    }
+    await Promise.all([...this.#threads].map((thread) => thread.close()));
+  }
+
+  #open(): Thread {
+    const thread: Thread = new Thread(this.#options, {
+      onIdle: () => {
+        const task = this.#queue.shift();
+        if (task !== undefined) thread.start(task);
+      },
+      onEnd: () => {
+        this.#threads.delete(thread);
+        const task = this.#queue.shift();
+        if (task !== undefined) this.#open().start(task);
+      },
     });
-    worker.on('error', (error) => replace(thread, error));
-    worker.unref();
+    this.#threads.add(thread);
     return thread;
-  };
-  const replace = (thread: Thread, error: unknown): void => {
-    thread.task?.reject(new StarlingError('internal', undefined, error));
-    const at = threads.indexOf(thread);
-    if (isClosed || at < 0) return;
-    threads[at] = start();
-    next(threads[at]);
-  };
-  const next = (thread: Thread): void => {
-    if (thread.task !== undefined) return;
-    const task = queue.shift();
-    if (task === undefined) {
-      thread.worker.unref();
+  }
+}
+
+interface ThreadCallbacks {
+  readonly onIdle: () => void;
+  /** The thread is gone, its job rejected. */
+  readonly onEnd: () => void;
+}
+
+/** One worker thread and the job it runs. An idle thread does not keep the process alive. */
+class Thread {
+  readonly #worker: Worker;
+  readonly #timeoutMs: number;
+  readonly #callbacks: ThreadCallbacks;
+  #task: Task | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #isEnding = false;
+
+  constructor(options: WorkersOptions, callbacks: ThreadCallbacks) {
+    this.#callbacks = callbacks;
+    this.#timeoutMs = options.jobTimeoutMs ?? JOB_TIMEOUT_MS;
+    this.#worker = new Worker(entry, { workerData: { jobsModule: options.jobsModule.href } });
+    this.#worker.unref();
+    let cause: unknown = 'the worker thread ended';
+    this.#worker.on('message', (answer: WorkerAnswer) => this.#finish(answer));
+    this.#worker.on('messageerror', (error) =>
+      this.#finish({ error: { id: 'internal', facts: error.message } }),
+    );
+    this.#worker.on('error', (error) => (cause = error));
+    this.#worker.on('exit', () => {
+      this.#isEnding = true;
+      this.#settle()?.reject(new StarlingError('internal', undefined, cause));
+      callbacks.onEnd();
+    });
+  }
+
+  get isIdle(): boolean {
+    return this.#task === undefined && !this.#isEnding;
+  }
+
+  start(task: Task): void {
+    try {
+      this.#worker.postMessage(task.request, [...task.transfer]);
+    } catch (error) {
+      // The input cannot be copied: the job is at fault, the thread is not.
+      task.reject(new StarlingError('internal', undefined, error));
+      this.#callbacks.onIdle();
       return;
     }
-    thread.task = task;
-    thread.worker.ref();
-    thread.worker.postMessage(task.request, [...task.transfer]);
-  };
-  return {
-    run: (name, input, transfer = []) =>
-      new Promise((resolve, reject) => {
-        if (isClosed || queue.length >= options.queueMax) {
-          const facts = { what: 'the queue of worker jobs', countMax: options.queueMax };
-          reject(new StarlingError('node.overloaded', facts));
-          return;
-        }
-        const request = { id: nextId++, name, input };
-        queue.push({ request, transfer, resolve: (output) => resolve(output as never), reject });
-        if (threads.length < options.threads) threads.push(start());
-        const idle = threads.find((thread) => thread.task === undefined);
-        if (idle !== undefined) next(idle);
-      }),
-    close: async () => {
-      isClosed = true;
-      for (const task of queue.splice(0))
-        task.reject(new StarlingError('request.canceled', undefined));
-      await Promise.all(threads.map((thread) => thread.worker.terminate()));
-    },
-  };
+    this.#task = task;
+    this.#worker.ref();
+    this.#timer = setTimeout(() => this.#stopHanging(), this.#timeoutMs);
+  }
+
+  async close(): Promise<void> {
+    this.#isEnding = true;
+    this.#settle()?.reject(new StarlingError('request.canceled', undefined));
+    await this.#worker.terminate();
+  }
+
+  #finish(answer: WorkerAnswer): void {
+    const task = this.#settle();
+    if (answer.error === undefined) task?.resolve(answer.output);
+    else task?.reject(revive(answer.error));
+    if (this.isIdle) this.#callbacks.onIdle();
+  }
+
+  #stopHanging(): void {
+    const facts = { what: `the job ${this.#task?.request.name ?? ''}`, timeoutMs: this.#timeoutMs };
+    this.#isEnding = true;
+    this.#settle()?.reject(new StarlingError('request.deadline', facts));
+    void this.#worker.terminate(); // 'exit' follows
+  }
+
+  /** Takes the running task: it is settled once. */
+  #settle(): Task | undefined {
+    clearTimeout(this.#timer);
+    this.#worker.unref();
+    const task = this.#task;
+    this.#task = undefined;
+    return task;
+  }
 }
 
 function revive(error: NonNullable<WorkerAnswer['error']>): StarlingError {

@@ -1,0 +1,145 @@
+/**
+ * How long the loop keeps others waiting, and how much of that is our own doing. On a busy machine the
+ * delay of the loop also counts the time that other processes had the core; the CPU time of a slice
+ * (one turn of the loop) counts only ours, so a budget on it holds on any machine.
+ *
+ *   tick ──slice──slice──────slice──> tick      CPU between ticks / turns of the loop = a mean slice;
+ *                        └ due ┘ late           a late tick shows one that lasted at least so long
+ *
+ * CPU time is the thread's own, from the kernel's scheduler; where it does not tell, only delays are
+ * measured. One timer serves both: each wakes an idle process, and that is what the meter costs.
+ */
+import { closeSync, openSync, readSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+
+const TICK_MS = 20;
+const NS_PER_MS = 1e6;
+const SCHEDSTAT = '/proc/thread-self/schedstat';
+const SCHEDSTAT_BYTES_MAX = 64;
+const SLICE_MS_MIN = 0.01;
+const BUCKETS_PER_DOUBLING = 4;
+const BUCKET_COUNT = 96;
+
+/** Of one period, milliseconds. Percentiles are upper bounds of their bucket (19 % wide). */
+export interface LoopReading {
+  /** How late the loop ran what was due. */
+  readonly delayMs: { readonly p50: number; readonly p99: number; readonly max: number };
+  /** Undefined where the system does not tell a thread's CPU time. */
+  readonly sliceCpuMs: { readonly p99: number; readonly max: number } | undefined;
+}
+
+/** Counts of durations in buckets that grow by a fixed factor. */
+export class DurationCounts {
+  readonly #counts = new Float64Array(BUCKET_COUNT);
+  #total = 0;
+  maxMs = 0;
+
+  add(durationMs: number, count: number): void {
+    const doublings = Math.log2(Math.max(1, durationMs / SLICE_MS_MIN));
+    const bucket = Math.min(BUCKET_COUNT - 1, Math.ceil(doublings * BUCKETS_PER_DOUBLING));
+    this.#counts[bucket] = this.#counts[bucket]! + count;
+    this.#total += count;
+    this.maxMs = Math.max(this.maxMs, durationMs);
+  }
+
+  /** The upper bound of the bucket in which the `share` of all durations is reached; 0 when empty. */
+  percentileMs(share: number): number {
+    let rest = this.#total * share;
+    for (let i = 0; i < BUCKET_COUNT && this.#total > 0; i++) {
+      rest -= this.#counts[i]!;
+      if (rest <= 0) return Math.min(this.maxMs, SLICE_MS_MIN * 2 ** (i / BUCKETS_PER_DOUBLING));
+    }
+    return this.maxMs;
+  }
+
+  clear(): void {
+    this.#counts.fill(0);
+    this.#total = 0;
+    this.maxMs = 0;
+  }
+}
+
+/** Adds what happened between two ticks: the long slice that made the second late, and the others. */
+export function addSlices(
+  counts: DurationCounts,
+  tick: { readonly cpuMs: number; readonly lateMs: number; readonly turnCount: number },
+): void {
+  const turnCount = Math.max(1, tick.turnCount);
+  const longestMs = Math.max(Math.min(tick.cpuMs, tick.lateMs), tick.cpuMs / turnCount);
+  counts.add(longestMs, 1);
+  if (turnCount > 1) counts.add((tick.cpuMs - longestMs) / (turnCount - 1), turnCount - 1);
+}
+
+export class LoopMeter {
+  readonly #delays = new DurationCounts();
+  readonly #slices = new DurationCounts();
+  readonly #scratch = Buffer.alloc(SCHEDSTAT_BYTES_MAX);
+  readonly #timer: NodeJS.Timeout;
+  #schedstat: number | undefined;
+  #tickMs = performance.now();
+  #cpuMs = 0;
+  #turns = 0;
+
+  constructor() {
+    this.#schedstat = openSchedstat();
+    this.#cpuMs = this.#readCpuMs();
+    this.#turns = performance.nodeTiming.uvMetricsInfo.loopCount;
+    this.#timer = setInterval(() => this.#tick(), TICK_MS).unref();
+  }
+
+  /** What was measured since the last reading. */
+  read(): LoopReading {
+    const reading = {
+      delayMs: {
+        p50: this.#delays.percentileMs(0.5),
+        p99: this.#delays.percentileMs(0.99),
+        max: this.#delays.maxMs,
+      },
+      sliceCpuMs:
+        this.#schedstat === undefined
+          ? undefined
+          : { p99: this.#slices.percentileMs(0.99), max: this.#slices.maxMs },
+    };
+    this.#delays.clear();
+    this.#slices.clear();
+    return reading;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    if (this.#schedstat !== undefined) closeSync(this.#schedstat);
+    this.#schedstat = undefined;
+  }
+
+  #tick(): void {
+    const nowMs = performance.now();
+    const cpuMs = this.#readCpuMs();
+    const turns = performance.nodeTiming.uvMetricsInfo.loopCount;
+    const lateMs = Math.max(0, nowMs - this.#tickMs - TICK_MS);
+    this.#delays.add(lateMs, 1);
+    addSlices(this.#slices, {
+      cpuMs: cpuMs - this.#cpuMs,
+      lateMs,
+      turnCount: turns - this.#turns,
+    });
+    this.#tickMs = nowMs;
+    this.#cpuMs = cpuMs;
+    this.#turns = turns;
+  }
+
+  /** The first number of the file: nanoseconds this thread was on a core. */
+  #readCpuMs(): number {
+    if (this.#schedstat === undefined) return 0;
+    const byteCount = readSync(this.#schedstat, this.#scratch, 0, SCHEDSTAT_BYTES_MAX, 0);
+    return Number.parseInt(this.#scratch.toString('latin1', 0, byteCount), 10) / NS_PER_MS;
+  }
+}
+
+/** Kept open: a reading is one system call. */
+function openSchedstat(): number | undefined {
+  try {
+    return openSync(SCHEDSTAT, 'r');
+  } catch {
+    return undefined; // not Linux, or a kernel without scheduler statistics
+  }
+}
