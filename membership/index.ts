@@ -25,4 +25,4 @@ export {
   recordsOf,
   registryDigest,
 } from './registry/index.ts';
-export { type ReadPlan, type ReadVerdict, Ring, readPlan } from './ring/index.ts';
+export { READ_SLACK_MS, type ReadPlan, type ReadVerdict, Ring, readPlan } from './ring/index.ts';
