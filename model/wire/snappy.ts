@@ -43,11 +43,11 @@ export function snappyLength(source: Uint8Array, bytesMax: number): number {
     length += (byte & 0x7f) * 2 ** (7 * i);
     if (byte < 0x80) {
       if (length > 0xffff_ffff) throw corrupt('length is over 32 bits');
-      if (length > bytesMax) {
-        throw new StarlingError('request.body_too_large', { bytes: length, bytesMax });
-      }
       if (length > source.length * EXPANSION_MAX) {
         throw corrupt(`declares ${length} bytes, more than ${source.length} bytes can hold`);
+      }
+      if (length > bytesMax) {
+        throw new StarlingError('request.body_too_large', { bytes: length, bytesMax });
       }
       return length;
     }
