@@ -200,7 +200,7 @@ function clear(timer: unknown): void {
 function replaceDates({ loop }: VirtualWorld, replace: Replace): void {
   const nowMs = (): number => Math.floor(EPOCH_MS + loop.nowMs);
   const VirtualDate = new Proxy(RealDate, {
-    construct: (target, values: [], newTarget: new () => Date) =>
+    construct: (target, values: unknown[], newTarget: new () => Date) =>
       Reflect.construct(target, values.length === 0 ? [nowMs()] : values, newTarget) as Date,
     apply: () => new RealDate(nowMs()).toString(),
     get: (target, name, receiver) =>

@@ -7,6 +7,7 @@
  *              └ fault ── heal ── all ready? ── rest ── fault … ┘
  */
 import type { RunningNode } from '../cli/node.ts';
+import { READ_SLACK_MS } from '../membership/ring/index.ts';
 import type { Ciphers } from '../platform/platform.ts';
 import type { Violation } from './checkers/answer.ts';
 import { bootStarling, isReady, loadTargetOf } from './cluster.ts';
@@ -38,6 +39,8 @@ export interface Verdict {
 const MACHINES = 3;
 const READY_TIMEOUT_MS = 120_000;
 const MINUTE_MS = 60_000;
+/** Reads stop minding an RF step this long after it. */
+const AGE_MS = READ_SLACK_MS + MINUTE_MS;
 const REST_MS_MAX = 10_000;
 const FAULT_MS_MAX = 40_000;
 /** What can happen; twice the weight for what is named twice. */
@@ -95,9 +98,11 @@ async function tell(
   { liveness, minutes }: { readonly minutes: number; readonly liveness: Violation[] },
 ): Promise<void> {
   const random = world.random.child('story');
-  const endMs = minutes * MINUTE_MS;
   await Promise.all(world.machines.map((machine) => bootAgain(world, machine, liveness)));
   await waitReady(world, 'after the first boot', liveness);
+  // A young cluster still minds the time when it had fewer replicas, and refuses more reads.
+  if (random.chance(0.5)) await world.sleep(AGE_MS);
+  const endMs = world.loop.nowMs + minutes * MINUTE_MS;
   workload.start();
   await world.sleep(random.between(0, REST_MS_MAX));
   while (world.loop.nowMs < endMs) {
