@@ -13,6 +13,16 @@ const words = (): { readonly float: Float64Array; readonly uint: Uint32Array } =
   return { float, uint: new Uint32Array(float.buffer) };
 };
 
+/** The larger one; infinity wins over NaN, NaN over the rest. */
+export function maxOf(a: number, b: number): number {
+  return a === Infinity || b === Infinity ? Infinity : Math.max(a, b);
+}
+
+/** The smaller one; minus infinity wins over NaN, NaN over the rest. */
+export function minOf(a: number, b: number): number {
+  return a === -Infinity || b === -Infinity ? -Infinity : Math.min(a, b);
+}
+
 /** x = fraction * 2^exponent with fraction in [0.5, 1); x is finite and not zero. */
 export function splitFloat(x: number): { fraction: number; exponent: number } {
   const isSubnormal = Math.abs(x) < 2 ** -1022;

@@ -1,7 +1,22 @@
 /** Functions of one number, by name: the engine maps them over the samples of a vector. */
 import type { FunctionName } from '../functions-table.ts';
 import { dateFunctions } from './date.ts';
-import { acos, asin, atan, cos, cosh, ln, log10, log2, sin, sinh, tan, tanh } from './go-math.ts';
+import {
+  acos,
+  asin,
+  atan,
+  cos,
+  cosh,
+  ln,
+  log10,
+  log2,
+  maxOf,
+  minOf,
+  sin,
+  sinh,
+  tan,
+  tanh,
+} from './go-math.ts';
 
 export type NumberFunction = (value: number) => number;
 
@@ -44,5 +59,5 @@ export function roundTo(value: number, nearest: number): number {
 }
 
 export function clampTo(value: number, min: number, max: number): number {
-  return Math.max(min, Math.min(max, value));
+  return maxOf(min, minOf(max, value));
 }

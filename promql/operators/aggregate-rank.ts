@@ -10,6 +10,7 @@ import type { Aggregation } from '../ast.ts';
 import { groupRows, withLabel } from './aggregate.ts';
 import { type Block, pickRows } from './block.ts';
 import { type EvalContext, executionError } from './context.ts';
+import { selectTop } from './top-rows.ts';
 
 /** topk, bottomk and limitk: the rows stay, cells that are not chosen lose their sample. */
 export function aggregateK(
@@ -27,9 +28,10 @@ export function aggregateK(
   const rowsOf = rowsByGroup(groupOf, labels.length);
   const out = context.block(block.labels, block.drop);
   const order: number[] = [];
+  const heap = new Uint32Array(block.labels.length);
   for (const rows of rowsOf) {
     for (let t = 0; t < block.steps; t++) {
-      const chosen = chooseRows(node, block, rows, t, Math.trunc(k[t]!));
+      const chosen = chooseRows(node, block, rows, t, Math.trunc(k[t]!), heap);
       for (const row of chosen) {
         const cell = row * block.steps + t;
         out.present[cell] = 1;
@@ -53,13 +55,17 @@ function chooseRows(
   rows: readonly number[],
   t: number,
   k: number,
+  heap: Uint32Array,
 ): number[] {
   const { present, steps, values } = block;
-  const candidates = rows.filter((row) => present[row * steps + t] === 1);
-  if (node.op === 'limitk') return candidates.slice(0, Math.max(0, k));
-  const sign = node.op === 'topk' ? -1 : 1;
-  candidates.sort((x, y) => compareRank(values[x * steps + t]!, values[y * steps + t]!, sign));
-  return candidates.slice(0, Math.max(0, k));
+  if (node.op === 'limitk') {
+    return rows.filter((row) => present[row * steps + t] === 1).slice(0, Math.max(0, k));
+  }
+  const sign = node.op === 'topk' ? 1 : -1;
+  const countMax = Math.max(0, Math.min(k, rows.length));
+  const size = selectTop(rows, values, present, { t, steps, k: countMax, sign }, heap);
+  const chosen = Array.from(heap.subarray(0, size));
+  return chosen.sort((x, y) => compareRank(values[x * steps + t]!, values[y * steps + t]!, -sign));
 }
 
 /** Orders by value (sign -1: largest first); NaN last either way. */

@@ -7,6 +7,7 @@ import { assert } from '../../model/assert.ts';
 import type { Call, Expr } from '../ast.ts';
 import type { FunctionName } from '../functions-table.ts';
 import { absentLabels, compareByLabels, labelJoiner, labelReplacer } from '../functions/labels.ts';
+import { maxOf, minOf } from '../functions/go-math.ts';
 import { clampTo, numberFunctions, roundTo } from '../functions/math.ts';
 import { windowFunctions } from '../functions/over-time.ts';
 import { formatGeneral } from '../result-number.ts';
@@ -159,8 +160,8 @@ function picked(pick: (a: number, b: number) => number): CallOf<Float64Array> {
 
 const scalarFunctions: Readonly<Partial<Record<FunctionName, CallOf<Float64Array>>>> = {
   end: (_, context) => constant(lastMs(context) / 1000, context),
-  max_of: picked(Math.max),
-  min_of: picked(Math.min),
+  max_of: picked(maxOf),
+  min_of: picked(minOf),
   pi: (_, context) => constant(Math.PI, context),
   range: (_, context) => constant((lastMs(context) - context.params.startMs) / 1000, context),
   scalar: (node, context) => onlySamples(argument(node, 0, context)),
@@ -258,18 +259,16 @@ function clamp(node: Call, context: EvalContext): Block {
   const bounds = node.args.slice(1).map((arg) => evaluateScalar(arg, context));
   const min = node.name === 'clamp_max' ? undefined : bounds[0];
   const max = node.name === 'clamp_min' ? undefined : bounds[bounds.length - 1];
-  const clamped = mapped(
-    block,
+  const present = block.present.slice();
+  for (let cell = 0; cell < present.length; cell++) {
+    const t = cell % block.steps;
+    if ((max?.[t] ?? Infinity) < (min?.[t] ?? -Infinity)) present[cell] = 0;
+  }
+  return mapped(
+    { ...block, present },
     (value, t) => clampTo(value, min?.[t] ?? -Infinity, max?.[t] ?? Infinity),
     context,
   );
-  if (node.name !== 'clamp') return clamped;
-  const present = clamped.present.slice();
-  for (let cell = 0; cell < present.length; cell++) {
-    const t = cell % block.steps;
-    if ((max?.[t] ?? 0) < (min?.[t] ?? 0)) present[cell] = 0;
-  }
-  return { ...clamped, present };
 }
 
 function relabeled(node: Call, context: EvalContext): Block {

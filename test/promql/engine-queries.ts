@@ -78,7 +78,7 @@ function key({ labels }: DataSeries): string {
   return labels.flat().join('\0');
 }
 
-const EXTREMES = [0, -0, 1, -1, 1e100, -1e100, 9.9e307, -9.9e307, 5e-324, 1e-7, NaN, Infinity, 0.1];
+const EXTREMES = [0, -0, 1, -1, 1e100, -1e100, 9.9e307, -9.9e307, 1e-300, 1e-7, NaN, Infinity, 0.1];
 
 function scrapes(dice: Dice, value: (i: number) => number): DataSeries['samples'] {
   const jitterMs = dice.chance(0.5) ? 0 : 400;
@@ -159,13 +159,17 @@ const RANGE_FUNCTIONS = [
 ];
 const FUNCTIONS = [
   ...['abs', 'ceil', 'floor', 'round', 'sqrt', 'sgn', 'deg', 'rad', 'timestamp', 'absent'],
-  ...['sort', 'sort_desc', 'hour', 'minute', 'day_of_week', 'day_of_month', 'day_of_year'],
-  ...['days_in_month', 'month', 'year'],
+  ...['sort', 'sort_desc'],
 ];
-/** Their last digit depends on the mathematical library. */
+/** Of times only: what no 64-bit integer holds becomes some date, on each processor another one. */
+const DATES = [
+  ...['hour', 'minute', 'day_of_week', 'day_of_month', 'day_of_year', 'days_in_month', 'month'],
+  'year',
+];
+const ELEMENTARY = ['ln', 'log2', 'log10', 'asin', 'acos', 'atan'];
+/** Their last digit depends on the processor or the mathematical library. */
 export const TRANSCENDENTAL = [
-  ...['exp', 'ln', 'log2', 'log10', 'sin', 'cos', 'tan', 'asin', 'acos', 'atan', 'sinh', 'cosh'],
-  ...['tanh', 'asinh', 'acosh', 'atanh'],
+  ...['exp', 'sin', 'cos', 'tan', 'sinh', 'cosh', 'tanh', 'asinh', 'acosh', 'atanh'],
 ];
 const AGGREGATIONS = ['sum', 'avg', 'min', 'max', 'count', 'group', 'stddev', 'stdvar'];
 const ARITHMETIC = ['+', '-', '*', '/', '%'];
@@ -174,11 +178,9 @@ const COMPARISONS = ['==', '!=', '<', '<=', '>', '>='];
 /** Writes queries, each nested at most `depth` deep. */
 export class QueryWriter {
   readonly #dice: Dice;
-  readonly #withTranscendental: boolean;
 
-  constructor(dice: Dice, withTranscendental: boolean) {
+  constructor(dice: Dice) {
     this.#dice = dice;
-    this.#withTranscendental = withTranscendental;
   }
 
   query(depth: number): string {
@@ -218,9 +220,9 @@ export class QueryWriter {
       case 10:
         return `${dice.pick(['-', '+'])}${this.#selector()}`;
       default:
-        if (this.#withTranscendental && dice.chance(0.5)) {
-          return `${dice.pick(TRANSCENDENTAL)}(${this.vector(depth - 1)})`;
-        }
+        if (dice.chance(0.2)) return `${dice.pick(TRANSCENDENTAL)}(${this.vector(depth - 1)})`;
+        if (dice.chance(0.2)) return `${dice.pick(ELEMENTARY)}(${this.vector(depth - 1)})`;
+        if (dice.chance(0.2)) return `${dice.pick(DATES)}(timestamp(${this.#selector()}))`;
         return `${dice.pick(FUNCTIONS)}(${this.vector(depth - 1)})`;
     }
   }
@@ -336,8 +338,6 @@ export class QueryWriter {
       'latency_seconds_bucket',
       'sum without (instance) (latency_seconds_bucket)',
     ]);
-    if (dice.chance(0.3))
-      return `histogram_fraction(${dice.pick(['0, 0.3', '-Inf, 1', '0.2, Inf'])}, ${inner})`;
     return `histogram_quantile(${dice.pick(['0', '0.1', '0.5', '0.9', '0.99', '1', '2'])}, ${inner})`;
   }
 }
