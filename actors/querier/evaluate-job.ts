@@ -51,6 +51,7 @@ export function runEvaluateJob(input: EvaluateInput): EvaluateOutput {
       stepMs: isInstant ? 1 : input.stepMs,
       lookbackMs: input.lookbackMs,
       instant: isInstant,
+      text: input.query,
     },
     columns,
     { samplesMax: input.samplesMax },
