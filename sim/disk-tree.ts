@@ -45,6 +45,7 @@ export class Bytes {
   size = 0;
 
   write(bytes: Uint8Array, offset: number): void {
+    if (bytes.length === 0) return; // also beyond the end: nothing grows
     const end = offset + bytes.length;
     if (end > this.#buffer.length) {
       const grown = new Uint8Array(Math.max(end, 2 * this.#buffer.length));
@@ -65,7 +66,7 @@ export class Bytes {
   read(offset: number, byteCount: number): Uint8Array {
     return this.#buffer.slice(
       Math.min(offset, this.size),
-      Math.max(offset, Math.min(this.size, offset + byteCount)),
+      Math.min(this.size, offset + byteCount),
     );
   }
 

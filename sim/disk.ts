@@ -42,7 +42,7 @@ export class SimDisk {
   readonly #trace: Trace;
   #root: DirectoryNode = newDirectory();
   #journal: (readonly NameChange[])[] = [];
-  readonly #locks = new Map<string, Owner>();
+  readonly #locks = new Map<string, { readonly owner: Owner }>();
 
   constructor(loop: Loop, random: SimRandom, trace: Trace) {
     this.#loop = loop;
@@ -134,10 +134,14 @@ export class SimDisk {
       } else this.#write(node, { kind: 'truncate', sizeBytes: 0, writer: owner, isDone: true });
     }
     if (node === undefined) throw failure('ENOENT', path);
-    return this.#handle(owner, path, node);
+    return this.#handle(owner, path, { file: node, isWritable: mode !== 'read' });
   }
 
-  #handle(owner: Owner, path: string, file: FileNode): DiskFile {
+  #handle(
+    owner: Owner,
+    path: string,
+    { file, isWritable }: { readonly file: FileNode; readonly isWritable: boolean },
+  ): DiskFile {
     let isOpen = true;
     const call = <Value>(kind: string, work: () => Value): Promise<Value> =>
       this.#call(owner, { kind, path }, () => {
@@ -146,7 +150,10 @@ export class SimDisk {
       });
     /** Done when its promise resolves: a sync covers only what was done before it. */
     const change = async (write: PendingWrite): Promise<void> => {
-      await call(write.kind, () => this.#write(file, write));
+      await call(write.kind, () => {
+        if (!isWritable) throw failure(write.kind === 'write' ? 'EBADF' : 'EINVAL', path);
+        this.#write(file, write);
+      });
       write.isDone = true;
     };
     return {
@@ -220,12 +227,15 @@ export class SimDisk {
   }
 
   #lock(owner: Owner, path: string): DiskLock {
-    const holder = this.#locks.get(path);
-    if (holder?.isAlive === true) throw new StarlingError('disk.locked', { path });
-    this.#locks.set(path, owner);
+    if (this.#find(path) === undefined) throw failure('ENOENT', path);
+    if (this.#locks.get(path)?.owner.isAlive === true) {
+      throw new StarlingError('disk.locked', { path });
+    }
+    const held = { owner };
+    this.#locks.set(path, held);
     return {
       release: () => {
-        if (this.#locks.get(path) === owner) this.#locks.delete(path);
+        if (this.#locks.get(path) === held) this.#locks.delete(path);
         return Promise.resolve();
       },
     };

@@ -59,7 +59,7 @@ export class Loop {
     return this.#eventCount;
   }
 
-  /** Whose event runs now: globals that a library calls belong to it. */
+  /** Whose event ran last, or runs now, with what it resolved: globals that a library calls belong to it. */
   get current(): Owner {
     return this.#current;
   }
@@ -102,7 +102,6 @@ export class Loop {
       this.#current = event.owner;
       callback();
       this.#options.drain();
-      this.#current = this.world;
       return true;
     }
   }
