@@ -4,5 +4,15 @@ import { build, root, run } from './lib.mjs';
 
 const [kind, ...rest] = process.argv.slice(2);
 build();
-if (kind === 'cluster') run(process.execPath, ['--max-old-space-size=8192', join(root, 'dist/bench/cluster/main.js'), ...rest]);
-else run(process.execPath, ['--expose-gc', join(root, 'dist/bench/micro.js'), ...process.argv.slice(2)]);
+if (kind === 'cluster')
+  run(process.execPath, [
+    '--max-old-space-size=8192',
+    join(root, 'dist/bench/cluster/main.js'),
+    ...rest,
+  ]);
+else
+  run(process.execPath, [
+    '--expose-gc',
+    join(root, 'dist/bench/micro.js'),
+    ...process.argv.slice(2),
+  ]);

@@ -78,7 +78,10 @@ try {
   console.error(error.message);
   await stop(1);
 }
-start('demo data', [join(root, 'dist/cli/demo-data.js'), ...Array.from({ length: NODES }, (_, i) => `http://127.0.0.1:${9009 + i}`)]);
+start('demo data', [
+  join(root, 'dist/cli/demo-data.js'),
+  ...Array.from({ length: NODES }, (_, i) => `http://127.0.0.1:${9009 + i}`),
+]);
 console.log(`
 three nodes are ready, and demo data is flowing; their data is in ${data}
 

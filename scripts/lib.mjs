@@ -26,7 +26,9 @@ export function ensureInstalled() {
     console.error(`Node ${process.versions.node} is too old: Starling needs 20.19 or newer.`);
     process.exit(1);
   }
-  const hash = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const hash = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === hash) return;
   console.log('installing dependencies …');
   run('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error']);

@@ -7,7 +7,11 @@ ensureBuilt();
 const given = process.argv.slice(2);
 const child = spawn(
   process.execPath,
-  ['--enable-source-maps', join(root, 'dist/cli/main.js'), ...(given.length > 0 ? given : ['serve'])],
+  [
+    '--enable-source-maps',
+    join(root, 'dist/cli/main.js'),
+    ...(given.length > 0 ? given : ['serve']),
+  ],
   { stdio: 'inherit' },
 );
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));

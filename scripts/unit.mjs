@@ -9,15 +9,25 @@ const tapFile = join(root, '.tap', 'last-run.tap');
 mkdirSync(join(root, '.tap'), { recursive: true });
 const result = spawnSync(
   join(root, 'node_modules/.bin/tap'),
-  ['run', '--reporter=terse', `--output-file=${tapFile}`, ...(files.length > 0 ? ['--disable-coverage', ...files] : [])],
+  [
+    'run',
+    '--reporter=terse',
+    `--output-file=${tapFile}`,
+    ...(files.length > 0 ? ['--disable-coverage', ...files] : []),
+  ],
   { cwd: root, stdio: 'inherit' },
 );
-const totals = readFileSync(tapFile, 'utf8').match(/^# \{ total: .*\}$/gm)?.at(-1) ?? '';
+const totals =
+  readFileSync(tapFile, 'utf8')
+    .match(/^# \{ total: .*\}$/gm)
+    ?.at(-1) ?? '';
 const count = (name) => Number(new RegExp(`${name}: (\\d+)`).exec(totals)?.[1] ?? 0);
 const skipped = count('skip');
 if (process.env.CI === 'true' && skipped > 0) {
   console.error(`${skipped} tests were skipped, and in CI a skip is a failure`);
   process.exitCode = 1;
 }
-console.log(`${count('pass')} passed, ${count('fail')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+console.log(
+  `${count('pass')} passed, ${count('fail')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`,
+);
 process.exitCode ||= result.status ?? 1;

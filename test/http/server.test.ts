@@ -189,7 +189,11 @@ t.test(
     const { base, api } = await edge(t, { multitenancy: true });
     const check = async (tenant: string | undefined, status: number): Promise<void> => {
       const headers = tenant === undefined ? {} : { 'x-scope-orgid': tenant };
-      const push = await fetch(`${base}/api/v1/push`, { method: 'POST', body: Buffer.from('x'), headers });
+      const push = await fetch(`${base}/api/v1/push`, {
+        method: 'POST',
+        body: Buffer.from('x'),
+        headers,
+      });
       t.equal(push.status, status === 200 ? 204 : status, `push as ${tenant}`);
       const query = await fetch(`${base}/prometheus/api/v1/query?query=up`, { headers });
       t.equal(query.status, status, `query as ${tenant}`);
