@@ -227,7 +227,6 @@ export class SimDisk {
   }
 
   #lock(owner: Owner, path: string): DiskLock {
-    if (this.#find(path) === undefined) throw failure('ENOENT', path);
     if (this.#locks.get(path)?.owner.isAlive === true) {
       throw new StarlingError('disk.locked', { path });
     }

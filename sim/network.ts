@@ -38,6 +38,9 @@ const CONNECT_TIMEOUT_MS = 5000;
 const KEEPALIVE_MS_MIN = 5000;
 const KEEPALIVE_MS_MAX = 15_000;
 const EPHEMERAL_PORT_MIN = 32_768;
+const PORT_MAX = 65_535;
+/** Hosts here have IPv4 addresses. */
+const ADDRESS = /^\d+\.\d+\.\d+\.\d+:\d+$/;
 
 interface Socket {
   readonly owner: Owner;
@@ -164,6 +167,9 @@ export class SimNetwork {
     wanted: string,
     onDatagram: (bytes: Uint8Array, from: string) => void,
   ): Promise<DatagramSocket> {
+    if (!ADDRESS.test(wanted) || Number(portOf(wanted)) > PORT_MAX) {
+      return Promise.reject(new Error(`${wanted}: must be an IP address and a port`));
+    }
     const address = this.#withPort(wanted);
     if (this.#sockets.has(address)) return Promise.reject(inUse(address));
     const socket: Socket = { owner, onDatagram };
@@ -276,6 +282,10 @@ export class SimNetwork {
       this.#loop.schedule(owner, 0.05, () => resolve(value));
     });
   }
+}
+
+function portOf(address: string): string {
+  return address.slice(address.lastIndexOf(':') + 1);
 }
 
 function ipOf(address: string): string {
