@@ -17,8 +17,17 @@ export interface Watched {
   readonly views: ClusterViews;
 }
 
+/** What a loop meter reads, in milliseconds; NaN where the system does not tell. */
+export interface LoopFigures {
+  readonly delayP99Ms: number;
+  readonly delayMaxMs: number;
+  readonly sliceP99Ms: number;
+  readonly sliceMaxMs: number;
+}
+
 export class NodeMetrics {
   readonly #registry = new Registry();
+  #readLoop: () => void = () => undefined;
   readonly #received: Counter<'user'>;
   readonly #discarded: Counter<'reason' | 'user'>;
   readonly #queries: Histogram<'outcome'>;
@@ -106,7 +115,31 @@ export class NodeMetrics {
     );
   }
 
+  /** Adds what the loop of this process did since the last scrape. */
+  watchLoop(read: () => LoopFigures): void {
+    const gauge = (name: string, help: string): Gauge =>
+      new Gauge({ name, help, registers: [this.#registry] });
+    const delayP99 = gauge(
+      'starling_loop_delay_p99_seconds',
+      'How late the loop ran what was due, p99 since the last scrape.',
+    );
+    const delayMax = gauge('starling_loop_delay_max_seconds', 'The same, the longest.');
+    const sliceP99 = gauge(
+      'starling_loop_slice_cpu_p99_seconds',
+      'Own CPU of one slice of the loop, p99 since the last scrape.',
+    );
+    const sliceMax = gauge('starling_loop_slice_cpu_max_seconds', 'The same, the longest.');
+    this.#readLoop = () => {
+      const figures = read();
+      delayP99.set(figures.delayP99Ms / 1000);
+      delayMax.set(figures.delayMaxMs / 1000);
+      sliceP99.set(figures.sliceP99Ms / 1000);
+      sliceMax.set(figures.sliceMaxMs / 1000);
+    };
+  }
+
   text(): Promise<string> {
+    this.#readLoop();
     return this.#registry.metrics();
   }
 

@@ -34,7 +34,7 @@ import { createEnvelopeCodec } from '../proto/envelope-codec.ts';
 import { Committer, TsdbManager } from '../storage/index.ts';
 import type { Config } from './config.ts';
 import { createNodeApi } from './node-api.ts';
-import { NodeMetrics } from './node-metrics.ts';
+import { type LoopFigures, NodeMetrics } from './node-metrics.ts';
 
 const INGESTER_TICK_MS = 60_000;
 const LEAVE_TIMEOUT_MS = 3000;
@@ -53,6 +53,8 @@ export interface NodeOptions {
   /** Cluster keys, the primary first; empty: no encryption. */
   readonly secrets: readonly Uint8Array[];
   readonly version: string;
+  /** What the loop of this process did since it was last asked; a simulated node has no loop of its own. */
+  readonly readLoop?: () => LoopFigures;
   /** This process must not go on: it was superseded, forgotten, or lost its disk. */
   readonly onEnd: (why: string) => void;
 }
@@ -160,6 +162,7 @@ function createParts(options: NodeOptions, identity: Identity): Parts {
   const { ciphers, clock, datagrams, log, random, rpc } = platform;
   const views = new ClusterViews();
   const metrics = new NodeMetrics(options.version);
+  if (options.readLoop !== undefined) metrics.watchLoop(options.readLoop);
   const readiness = new Readiness();
   const committer = new Committer({
     clock,

@@ -8,6 +8,7 @@ import { resolve } from 'node:path';
 import { startHttpServer } from '../http/server.ts';
 import { StarlingError } from '../model/errors.ts';
 import { createNodePlatform } from '../platform/node/index.ts';
+import { LoopMeter } from '../platform/node/loop-meter.ts';
 import { createGrpcStreams } from '../proto/grpc-streams.ts';
 import type { ServeArguments } from './command-line.ts';
 import { CONFIG_FILE_BYTES_MAX, type Config, type ConfigProblem, readConfig } from './config.ts';
@@ -38,6 +39,7 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
       queueMax: WORKER_QUEUE_MAX,
     },
   });
+  const meter = new LoopMeter();
   let onEnd: (why: string) => void = () => undefined;
   const node = await startNode({
     platform,
@@ -51,6 +53,11 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
     },
     secrets: config.clusterKeyFile === undefined ? [] : [readKey(config.clusterKeyFile)],
     version,
+    readLoop: () => {
+      const { delayMs, sliceCpuMs } = meter.read();
+      const { max = Number.NaN, p99 = Number.NaN } = sliceCpuMs ?? {};
+      return { delayP99Ms: delayMs.p99, delayMaxMs: delayMs.max, sliceP99Ms: p99, sliceMaxMs: max };
+    },
     onEnd: (why) => onEnd(why),
   });
   const http = await startHttpServer({

@@ -17,9 +17,7 @@ const matcher = fc
 const braces = fc
   .array(fc.oneof({ weight: 5, arbitrary: matcher }, fc.constant('"u.v"')), { maxLength: 3 })
   .map((matchers) => `{${matchers.join(',')}}`);
-const labelList = fc
-  .array(labelName, { maxLength: 2 })
-  .map((names) => `(${names.join(',')})`);
+const labelList = fc.array(labelName, { maxLength: 2 }).map((names) => `(${names.join(',')})`);
 const modifiers = fc
   .array(
     fc.oneof(
@@ -68,7 +66,9 @@ const { any } = fc.letrec<Texts>((tie) => ({
     string,
   ),
   matrix: fc.oneof(
-    fc.tuple(metric, duration, maybeModifiers).map(([name, range, tail]) => `${name}[${range}]${tail}`),
+    fc
+      .tuple(metric, duration, maybeModifiers)
+      .map(([name, range, tail]) => `${name}[${range}]${tail}`),
     fc
       .tuple(tie('vector'), duration, fc.oneof(fc.constant(''), duration), maybeModifiers)
       .map(([expr, range, step, tail]) => `${expr}[${range}:${step}]${tail}`),
@@ -141,7 +141,7 @@ const token = fc.oneof(
   operator,
   braces,
   labelList,
-  fc.constantFrom(...'()[]{},:=@+-!~'),
+  fc.constantFrom(...Array.from('()[]{},:=@+-!~')),
   fc.constantFrom('rate', 'sum by', 'group_left', 'on', 'bool', 'without', '=~', '[5m]', '# c\n'),
 );
 
