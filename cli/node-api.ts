@@ -12,7 +12,9 @@ import type {
   SeriesRequest,
 } from '../http/api.ts';
 import { type Gossip, type Identity, instancesById } from '../membership/index.ts';
+import { StarlingError } from '../model/errors.ts';
 import { parseInstanceId } from '../model/ids.ts';
+import type { Log } from '../platform/platform.ts';
 import type { Config } from './config.ts';
 import { printConfig } from './print-config.ts';
 import type { NodeMetrics } from './node-metrics.ts';
@@ -27,6 +29,7 @@ export interface NodeApiDependencies {
   readonly config: Config;
   readonly gossip: Gossip;
   readonly identity: Identity;
+  readonly log: Log;
   readonly metrics: NodeMetrics;
   readonly readiness: { reasons(): readonly string[] };
   readonly runtime: ActorRuntime;
@@ -34,7 +37,7 @@ export interface NodeApiDependencies {
 }
 
 export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
-  const { config, identity, metrics, readiness, runtime } = dependencies;
+  const { config, identity, log, metrics, readiness, runtime } = dependencies;
   const self = identity.instanceId;
   const ask = <Answer>(
     path: string,
@@ -47,6 +50,12 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
       lane: 'control',
     });
     cancellation?.onCancel(call.cancel);
+    call.done.catch((error: unknown) => {
+      // Clients are told where the details are: here.
+      if (error instanceof StarlingError && error.id === 'internal') {
+        log.error('internal error', { path, message: message.type, cause: describe(error.cause) });
+      }
+    });
     return call.done;
   };
   const askNames = <Answer>(message: OutgoingMessage, request: SeriesRequest): Promise<Answer> => {
@@ -125,6 +134,10 @@ function membersStatus({ gossip, identity }: NodeApiDependencies): MembersStatus
   }));
   const counters = { ...stats.counters, ...Object.fromEntries(drops) };
   return { self: identity.instanceId, healthScore: stats.healthScore, members, counters };
+}
+
+function describe(cause: unknown): string {
+  return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
 }
 
 /** Each owner's share of the 32-bit circle: a hash belongs to the first token above it. */

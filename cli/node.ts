@@ -152,7 +152,16 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
     instanceId: identity.instanceId,
     grpcAddress,
     gossipAddress,
-    api: createNodeApi({ config, gossip, identity, metrics, readiness, runtime, views }),
+    api: createNodeApi({
+      config,
+      gossip,
+      identity,
+      log: platform.log,
+      metrics,
+      readiness,
+      runtime,
+      views,
+    }),
     stop: () => stopNode(parts),
   };
 }
