@@ -1,18 +1,15 @@
 /**
- * The functions over a window of samples: `*_over_time` here, rates in `rate.ts`, and the table
- * that names them all.
+ * The functions over a window of samples: `*_over_time` here, others in `rate.ts`, and the table
+ * that names them all but those of `rate-row.ts`.
  */
 import type { FunctionName } from '../functions-table.ts';
 import {
   changes,
-  delta,
   deriv,
   doubleExponentialSmoothing,
   idelta,
-  increase,
   irate,
   predictLinear,
-  rate,
   resets,
 } from './rate.ts';
 import { addTo, isInfinite, nextError, quantileOf, type Sum } from './summation.ts';
@@ -109,12 +106,10 @@ export const windowFunctions: Readonly<Partial<Record<FunctionName, WindowFuncti
   avg_over_time: one(avgOverTime),
   changes: one(changes),
   count_over_time: one((w) => w.to - w.from),
-  delta: two(delta),
   deriv: two(deriv),
   double_exponential_smoothing: two(doubleExponentialSmoothing),
   first_over_time: one((w) => w.values[w.from]!, true),
   idelta: two(idelta),
-  increase: { kernel: increase, samplesMin: 2, countsResets: true },
   irate: two(irate),
   last_over_time: one((w) => w.values[w.to - 1]!, true),
   mad_over_time: one(madOverTime),
@@ -123,7 +118,6 @@ export const windowFunctions: Readonly<Partial<Record<FunctionName, WindowFuncti
   predict_linear: two(predictLinear),
   present_over_time: one(() => 1),
   quantile_over_time: one((w) => quantileOf(w.a, w.values.slice(w.from, w.to))),
-  rate: { kernel: rate, samplesMin: 2, countsResets: true },
   resets: one(resets),
   stddev_over_time: one((w) => Math.sqrt(varianceOverTime(w))),
   stdvar_over_time: one(varianceOverTime),

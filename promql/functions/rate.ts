@@ -1,56 +1,9 @@
 /**
- * rate, increase, delta: the difference between last and first sample, extrapolated to the edges of
- * the window as Prometheus does; irate, idelta: between the last two samples; and the regressions.
- *
- *   (start |··first——————————last··| end]   gaps up to 1.1 times the average distance are bridged,
- *                                           longer ones by half of it; a counter never below zero
+ * Functions of a window that look at pairs of samples: irate and idelta at the last two, changes and
+ * resets at all neighbours; and the regressions.
  */
 import type { Window } from './window.ts';
 import { addTo, isInfinite, type Sum } from './summation.ts';
-
-export function rate(w: Window): number {
-  return extrapolated(w, counterDifference(w), true, (w.endMs - w.startMs) / 1000);
-}
-
-export function increase(w: Window): number {
-  return extrapolated(w, counterDifference(w), true, 1);
-}
-
-export function delta(w: Window): number {
-  return extrapolated(w, w.values[w.to - 1]! - w.values[w.from]!, false, 1);
-}
-
-/** Last minus first, plus what was lost at each reset. */
-function counterDifference({ values, from, to, lastReset }: Window): number {
-  let previous = values[from]!;
-  let result = values[to - 1]! - previous;
-  if (lastReset[to - 1]! <= from) return result; // no reset inside: most windows
-  for (let i = from + 1; i < to; i++) {
-    const value = values[i]!;
-    if (value < previous) result += previous;
-    previous = value;
-  }
-  return result;
-}
-
-function extrapolated(w: Window, difference: number, isCounter: boolean, perS: number): number {
-  const firstMs = w.times[w.from]!;
-  const lastMs = w.times[w.to - 1]!;
-  let toStartS = (firstMs - w.startMs) / 1000;
-  let toEndS = (w.endMs - lastMs) / 1000;
-  const sampledS = (lastMs - firstMs) / 1000;
-  const averageS = sampledS / (w.to - w.from - 1);
-  const thresholdS = averageS * 1.1;
-  if (toStartS >= thresholdS) toStartS = averageS / 2;
-  if (isCounter) {
-    const first = w.values[w.from]!;
-    let toZeroS = toStartS;
-    if (difference > 0 && first >= 0) toZeroS = sampledS * (first / difference);
-    if (toZeroS < toStartS) toStartS = toZeroS;
-  }
-  if (toEndS >= thresholdS) toEndS = averageS / 2;
-  return difference * ((sampledS + toStartS + toEndS) / sampledS / perS);
-}
 
 export function irate({ times, values, to }: Window): number {
   const last = values[to - 1]!;

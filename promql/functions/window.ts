@@ -8,8 +8,6 @@ export interface Window {
   /** The samples are `[from, to)`, at least `samplesMin` of the function. */
   from: number;
   to: number;
-  /** For `countsResets`: at i the last place up to i whose value is below the one before. */
-  lastReset: Uint32Array;
   /** The window is (startMs, endMs]. */
   startMs: number;
   endMs: number;
@@ -27,6 +25,4 @@ export interface WindowFunction {
   /** Windows with fewer samples have no answer. */
   readonly samplesMin: number;
   readonly keepsName?: boolean;
-  /** True when the kernel reads `lastReset`. */
-  readonly countsResets?: boolean;
 }

@@ -10,6 +10,7 @@ import { absentLabels, compareByLabels, labelJoiner, labelReplacer } from '../fu
 import { maxOf, minOf } from '../functions/go-math.ts';
 import { clampTo, numberFunctions, roundTo } from '../functions/math.ts';
 import { windowFunctions } from '../functions/over-time.ts';
+import { rateFunctions } from '../functions/rate-row.ts';
 import { formatGeneral } from '../result-number.ts';
 import { compareRank } from './aggregate-rank.ts';
 import { type Block, mergeEqualRows, occupiedRows, pickRows } from './block.ts';
@@ -23,7 +24,7 @@ import {
   unwrapped,
 } from './arguments.ts';
 import { selectInstant } from './select.ts';
-import { occupiedSteps, runWindows } from './windows.ts';
+import { occupiedSteps, runRates, runWindows } from './windows.ts';
 
 function vectorValue(block: Block): Value {
   return { kind: 'vector', block };
@@ -32,6 +33,7 @@ function vectorValue(block: Block): Value {
 /** The value of a call. */
 export function callFunction(node: Call, context: EvalContext): Value {
   if (windowFunctions[node.name] !== undefined) return vectorValue(windowCall(node, context));
+  if (rateFunctions[node.name] !== undefined) return vectorValue(rateCall(node, context));
   if (numberFunctions[node.name] !== undefined) return vectorValue(numberCall(node, context));
   const scalarFunction = scalarFunctions[node.name];
   if (scalarFunction !== undefined) {
@@ -81,8 +83,15 @@ function windowCall(node: Call, context: EvalContext): Block {
   if (node.name === 'double_exponential_smoothing') checkFactors(a, b, context);
   const block = runWindows(rangeSource(rangeArg, context), run, context, a, b);
   if (node.name === 'quantile_over_time') warnOfQuantiles(scalars[0] ?? node, a, block, context);
-  if (node.name === 'rate' || node.name === 'increase') informOfGauges(rangeArg, block, context);
   return run.keepsName === true ? block : context.droppingNames(block);
+}
+
+function rateCall(node: Call, context: EvalContext): Block {
+  const rate = rateFunctions[node.name];
+  assert(rate !== undefined, 'looked up before');
+  const block = runRates(rangeSource(node.args[0]!, context), rate, context);
+  if (rate.isCounter) informOfGauges(node.args[0]!, block, context);
+  return context.droppingNames(block);
 }
 
 /** Warns of the quantiles that were really asked of some samples. */

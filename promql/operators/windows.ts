@@ -4,6 +4,7 @@
  */
 import type { Labels } from '../../model/labels.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
+import { fillRateRow, lastResets, type RateFunction } from '../functions/rate-row.ts';
 import type { WindowFunction, Window } from '../functions/window.ts';
 import type { Block } from './block.ts';
 import type { EvalContext } from './context.ts';
@@ -42,7 +43,7 @@ export function columnsFromBlock(block: Block, firstMs: number, stepMs: number):
 /** One answer per series and step; steps with too few samples stay empty. */
 export function runWindows(
   source: RangeSource,
-  { kernel, samplesMin, countsResets }: WindowFunction,
+  { kernel, samplesMin }: WindowFunction,
   context: EvalContext,
   a: Float64Array | undefined,
   b: Float64Array | undefined,
@@ -52,7 +53,6 @@ export function runWindows(
   const block = context.block(columns.labels, source.drop);
   const { steps } = block;
   const window = newWindow(timestamps, values);
-  if (countsResets === true) window.lastReset = lastResets(columns);
   let start = 0;
   for (let row = 0; row < ends.length; row++) {
     const end = ends[row]!;
@@ -78,6 +78,23 @@ export function runWindows(
   }
   return block;
 }
+
+/** rate, increase or delta of every series and step. */
+export function runRates(
+  { columns, drop, ...windows }: RangeSource,
+  rate: RateFunction,
+  context: EvalContext,
+): Block {
+  const block = context.block(columns.labels, drop);
+  const lastReset = rate.isCounter ? lastResets(columns) : NO_RESETS;
+  const shape = { ...windows, ...rate, steps: block.steps };
+  for (let row = 0; row < columns.ends.length; row++) {
+    fillRateRow(columns, lastReset, row, shape, block);
+  }
+  return block;
+}
+
+const NO_RESETS = new Uint32Array(0);
 
 /** True for each step whose window holds a sample of any series. */
 export function occupiedSteps(source: RangeSource, steps: number): Uint8Array {
@@ -124,24 +141,6 @@ export function samplesOfWindow(source: RangeSource): SeriesColumns {
   };
 }
 
-/** For each sample the index of the last reset up to it, or of the first sample of its series. */
-function lastResets({ ends, values }: SeriesColumns): Uint32Array {
-  const found = new Uint32Array(values.length);
-  let start = 0;
-  for (let row = 0; row < ends.length; row++) {
-    let last = start;
-    for (let i = start; i < ends[row]!; i++) {
-      if (i > start && values[i]! < values[i - 1]!) last = i;
-      found[i] = last;
-    }
-    start = ends[row]!;
-  }
-  return found;
-}
-
-const NO_RESETS = new Uint32Array(0);
-
 function newWindow(times: Float64Array, values: Float64Array): Window {
-  const lastReset = NO_RESETS;
-  return { times, values, lastReset, from: 0, to: 0, startMs: 0, endMs: 0, stepMs: 0, a: 0, b: 0 };
+  return { times, values, from: 0, to: 0, startMs: 0, endMs: 0, stepMs: 0, a: 0, b: 0 };
 }
