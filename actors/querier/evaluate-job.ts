@@ -4,7 +4,7 @@
  */
 import { StarlingError } from '../../model/errors.ts';
 import type { TimeRange } from '../../model/sample.ts';
-import { encodeResult, evaluate, parseExpr } from '../../promql/index.ts';
+import { type QueryResult, encodeResult, evaluate, parseExpr } from '../../promql/index.ts';
 import { mergeSeriesFrames } from '../../storage/index.ts';
 
 export const EVALUATE_JOB = 'querier.evaluate';
@@ -56,5 +56,33 @@ export function runEvaluateJob(input: EvaluateInput): EvaluateOutput {
     columns,
     { samplesMax: input.samplesMax },
   );
-  return { data: encodeResult(result), warnings: result.warnings, infos: result.infos };
+  const { isCut, kept } = limited(result, input.limit);
+  const warnings = isCut ? [...result.warnings, LIMIT_WARNING] : result.warnings;
+  return { data: encodeResult(kept), warnings, infos: result.infos };
+}
+
+const LIMIT_WARNING = 'results truncated due to limit';
+
+/** The first `limit` series of a result; 0 is no limit. */
+function limited(
+  result: QueryResult,
+  limit: number,
+): { readonly kept: QueryResult; readonly isCut: boolean } {
+  if (limit === 0) return { kept: result, isCut: false };
+  if (result.resultType === 'matrix' && result.series.labels.length > limit) {
+    const { series } = result;
+    const samples = series.ends[limit - 1]!;
+    const kept = {
+      labels: series.labels.slice(0, limit),
+      ends: series.ends.subarray(0, limit),
+      timestamps: series.timestamps.subarray(0, samples),
+      values: series.values.subarray(0, samples),
+    };
+    return { kept: { ...result, series: kept }, isCut: true };
+  }
+  if (result.resultType === 'vector' && result.labels.length > limit) {
+    const labels = result.labels.slice(0, limit);
+    return { kept: { ...result, labels, values: result.values.subarray(0, limit) }, isCut: true };
+  }
+  return { kept: result, isCut: false };
 }

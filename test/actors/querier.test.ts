@@ -1,0 +1,147 @@
+// Goal: a gather ends with whole answers of enough instances or an error, and the evaluate job merges,
+// evaluates and cuts. Method: instances are functions; frames come from real TSDBs on a disk in memory.
+import t from 'tap';
+import { runEvaluateJob } from '../../actors/querier/evaluate-job.ts';
+import { type GatherOptions, gather } from '../../actors/querier/gather.ts';
+import type { ReadSummary } from '../../actors/ingester/messages.ts';
+import type { InstanceRecord } from '../../membership/index.ts';
+import { StarlingError } from '../../model/errors.ts';
+import type { InstanceId } from '../../model/ids.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
+import { refusal } from '../support/refusal.ts';
+import { EVERYTHING, batchOf, framesOf, metric, openTsdb } from '../support/toy-tsdb.ts';
+
+const NOW = 1_700_000_000_000;
+type Behaviour = 'bad' | 'down' | 'hangs' | 'ok' | 'stranger';
+
+/** Three instances of which one may be missing; `extra` becomes known after a pull. */
+function world(behaviours: Record<string, Behaviour>, extra?: string) {
+  const asked: string[] = [];
+  const cancelled: string[] = [];
+  let known = Object.keys(behaviours).filter((id) => id !== extra);
+  const options: GatherOptions = {
+    digest: () => String(known.length),
+    plan: () => {
+      const planned = [...known];
+      return {
+        instancesToAsk: planned.map((id) => ({ id }) as InstanceRecord), // nothing else is read
+        isComplete: (answered) => {
+          const missing = planned.filter((id) => !answered.has(id as InstanceId));
+          return missing.length <= 1
+            ? { ok: true }
+            : { ok: false, missing: missing.join(), tolerated: 1 };
+        },
+      };
+    },
+    ask: (instance, onFrame) => {
+      asked.push(instance);
+      const behaviour = behaviours[instance];
+      onFrame(Buffer.from(`${instance} frame`));
+      const summary: ReadSummary = {
+        digest: behaviour === 'stranger' ? '4' : String(known.length),
+        oldestTimeMs: 5,
+      };
+      const done =
+        behaviour === 'down'
+          ? Promise.reject(new StarlingError('node.unreachable', { instance, why: 'down' }))
+          : behaviour === 'bad'
+            ? Promise.reject(new StarlingError('query.parse', { text: 'bad regexp' }))
+            : behaviour === 'hangs'
+              ? new Promise<ReadSummary>(() => undefined)
+              : Promise.resolve(summary);
+      return { done, cancel: () => void cancelled.push(instance) };
+    },
+    pullRegistry: async () => {
+      if (extra !== undefined) known = Object.keys(behaviours);
+    },
+    bytesMax: 1000,
+  };
+  return { options, asked, cancelled };
+}
+
+t.test('gather() needs whole answers of all but one, and does not wait for the last', async (t) => {
+  const check = async (behaviours: Record<string, Behaviour>, expected: string): Promise<void> => {
+    const { options } = world(behaviours);
+    const outcome = await gather(options).then(
+      ({ frames }) =>
+        frames
+          .flat()
+          .map((frame) => Buffer.from(frame).toString()[0])
+          .sort()
+          .join(''),
+      (error: unknown) => (error as StarlingError).id,
+    );
+    t.equal(outcome, expected, JSON.stringify(behaviours));
+  };
+  await check({ a: 'ok', b: 'ok', c: 'down' }, 'ab');
+  await check({ a: 'down', b: 'ok', c: 'ok' }, 'bc');
+  await check({ a: 'down', b: 'ok', c: 'down' }, 'read.incomplete');
+  await check({ a: 'down', b: 'down', c: 'down' }, 'read.incomplete');
+  await check({ a: 'bad', b: 'ok', c: 'ok' }, 'query.parse');
+  const { cancelled, options } = world({ a: 'ok', b: 'ok', c: 'hangs' });
+  await gather(options);
+  t.same(cancelled, ['c'], 'the slow one is told to stop');
+});
+
+t.test(
+  'an instance that only a responder knows is asked too, before the answer counts',
+  async (t) => {
+    const { asked, options } = world({ a: 'stranger', b: 'ok', c: 'ok', d: 'ok' }, 'd');
+    const { frames } = await gather(options);
+    t.ok(asked.includes('d'));
+    t.ok(frames.flat().some((frame) => Buffer.from(frame).toString() === 'd frame'));
+    const without = world({ a: 'stranger', b: 'ok', c: 'ok', d: 'down' }, 'd');
+    await gather(without.options);
+    t.ok(without.asked.includes('d'), 'one of four may be missing');
+  },
+);
+
+t.test('gather() stops at its bound of bytes', async (t) => {
+  const { options } = world({ a: 'ok', b: 'ok', c: 'ok' });
+  await t.rejects(
+    gather({ ...options, bytesMax: 10 }),
+    refusal('query.too_large', /bytes of chunks/),
+  );
+});
+
+t.test(
+  'runEvaluateJob() merges replicas, evaluates, cuts to the limit and bounds samples',
+  async (t) => {
+    const frames = [];
+    for (const from of [0, 1]) {
+      const { tsdb } = await openTsdb(new MemoryDisk());
+      const series = Array.from({ length: 4 - from }, (_, i) => ({
+        labels: metric('m', { i: String(i + from) }),
+        samples: [[NOW, i + from]] as const,
+      }));
+      tsdb.append(batchOf(series), NOW);
+      frames.push(...framesOf(tsdb));
+    }
+    const run = (
+      query: string,
+      limit = 0,
+      samplesMax = 1000,
+    ): { readonly data: string; readonly warnings: readonly string[] } => {
+      const input = {
+        query,
+        startMs: NOW,
+        endMs: NOW,
+        stepMs: 0,
+        lookbackMs: 300_000,
+        samplesMax,
+        limit,
+        selections: [{ frames, range: EVERYTHING }],
+      };
+      const { data, warnings } = runEvaluateJob(input);
+      return { data: Buffer.from(data).toString(), warnings };
+    };
+    t.equal(
+      run('sum(m)').data,
+      '{"resultType":"vector","result":[{"metric":{},"value":[1700000000,"6"]}]}',
+    );
+    t.match(run('m', 2), { warnings: ['results truncated due to limit'] });
+    t.equal(run('m', 2).data.split('"metric"').length - 1, 2);
+    t.same(run('m', 4).warnings, []);
+    t.throws(() => run('m', 0, 3), refusal('query.too_large', /4 samples, the limit is 3/));
+  },
+);
