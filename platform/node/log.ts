@@ -1,7 +1,7 @@
 /**
  * Log lines as JSON on standard error, by pino. Values under secret-looking keys are masked, two
- * levels deep. Lines are written by the thread pool, so a slow terminal does not stop the loop; what
- * waits is flushed when the process exits, and bounded: beyond it lines are dropped and counted.
+ * levels deep. A line is written before the call returns: the last words of a process are the ones
+ * that matter most. So nothing on a hot path logs.
  */
 import { type Logger, destination, pino, stdSerializers } from 'pino';
 import type { Log } from '../platform.ts';
@@ -20,11 +20,8 @@ const SECRET_KEYS = [
   'sessionToken',
   'token',
 ];
-const WAITING_BYTES_MAX = 4 * 1024 * 1024;
 
-/** `file`: a descriptor or a path. */
-export function createNodeLog(level: LogLevel, file: number | string = 2): Log {
-  const lines = destination({ dest: file, sync: false, maxLength: WAITING_BYTES_MAX });
+export function createNodeLog(level: LogLevel): Log {
   const paths = SECRET_KEYS.flatMap((key) => [key, `*.${key}`]);
   const logger = pino(
     {
@@ -33,16 +30,8 @@ export function createNodeLog(level: LogLevel, file: number | string = 2): Log {
       redact: { paths, censor: '<redacted>' },
       serializers: { cause: stdSerializers.err, error: stdSerializers.err },
     },
-    lines,
+    destination({ fd: 2, sync: true }),
   );
-  let droppedCount = 0;
-  lines.on('drop', () => droppedCount++);
-  lines.on('drain', () => {
-    if (droppedCount === 0) return;
-    const count = droppedCount;
-    droppedCount = 0;
-    logger.warn({ count }, 'log lines were dropped: the reader is too slow');
-  });
   return wrap(logger);
 }
 

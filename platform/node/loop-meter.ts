@@ -45,7 +45,7 @@ export class DurationCounts {
   /** The upper bound of the bucket in which the `share` of all durations is reached; 0 when empty. */
   percentileMs(share: number): number {
     let rest = this.#total * share;
-    for (let i = 0; i < BUCKET_COUNT && this.#total > 0; i++) {
+    for (let i = 0; i < BUCKET_COUNT - 1 && this.#total > 0; i++) {
       rest -= this.#counts[i]!;
       if (rest <= 0) return Math.min(this.maxMs, SLICE_MS_MIN * 2 ** (i / BUCKETS_PER_DOUBLING));
     }

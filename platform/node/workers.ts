@@ -50,10 +50,19 @@ interface Task {
   readonly reject: (error: StarlingError) => void;
 }
 
-const entry = new URL(
-  `./worker-entry${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`,
-  import.meta.url,
-);
+const isSource = import.meta.url.endsWith('.ts');
+const entry = new URL(`./worker-entry${isSource ? '.ts' : '.js'}`, import.meta.url);
+
+/** Starts a thread; one that runs from sources needs the loader of the main thread. */
+function startWorker(jobsModule: URL): Worker {
+  const options = { workerData: { jobsModule: jobsModule.href } };
+  const isUnderTsx = isSource && process.execArgv.some((word) => /\btsx\b/.test(word));
+  if (!isUnderTsx) return new Worker(entry, options);
+  // tsx registers itself in the main thread only.
+  const loader = JSON.stringify(import.meta.resolve('tsx/esm/api'));
+  const code = `import(${loader}).then((tsx) => (tsx.register(), import(${JSON.stringify(entry)})))`;
+  return new Worker(code, { ...options, eval: true });
+}
 
 export function createNodeWorkers(options: WorkersOptions): Workers {
   const pool = new Pool(options);
@@ -137,7 +146,7 @@ class Thread {
   constructor(options: WorkersOptions, callbacks: ThreadCallbacks) {
     this.#callbacks = callbacks;
     this.#timeoutMs = options.jobTimeoutMs ?? JOB_TIMEOUT_MS;
-    this.#worker = new Worker(entry, { workerData: { jobsModule: options.jobsModule.href } });
+    this.#worker = startWorker(options.jobsModule);
     this.#worker.unref();
     let cause: unknown = 'the worker thread ended';
     this.#worker.on('message', (answer: WorkerAnswer) => this.#finish(answer));

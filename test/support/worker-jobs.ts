@@ -1,0 +1,26 @@
+/** Jobs for the tests of worker pools: each does one thing that a pool must survive. */
+import { StarlingError } from '../../model/errors.ts';
+import type { Job, JobTable } from '../../platform/node/workers.ts';
+
+export const jobs: JobTable = new Map<string, Job>([
+  ['echo', (input) => ({ output: input })],
+  ['exit', () => process.exit(3)],
+  ['fail', () => fail(new Error('the job broke'))],
+  ['hang', () => hang()],
+  ['move', (input) => ({ output: input, transfer: [bufferOf(input)] })],
+  ['refuse', () => fail(new StarlingError('tenant.invalid', { tenant: 'x', why: 'is bad' }))],
+  ['uncloneable', () => ({ output: () => undefined })],
+]);
+
+function fail(error: Error): never {
+  throw error;
+}
+
+function hang(): never {
+  for (;;);
+}
+
+function bufferOf(input: unknown): ArrayBuffer {
+  if (input instanceof Uint8Array && input.buffer instanceof ArrayBuffer) return input.buffer;
+  throw new Error('not bytes of their own buffer');
+}
