@@ -48,12 +48,3 @@ function nonFinite(value: number): string {
   if (Number.isNaN(value)) return 'NaN';
   return value > 0 ? '+Inf' : '-Inf';
 }
-
-/** Milliseconds as seconds, with no or exactly three decimals. */
-export function formatTimestamp(timeMs: number): string {
-  const sign = timeMs < 0 ? '-' : '';
-  const absolute = Math.abs(timeMs);
-  const rest = absolute % 1000;
-  const seconds = `${sign}${Math.floor(absolute / 1000)}`;
-  return rest === 0 ? seconds : `${seconds}.${String(rest).padStart(3, '0')}`;
-}

@@ -6,7 +6,8 @@
 import { assertNever } from '../model/assert.ts';
 import type { Labels } from '../model/labels.ts';
 import type { SeriesColumns } from '../model/series-columns.ts';
-import { formatPlain, formatSample, formatTimestamp } from './result-number.ts';
+import { ResultBytes } from './result-bytes.ts';
+import { formatPlain } from './result-number.ts';
 
 export type ResultValue =
   | { readonly resultType: 'matrix'; readonly series: SeriesColumns }
@@ -24,22 +25,19 @@ export type QueryResult = ResultValue & {
   readonly infos: readonly string[];
 };
 
-/** Pieces of text are joined and encoded in blocks of this many characters. */
-const BLOCK_CHARACTERS = 1 << 16;
-
 /** The `data` member of the answer: resultType and result, in UTF-8. */
 export function encodeResult(result: ResultValue): Uint8Array {
-  const out = new TextBlocks();
-  out.add(`{"resultType":"${result.resultType}","result":`);
+  const out = new ResultBytes();
+  out.ascii(`{"resultType":"${result.resultType}","result":`);
   switch (result.resultType) {
     case 'matrix':
       addMatrix(out, result.series);
       break;
     case 'scalar':
-      out.add(`[${result.timestampMs / 1000},"${formatPlain(result.value)}"]`);
+      out.ascii(`[${result.timestampMs / 1000},"${formatPlain(result.value)}"]`);
       break;
     case 'string':
-      out.add(`[${result.timestampMs / 1000},${JSON.stringify(result.value)}]`);
+      out.utf8(`[${result.timestampMs / 1000},${htmlSafe(result.value)}]`);
       break;
     case 'vector':
       addVector(out, result.labels, result.values, result.timestampMs);
@@ -47,66 +45,58 @@ export function encodeResult(result: ResultValue): Uint8Array {
     default:
       assertNever(result);
   }
-  out.add('}');
-  return out.bytes();
+  out.ascii('}');
+  return out.take();
 }
 
-class TextBlocks {
-  readonly #blocks: Uint8Array[] = [];
-  #text = '';
-
-  add(text: string): void {
-    this.#text += text;
-    if (this.#text.length > BLOCK_CHARACTERS) this.#flush();
-  }
-
-  bytes(): Uint8Array {
-    this.#flush();
-    return Buffer.concat(this.#blocks);
-  }
-
-  #flush(): void {
-    this.#blocks.push(Buffer.from(this.#text));
-    this.#text = '';
-  }
+/** A JSON string without what could end a script element; only string results are written so. */
+function htmlSafe(text: string): string {
+  return JSON.stringify(text).replaceAll(
+    /[<>&\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
-function metricJson(labels: Labels): string {
-  let text = '{';
+function addMetric(out: ResultBytes, labels: Labels): void {
+  out.ascii('{"metric":{');
   for (let i = 0; i < labels.length; i += 2) {
-    if (i > 0) text += ',';
-    text += `${JSON.stringify(labels[i])}:${JSON.stringify(labels[i + 1])}`;
+    if (i > 0) out.ascii(',');
+    out.quoted(labels[i]!);
+    out.ascii(':');
+    out.quoted(labels[i + 1]!);
   }
-  return `${text}}`;
 }
 
-function addMatrix(out: TextBlocks, { labels, ends, timestamps, values }: SeriesColumns): void {
-  out.add('[');
+function addMatrix(out: ResultBytes, { labels, ends, timestamps, values }: SeriesColumns): void {
+  out.ascii('[');
   let at = 0;
   for (let row = 0; row < labels.length; row++) {
-    out.add(`${row > 0 ? ',' : ''}{"metric":${metricJson(labels[row]!)},"values":[`);
+    if (row > 0) out.ascii(',');
+    addMetric(out, labels[row]!);
+    out.ascii('},"values":[');
     const start = at;
     for (; at < ends[row]!; at++) {
-      const comma = at > start ? ',' : '';
-      out.add(`${comma}[${formatTimestamp(timestamps[at]!)},"${formatSample(values[at]!)}"]`);
+      if (at > start) out.ascii(',');
+      out.point(timestamps[at]!, values[at]!);
     }
-    out.add(']}');
+    out.ascii(']}');
   }
-  out.add(']');
+  out.ascii(']');
 }
 
 function addVector(
-  out: TextBlocks,
+  out: ResultBytes,
   labels: readonly Labels[],
   values: Float64Array,
   timestampMs: number,
 ): void {
-  const time = formatTimestamp(timestampMs);
-  out.add('[');
+  out.ascii('[');
   for (let row = 0; row < labels.length; row++) {
-    const metric = metricJson(labels[row]!);
-    const comma = row > 0 ? ',' : '';
-    out.add(`${comma}{"metric":${metric},"value":[${time},"${formatSample(values[row]!)}"]}`);
+    if (row > 0) out.ascii(',');
+    addMetric(out, labels[row]!);
+    out.ascii('},"value":');
+    out.point(timestampMs, values[row]!);
+    out.ascii('}');
   }
-  out.add(']');
+  out.ascii(']');
 }

@@ -58,18 +58,28 @@ function avgOverTime({ values, from, to }: Window): number {
 
 function minIndex({ values, from, to }: Window, takesLast: boolean): number {
   let best = from;
+  let least = values[from]!;
   for (let i = from + 1; i < to; i++) {
-    const [value, least] = [values[i]!, values[best]!];
-    if (value < least || Number.isNaN(least) || (takesLast && value === least)) best = i;
+    const value = values[i]!;
+    if (value > least || (value === least && !takesLast)) continue; // most samples
+    if (value < least || Number.isNaN(least) || value === least) {
+      best = i;
+      least = value;
+    }
   }
   return best;
 }
 
 function maxIndex({ values, from, to }: Window, takesLast: boolean): number {
   let best = from;
+  let most = values[from]!;
   for (let i = from + 1; i < to; i++) {
-    const [value, most] = [values[i]!, values[best]!];
-    if (value > most || Number.isNaN(most) || (takesLast && value === most)) best = i;
+    const value = values[i]!;
+    if (value < most || (value === most && !takesLast)) continue; // most samples
+    if (value > most || Number.isNaN(most) || value === most) {
+      best = i;
+      most = value;
+    }
   }
   return best;
 }

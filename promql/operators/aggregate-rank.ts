@@ -7,9 +7,10 @@ import { labelsKey } from '../../model/labels.ts';
 import { quantileOf } from '../functions/summation.ts';
 import { formatGeneral, formatPlain } from '../result-number.ts';
 import type { Aggregation } from '../ast.ts';
-import { groupRows, withLabel } from './aggregate.ts';
+import { withLabel } from './aggregate.ts';
 import { type Block, pickRows } from './block.ts';
 import { type EvalContext, executionError } from './context.ts';
+import { groupRows } from './grouping.ts';
 import { selectTop } from './top-rows.ts';
 
 /** topk, bottomk and limitk: the rows stay, cells that are not chosen lose their sample. */

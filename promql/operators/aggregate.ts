@@ -4,52 +4,12 @@
  * run along the rows, so that both input and output are read in order.
  */
 import { assertNever } from '../../model/assert.ts';
-import { compareUtf8, type Labels, labelsKey, METRIC_NAME } from '../../model/labels.ts';
+import { compareUtf8, type Labels } from '../../model/labels.ts';
 import { nextError } from '../functions/summation.ts';
 import type { Aggregation } from '../ast.ts';
 import type { Block } from './block.ts';
 import type { EvalContext } from './context.ts';
-
-/** Which group each row belongs to, groups in order of their first row. */
-export interface Grouping {
-  readonly groupOf: Uint32Array;
-  readonly labels: readonly Labels[];
-  readonly drop: Uint8Array;
-}
-
-export function groupRows(node: Aggregation, block: Block): Grouping {
-  const names = new Set(node.grouping);
-  const keep = node.without
-    ? (name: string): boolean => name !== METRIC_NAME && !names.has(name)
-    : (name: string): boolean => names.has(name);
-  const groupOf = new Uint32Array(block.labels.length);
-  const ids = new Map<string, number>();
-  const labels: Labels[] = [];
-  const drop: number[] = [];
-  const hasName = !node.without && names.has(METRIC_NAME);
-  const isOne = !node.without && names.size === 0;
-  for (let row = 0; row < block.labels.length; row++) {
-    const kept = isOne ? [] : keptLabels(block.labels[row]!, keep);
-    const key = labelsKey(kept);
-    let id = ids.get(key);
-    if (id === undefined) {
-      id = labels.length;
-      ids.set(key, id);
-      labels.push(kept);
-      drop.push(hasName ? block.drop[row]! : 0);
-    }
-    groupOf[row] = id;
-  }
-  return { groupOf, labels, drop: Uint8Array.from(drop) };
-}
-
-function keptLabels(labels: Labels, keep: (name: string) => boolean): Labels {
-  const kept: string[] = [];
-  for (let i = 0; i < labels.length; i += 2) {
-    if (keep(labels[i]!)) kept.push(labels[i]!, labels[i + 1]!);
-  }
-  return kept;
-}
+import { groupRows } from './grouping.ts';
 
 /** A label set with one label set (replaced, or inserted in order); an empty value removes it. */
 export function withLabel(labels: Labels, name: string, value: string): Labels {
