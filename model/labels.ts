@@ -14,6 +14,7 @@ export const NO_LABELS: Labels = [];
 
 /** Compares two strings by their UTF-8 bytes (as Go does), which differs from UTF-16 order above U+D7FF. */
 export function compareUtf8(a: string, b: string): number {
+  if (a === b) return 0; // fast path: most pairs of two series of one metric
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
     const x = a.charCodeAt(i);

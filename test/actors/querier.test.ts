@@ -107,7 +107,7 @@ t.test('gather() stops at its bound of bytes', async (t) => {
 t.test(
   'runEvaluateJob() merges replicas, evaluates, cuts to the limit and bounds samples',
   async (t) => {
-    const frames = [];
+    const frames: Uint8Array[] = [];
     for (const from of [0, 1]) {
       const { tsdb } = await openTsdb(new MemoryDisk());
       const series = Array.from({ length: 4 - from }, (_, i) => ({
