@@ -12,21 +12,29 @@ export const TURN_MS = 0.01;
 /** As the real timers: shorter waits are stretched. */
 export const TIMER_MS_MIN = 1;
 
+/** How wrong a machine's wall clock is. Its lives read it, so a change is a step they see. */
+export interface WallError {
+  offsetMs: number;
+  /** How much it gains, parts per million since the run began. */
+  driftPpm: number;
+}
+
 export class SimClock implements Clock {
-  /** How far the wall clock is off; steps when it is set. */
-  offsetMs = 0;
   readonly #loop: Loop;
   readonly #owner: Owner;
+  readonly #wall: Readonly<WallError>;
   readonly #bornMs: number;
 
-  constructor(loop: Loop, owner: Owner) {
+  constructor(loop: Loop, owner: Owner, wall: Readonly<WallError>) {
     this.#loop = loop;
     this.#owner = owner;
+    this.#wall = wall;
     this.#bornMs = loop.nowMs;
   }
 
   wallMs(): number {
-    return Math.floor(EPOCH_MS + this.#loop.nowMs + this.offsetMs);
+    const { driftPpm, offsetMs } = this.#wall;
+    return Math.floor(EPOCH_MS + this.#loop.nowMs * (1 + driftPpm / 1e6) + offsetMs);
   }
 
   monotonicMs(): number {

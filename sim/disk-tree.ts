@@ -64,10 +64,7 @@ export class Bytes {
 
   /** A copy of what lies there; shorter at the end of the file. */
   read(offset: number, byteCount: number): Uint8Array {
-    return this.#buffer.slice(
-      Math.min(offset, this.size),
-      Math.min(this.size, offset + byteCount),
-    );
+    return this.#buffer.slice(Math.min(offset, this.size), Math.min(this.size, offset + byteCount));
   }
 
   become(other: Bytes): void {

@@ -35,7 +35,10 @@ const TAIL_CHANCE = 0.005;
 
 export class SimDisk {
   latency: DiskLatency = LATENCY;
-  /** Fails a call with the code it answers. */
+  /**
+   * Fails a call with the code it answers. A failed write leaves some prefix; what a failed sync
+   * covered is lost at the next loss of power, whatever later syncs answer, as on Linux.
+   */
   failWhen: (call: string, path: string) => string | undefined = () => undefined;
   readonly #loop: Loop;
   readonly #random: SimRandom;
@@ -99,10 +102,10 @@ export class SimDisk {
   /** Does `work` now and answers later, as the kernel's cache does. */
   #call<Value>(
     owner: Owner,
-    what: { readonly kind: string; readonly path: string },
+    what: { readonly kind: string; readonly path: string; readonly onFault?: () => void },
     work: () => Value,
   ): Promise<Value> {
-    const { kind, path } = what;
+    const { kind, onFault, path } = what;
     this.#trace.text(`${kind} ${path}`);
     const isSync = kind === 'sync' || kind === 'syncDirectory';
     const typicalMs = isSync ? this.latency.syncMs : this.latency.callMs;
@@ -114,7 +117,10 @@ export class SimDisk {
       let finish: () => void;
       try {
         const code = this.failWhen(kind, path);
-        if (code !== undefined) throw failure(code, path);
+        if (code !== undefined) {
+          onFault?.();
+          throw failure(code, path);
+        }
         const value = work();
         finish = () => resolve(value);
       } catch (error) {
@@ -143,17 +149,22 @@ export class SimDisk {
     { file, isWritable }: { readonly file: FileNode; readonly isWritable: boolean },
   ): DiskFile {
     let isOpen = true;
-    const call = <Value>(kind: string, work: () => Value): Promise<Value> =>
-      this.#call(owner, { kind, path }, () => {
+    const call = <Value>(
+      kind: string,
+      work: () => Value,
+      onFault = (): void => undefined,
+    ): Promise<Value> =>
+      this.#call(owner, { kind, path, onFault }, () => {
         if (!isOpen) throw failure('EBADF', path);
         return work();
       });
     /** Done when its promise resolves: a sync covers only what was done before it. */
     const change = async (write: PendingWrite): Promise<void> => {
-      await call(write.kind, () => {
+      const work = (): void => {
         if (!isWritable) throw failure(write.kind === 'write' ? 'EBADF' : 'EINVAL', path);
         this.#write(file, write);
-      });
+      };
+      await call(write.kind, work, () => this.#writePrefix(file, write));
       write.isDone = true;
     };
     return {
@@ -173,7 +184,11 @@ export class SimDisk {
         // What a killed process had in flight is in the kernel: nobody overtakes it any more.
         const isBefore = (write: PendingWrite): boolean => write.isDone || !write.writer.isAlive;
         const covered = new Set(file.pending.filter(isBefore));
-        await call('sync', () => undefined);
+        // After a failed sync the kernel takes its pages for clean: nobody writes them any more.
+        const forget = (): void => {
+          file.pending = file.pending.filter((write) => !covered.has(write));
+        };
+        await call('sync', () => undefined, forget);
         settleWrites(file, covered);
       },
       close: () => {
@@ -188,6 +203,13 @@ export class SimDisk {
   #write(file: FileNode, write: PendingWrite): void {
     applyWrite(file.live, write);
     file.pending.push(write);
+  }
+
+  /** What a write that failed half-way left. */
+  #writePrefix(file: FileNode, write: PendingWrite): void {
+    if (write.kind === 'truncate') return;
+    const bytes = write.bytes.subarray(0, this.#random.below(write.bytes.length + 1));
+    this.#write(file, { ...write, bytes, isDone: true });
   }
 
   #makeDirectory(path: string): void {

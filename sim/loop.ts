@@ -2,7 +2,8 @@
  * Virtual time. A heap of events ordered by (time, tie, sequence): events of one owner at one instant
  * keep their order, as timers and turns of a real process do; owners are ordered by a tie drawn from
  * the seed, so that seeds explore orders. An event whose owner died is dropped, never run: that is
- * how a crash silences a node. After each event `drain` empties the microtask queue.
+ * how a crash silences a node. An owner that is held (a long pause of its process) runs nothing until
+ * it is released. After each event `drain` empties the microtask queue.
  */
 import { assert } from '../model/assert.ts';
 import { mix32 } from './random.ts';
@@ -16,16 +17,20 @@ export interface Owner {
   isAlive: boolean;
 }
 
+/** What an event is: only how a pause ends depends on it. */
+export type EventKind = 'arrival' | 'timer';
+
 /** An event that waits. */
 export interface Pending {
   cancel(): void;
 }
 
 interface Event extends Pending {
-  readonly atMs: number;
-  readonly tie: number;
-  readonly sequence: number;
+  atMs: number;
+  tie: number;
+  sequence: number;
   readonly owner: Owner;
+  readonly kind: EventKind;
   callback: (() => void) | undefined;
 }
 
@@ -45,6 +50,8 @@ export class Loop {
   #eventCount = 0;
   #ownerCount = 1;
   #current: Owner = this.world;
+  /** Due events of owners that are held. */
+  readonly #held = new Map<Owner, Event[]>();
 
   constructor(options: LoopOptions) {
     this.#options = options;
@@ -70,14 +77,20 @@ export class Loop {
   }
 
   /** Runs `callback` once, `delayMs` from now, unless its owner is dead by then. */
-  schedule(owner: Owner, delayMs: number, callback: () => void): Pending {
+  schedule(
+    owner: Owner,
+    delayMs: number,
+    callback: () => void,
+    kind: EventKind = 'timer',
+  ): Pending {
     assert(delayMs >= 0, 'sim: an event in the past');
     const atMs = this.#nowMs + delayMs;
     const event: Event = {
       atMs,
-      tie: mix32(this.#options.seed ^ mix32(owner.id) ^ Math.imul(Math.floor(atMs * 1000), 31)),
+      tie: this.#tieOf(owner, atMs),
       sequence: this.#sequence++,
       owner,
+      kind,
       callback,
       cancel: () => {
         event.callback = undefined;
@@ -87,6 +100,32 @@ export class Loop {
     return event;
   }
 
+  /** From now on no event of `owner` runs; due ones wait. */
+  hold(owner: Owner): void {
+    if (!this.#held.has(owner)) this.#held.set(owner, []);
+  }
+
+  isHeld(owner: Owner): boolean {
+    return this.#held.has(owner);
+  }
+
+  /** What waited is due now: timers first, then arrivals, each in their order. */
+  release(owner: Owner): void {
+    const events = this.#held.get(owner) ?? [];
+    this.#held.delete(owner);
+    const isTimer = (event: Event): boolean => event.kind === 'timer';
+    for (const event of [...events.filter(isTimer), ...events.filter((one) => !isTimer(one))]) {
+      event.atMs = this.#nowMs;
+      event.tie = this.#tieOf(owner, event.atMs);
+      event.sequence = this.#sequence++;
+      push(this.#heap, event);
+    }
+  }
+
+  #tieOf(owner: Owner, atMs: number): number {
+    return mix32(this.#options.seed ^ mix32(owner.id) ^ Math.imul(Math.floor(atMs * 1000), 31));
+  }
+
   /** Runs the next event and what it resolves. False: nothing is left to run. */
   step(): boolean {
     for (;;) {
@@ -94,6 +133,11 @@ export class Loop {
       if (event === undefined) return false;
       const { callback } = event;
       if (callback === undefined || !event.owner.isAlive) continue;
+      const held = this.#held.size > 0 ? this.#held.get(event.owner) : undefined;
+      if (held !== undefined) {
+        held.push(event);
+        continue;
+      }
       this.#nowMs = event.atMs;
       this.#eventCount++;
       const { trace } = this.#options;

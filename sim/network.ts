@@ -1,6 +1,6 @@
 /**
- * The network between simulated hosts: datagrams that are lost, doubled, delayed and reordered, and
- * streams of frames that arrive whole, in order, at most once, until they break.
+ * The network between simulated hosts: datagrams that are lost, doubled, changed, delayed and
+ * reordered, and streams of frames that arrive whole, in order, at most once, until they break.
  *
  *   host A ──(latency, loss, cut)──> host B      every directed link has its own faults and chance
  *
@@ -27,6 +27,8 @@ export interface LinkFaults {
   readonly tailMs: number;
   readonly loss: number;
   readonly duplication: number;
+  /** A byte of it changes. Streams have checksums below them, and no such fault. */
+  readonly corruption?: number;
 }
 
 export const CALM: LinkFaults = { latencyMs: 0.3, tailMs: 40, loss: 0, duplication: 0 };
@@ -39,12 +41,15 @@ const KEEPALIVE_MS_MIN = 5000;
 const KEEPALIVE_MS_MAX = 15_000;
 const EPHEMERAL_PORT_MIN = 32_768;
 const PORT_MAX = 65_535;
+/** What a socket holds for a process that does not read: Linux' default. */
+const SOCKET_BYTES_MAX = 212_992;
 /** Hosts here have IPv4 addresses. */
 const ADDRESS = /^\d+\.\d+\.\d+\.\d+:\d+$/;
 
 interface Socket {
   readonly owner: Owner;
   readonly onDatagram: (bytes: Uint8Array, from: string) => void;
+  waitingBytes: number;
 }
 
 interface Listener {
@@ -67,6 +72,7 @@ export class SimNetwork {
   readonly #links = new Map<string, SimRandom>();
   readonly #linkFaults = new Map<string, LinkFaults>();
   readonly #cuts = new Set<string>();
+  readonly #cloggedUntilMs = new Map<string, number>();
   readonly #sockets = new Map<string, Socket>();
   readonly #listeners = new Map<string, Listener>();
   readonly #streams = new Set<StreamEnd>();
@@ -111,6 +117,12 @@ export class SimNetwork {
     }
   }
 
+  /** What is sent from one host to the other waits until then, and arrives. */
+  clog(fromIp: string, toIp: string, forMs: number): void {
+    this.#trace.line(`${this.#loop.nowMs.toFixed(2)} clog ${fromIp}>${toIp} ${forMs.toFixed(0)}`);
+    this.#cloggedUntilMs.set(`${fromIp}>${toIp}`, this.#loop.nowMs + forMs);
+  }
+
   /** Cuts two groups of hosts apart, both ways. */
   partition(some: readonly string[], others: readonly string[]): void {
     for (const a of some) {
@@ -125,6 +137,7 @@ export class SimNetwork {
   heal(): void {
     this.#trace.line(`${this.#loop.nowMs.toFixed(2)} heal`);
     this.#cuts.clear();
+    this.#cloggedUntilMs.clear();
     this.#linkFaults.clear();
     this.faults = CALM;
   }
@@ -158,7 +171,9 @@ export class SimNetwork {
 
   #latencyMs(fromIp: string, toIp: string, byteCount: number): number {
     const { faults, random } = this.#link(fromIp, toIp);
-    const base = faults.latencyMs * random.between(0.5, 1.5) + byteCount / BYTES_PER_MS;
+    const cloggedMs = (this.#cloggedUntilMs.get(`${fromIp}>${toIp}`) ?? 0) - this.#loop.nowMs;
+    const wireMs = faults.latencyMs * random.between(0.5, 1.5) + byteCount / BYTES_PER_MS;
+    const base = wireMs + Math.max(0, cloggedMs);
     return random.chance(TAIL_CHANCE) ? base + random.between(0, faults.tailMs) : base;
   }
 
@@ -172,7 +187,7 @@ export class SimNetwork {
     }
     const address = this.#withPort(wanted);
     if (this.#sockets.has(address)) return Promise.reject(inUse(address));
-    const socket: Socket = { owner, onDatagram };
+    const socket: Socket = { owner, onDatagram, waitingBytes: 0 };
     this.#sockets.set(address, socket);
     return this.#later(owner, {
       address,
@@ -195,6 +210,10 @@ export class SimNetwork {
     if (isLost || this.#isCut(fromIp, toIp)) return;
     for (let i = 0; i < copies; i++) {
       const copy = new Uint8Array(bytes); // a slice of a Buffer would share its memory
+      if (random.chance(faults.corruption ?? 0) && copy.length > 0) {
+        const at = random.below(copy.length);
+        copy[at] = copy[at]! ^ (1 + random.below(255));
+      }
       const delayMs = this.#latencyMs(fromIp, toIp, bytes.length);
       this.#loop.schedule(this.#loop.world, delayMs, () => this.#deliver(from, to, copy));
     }
@@ -204,10 +223,13 @@ export class SimNetwork {
   #deliver(from: string, to: string, bytes: Uint8Array): void {
     if (this.#isCut(ipOf(from), ipOf(to))) return;
     const receiver = this.#sockets.get(to);
-    if (receiver === undefined) return;
-    this.#loop.schedule(receiver.owner, 0, () => {
+    if (receiver === undefined || receiver.waitingBytes + bytes.length > SOCKET_BYTES_MAX) return;
+    receiver.waitingBytes += bytes.length;
+    const receive = (): void => {
+      receiver.waitingBytes -= bytes.length;
       if (this.#sockets.get(to) === receiver) receiver.onDatagram(bytes, from);
-    });
+    };
+    this.#loop.schedule(receiver.owner, 0, receive, 'arrival');
   }
 
   #listen(

@@ -1,6 +1,6 @@
 /** The simulated `Platform`: what one life of one node is given. The code above cannot tell. */
 import type { Ciphers, Log, LogFacts, Platform } from '../platform/platform.ts';
-import { SimClock } from './clock.ts';
+import { SimClock, type WallError } from './clock.ts';
 import type { SimDisk } from './disk.ts';
 import type { Loop, Owner } from './loop.ts';
 import type { SimNetwork } from './network.ts';
@@ -18,15 +18,13 @@ export interface SimPlatformOptions {
   readonly random: SimRandom;
   readonly ciphers: Ciphers;
   readonly jobs: SimJobs;
-  readonly clockOffsetMs: number;
+  readonly wall: Readonly<WallError>;
 }
 
 export function createSimPlatform(options: SimPlatformOptions): Platform {
   const { disk, jobs, loop, network, owner, random, trace } = options;
-  const clock = new SimClock(loop, owner);
-  clock.offsetMs = options.clockOffsetMs;
   return {
-    clock,
+    clock: new SimClock(loop, owner, options.wall),
     random: random.child('node'),
     ciphers: options.ciphers,
     disk: disk.sideOf(owner),

@@ -165,11 +165,20 @@ export class StreamEnd implements RpcStream {
     if (peer === undefined || this.#isStalled) return;
     const { loop } = this.#options;
     if ('end' in parcel) {
-      loop.schedule(peer.owner, 0, () => peer.break(parcel.end));
+      loop.schedule(peer.owner, 0, () => peer.break(parcel.end), 'arrival');
       return;
     }
-    loop.schedule(peer.owner, 0, () => peer.#receive(parcel.frame));
-    this.#bytesInFlight -= parcel.frame.length;
+    // The window opens when the process took the frame: one that is held pushes back.
+    const receive = (): void => {
+      peer.#receive(parcel.frame);
+      this.#received(parcel.frame.length);
+    };
+    loop.schedule(peer.owner, 0, receive, 'arrival');
+  }
+
+  #received(byteCount: number): void {
+    const { loop } = this.#options;
+    this.#bytesInFlight -= byteCount;
     if (this.#isOverfull && this.#bytesInFlight <= WINDOW_BYTES / 2) {
       this.#isOverfull = false;
       loop.schedule(this.owner, 0, () => {

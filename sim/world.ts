@@ -8,6 +8,7 @@
  * as an event of the world, so neither runs on the other's turn.
  */
 import type { Ciphers, Platform } from '../platform/platform.ts';
+import type { WallError } from './clock.ts';
 import { SimDisk } from './disk.ts';
 import { drainMicrotasks, runVirtually } from './globals.ts';
 import { Loop, type Owner } from './loop.ts';
@@ -44,7 +45,8 @@ export interface Machine<Node> {
   readonly name: string;
   readonly ip: string;
   readonly disk: SimDisk;
-  clockOffsetMs: number;
+  /** Set at any time: the wall clock steps. */
+  readonly wall: WallError;
   bootCount: number;
   life: Life<Node> | undefined;
 }
@@ -76,7 +78,7 @@ export class World<Node> {
       name: `node-${i + 1}`,
       ip: `10.0.0.${i + 1}`,
       disk: new SimDisk(this.loop, this.random.child(`disk-${i + 1}`), this.trace),
-      clockOffsetMs: 0,
+      wall: { offsetMs: 0, driftPpm: 0 },
       bootCount: 0,
       life: undefined,
     }));
@@ -150,7 +152,7 @@ export class World<Node> {
         random: this.random.child(`${machine.name} boot ${bootCount}`),
         ciphers,
         jobs,
-        clockOffsetMs: machine.clockOffsetMs,
+        wall: machine.wall,
       });
       const onEnd = (why: string): void => {
         this.note(`${machine.name} ends: ${why}`);
@@ -171,8 +173,23 @@ export class World<Node> {
     if (life === undefined) return;
     this.note(`kill ${machine.name}`);
     life.owner.isAlive = false;
+    this.loop.release(life.owner);
     machine.life = undefined;
     this.network.ownerDied(life.owner);
+  }
+
+  /** Holds the process, as a long garbage collection or SIGSTOP does: no callback runs. */
+  pause(machine: Machine<Node>): void {
+    if (machine.life === undefined) return;
+    this.note(`pause ${machine.name}`);
+    this.loop.hold(machine.life.owner);
+  }
+
+  /** Ends a pause: due timers run first, then what arrived, as after a long turn of the loop. */
+  resume(machine: Machine<Node>): void {
+    if (machine.life === undefined) return;
+    this.note(`resume ${machine.name}`);
+    this.loop.release(machine.life.owner);
   }
 
   /** The machine loses power: what was not synced may be lost too. */
