@@ -125,7 +125,7 @@ export const windowFunctions: Readonly<Partial<Record<FunctionName, WindowFuncti
   mad_over_time: one(madOverTime),
   max_over_time: one((w) => w.values[maxIndex(w, false)]!),
   min_over_time: one((w) => w.values[minIndex(w, false)]!),
-  predict_linear: two(predictLinear),
+  predict_linear: { kernel: predictLinear, samplesMin: 2, readsStep: true },
   present_over_time: one(() => 1),
   quantile_over_time: one((w) => quantileOf(w.a, w.values.slice(w.from, w.to))),
   resets: one(resets),

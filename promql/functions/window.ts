@@ -25,4 +25,6 @@ export interface WindowFunction {
   /** Windows with fewer samples have no answer. */
   readonly samplesMin: number;
   readonly keepsName?: boolean;
+  /** True when the kernel reads `stepMs`, so that equal windows may have different answers. */
+  readonly readsStep?: boolean;
 }

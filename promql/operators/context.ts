@@ -29,6 +29,8 @@ export interface QueryParams {
 export interface QueryBudget {
   /** Most samples that one operator may hold. */
   readonly samplesMax: number;
+  /** Called every few thousand samples; throws when the query's time is over or it was cancelled. */
+  readonly check?: () => void;
 }
 
 /** Equally spaced steps: `startMs + i * stepMs` for i < count. */
@@ -89,6 +91,8 @@ export interface QueryState {
   readonly evaluate: (node: Expr, context: EvalContext) => Value;
 }
 
+const ROWS_PER_CHECK = 64;
+
 export class EvalContext {
   readonly state: QueryState;
   readonly grid: Grid;
@@ -125,6 +129,7 @@ export class EvalContext {
   /** A block for these rows, refused when it would break the budget. */
   block(labels: readonly Labels[], drop?: Uint8Array): Block {
     this.checkSamples(labels.length * this.steps);
+    this.state.budget.check?.();
     return newBlock(labels, this.steps, drop);
   }
 
@@ -132,6 +137,11 @@ export class EvalContext {
     const { samplesMax } = this.state.budget;
     if (count <= samplesMax) return;
     throw new StarlingError('query.too_large', { what: 'samples', count, countMax: samplesMax });
+  }
+
+  /** For long loops over rows: asks whether to go on, now and then. */
+  checkRow(row: number): void {
+    if (row % ROWS_PER_CHECK === 0) this.state.budget.check?.();
   }
 
   /** The rows of a block without metric names: now, or marked when removal is delayed. */

@@ -43,7 +43,7 @@ export function columnsFromBlock(block: Block, firstMs: number, stepMs: number):
 /** One answer per series and step; steps with too few samples stay empty. */
 export function runWindows(
   source: RangeSource,
-  { kernel, samplesMin }: WindowFunction,
+  { kernel, samplesMin, readsStep }: WindowFunction,
   context: EvalContext,
   a: Float64Array | undefined,
   b: Float64Array | undefined,
@@ -53,12 +53,21 @@ export function runWindows(
   const block = context.block(columns.labels, source.drop);
   const { steps } = block;
   const window = newWindow(timestamps, values);
+  // `@` pins the window: one answer for all steps, unless something else changes with them.
+  const isConstant = stepMs === 0 && a === undefined && b === undefined && readsStep !== true;
   let start = 0;
   for (let row = 0; row < ends.length; row++) {
+    context.checkRow(row);
     const end = ends[row]!;
     let from = start;
     let to = start;
     for (let t = 0; t < steps; t++) {
+      const cell = row * steps + t;
+      if (isConstant && t > 0) {
+        block.present[cell] = block.present[cell - 1]!;
+        block.values[cell] = block.values[cell - 1]!;
+        continue;
+      }
       const endMs = firstEndMs + t * stepMs;
       const startMs = endMs - rangeMs;
       while (to < end && timestamps[to]! <= endMs) to++;
@@ -71,8 +80,8 @@ export function runWindows(
       window.stepMs = context.grid.startMs + t * context.grid.stepMs;
       if (a !== undefined) window.a = a[t]!;
       if (b !== undefined) window.b = b[t]!;
-      block.present[row * steps + t] = 1;
-      block.values[row * steps + t] = kernel(window);
+      block.present[cell] = 1;
+      block.values[cell] = kernel(window);
     }
     start = end;
   }
@@ -89,6 +98,7 @@ export function runRates(
   const lastReset = rate.isCounter ? lastResets(columns) : NO_RESETS;
   const shape = { ...windows, ...rate, steps: block.steps };
   for (let row = 0; row < columns.ends.length; row++) {
+    context.checkRow(row);
     fillRateRow(columns, lastReset, row, shape, block);
   }
   return block;
