@@ -217,7 +217,10 @@ export class Link {
       this.#options.stream.close(`a malformed frame: ${String(error)}`);
       return;
     }
-    for (const envelope of envelopes) this.#dispatch(envelope);
+    for (const envelope of envelopes) {
+      if (this.#isClosed) return; // a refused hello, say: what came with it is not looked at
+      this.#dispatch(envelope);
+    }
   }
 
   #dispatch(envelope: Envelope): void {

@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../../platform/platform.ts';
 
 export class FakeClock implements Clock {
   #nowMs: number;
-  #timers: { readonly atMs: number; readonly callback: () => void }[] = [];
+  readonly #timers = new Set<{ readonly atMs: number; readonly callback: () => void }>();
 
   constructor(nowMs = 1_700_000_000_000) {
     this.#nowMs = nowMs;
@@ -19,8 +19,8 @@ export class FakeClock implements Clock {
 
   after(delayMs: number, callback: () => void): Timer {
     const timer = { atMs: this.#nowMs + delayMs, callback };
-    this.#timers.push(timer);
-    return { cancel: () => void (this.#timers = this.#timers.filter((one) => one !== timer)) };
+    this.#timers.add(timer);
+    return { cancel: () => void this.#timers.delete(timer) };
   }
 
   nextTurn(callback: () => void): void {
@@ -31,11 +31,11 @@ export class FakeClock implements Clock {
   advance(byMs: number): void {
     const untilMs = this.#nowMs + byMs;
     for (;;) {
-      const due = this.#timers
+      const due = [...this.#timers]
         .filter((timer) => timer.atMs <= untilMs)
         .sort((a, b) => a.atMs - b.atMs)[0];
       if (due === undefined) break;
-      this.#timers = this.#timers.filter((one) => one !== due);
+      this.#timers.delete(due);
       this.#nowMs = Math.max(this.#nowMs, due.atMs);
       due.callback();
     }
