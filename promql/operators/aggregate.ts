@@ -69,7 +69,8 @@ export function aggregateFold(
 /** Compensated sums; the errors are added in at the end. */
 export function sumByGroup(block: Block, groupOf: Uint32Array, out: Block): void {
   const { steps, values, present } = block;
-  const errors = new Float64Array(out.values.length);
+  const { values: sums, present: outPresent } = out;
+  const errors = new Float64Array(sums.length);
   for (let row = 0; row < groupOf.length; row++) {
     const shift = (groupOf[row]! - row) * steps;
     const end = (row + 1) * steps;
@@ -77,14 +78,14 @@ export function sumByGroup(block: Block, groupOf: Uint32Array, out: Block): void
       if (present[cell] === 0) continue;
       const to = cell + shift;
       const value = values[cell]!;
-      const sum = out.values[to]!;
+      const sum = sums[to]!;
       const next = sum + value;
       errors[to] = nextError(sum, value, next, errors[to]!);
-      out.values[to] = next;
-      out.present[to] = 1;
+      sums[to] = next;
+      outPresent[to] = 1;
     }
   }
-  for (let i = 0; i < errors.length; i++) out.values[i] = out.values[i]! + errors[i]!;
+  for (let i = 0; i < errors.length; i++) sums[i] = sums[i]! + errors[i]!;
 }
 
 export function countByGroup(block: Block, groupOf: Uint32Array, out: Block): void {

@@ -41,7 +41,7 @@ export function fillInstant(
 ): void {
   const { ends, timestamps, values } = columns;
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
-  const { steps } = block;
+  const { steps, present, values: outValues } = block;
   let from = 0;
   for (let row = 0; row < ends.length; row++) {
     const end = ends[row]!;
@@ -52,8 +52,8 @@ export function fillInstant(
       const last = next - 1;
       if (last < from || timestamps[last]! <= atMs - lookbackMs) continue;
       if (words[last * 2] === STALE_NAN_LOW && words[last * 2 + 1] === STALE_NAN_HIGH) continue;
-      block.present[row * steps + t] = 1;
-      block.values[row * steps + t] = asTimes ? timestamps[last]! / 1000 : values[last]!;
+      present[row * steps + t] = 1;
+      outValues[row * steps + t] = asTimes ? timestamps[last]! / 1000 : values[last]!;
     }
     from = end;
   }
