@@ -20,6 +20,8 @@ const KINDS: readonly EnvelopeKind[] = [
 ];
 export const ENVELOPES_PER_FRAME_MAX = 100_000;
 const TEXT_MAX = 256;
+const ENVELOPES_FIELD = 1;
+const NO_BYTES = new Uint8Array(0);
 
 export const envelopeDescriptor = {
   nested: {
@@ -58,24 +60,38 @@ export function createEnvelopeCodec(): EnvelopeCodec {
     decode(frame) {
       let wire: readonly WireEnvelope[];
       try {
+        checkCount(frame);
         // The descriptor fixes the shape; decode fills absent fields with their defaults.
         ({ envelopes: wire } = frameType.decode(frame) as unknown as {
           readonly envelopes: readonly WireEnvelope[];
         });
       } catch (error) {
+        if (error instanceof StarlingError) throw error;
         throw corrupt('not a frame of envelopes', error);
       }
-      if (wire.length > ENVELOPES_PER_FRAME_MAX) throw corrupt('too many envelopes');
       return wire.map(checkEnvelope);
     },
   };
+}
+
+/** Before anything is allocated: an empty envelope is two bytes on the wire and far more in memory. */
+function checkCount(frame: Uint8Array): void {
+  const reader = protobuf.Reader.create(frame);
+  let count = 0;
+  while (reader.pos < reader.len) {
+    const tag = reader.uint32();
+    if (tag >>> 3 === ENVELOPES_FIELD) count++;
+    if (count > ENVELOPES_PER_FRAME_MAX) throw corrupt('too many envelopes');
+    reader.skipType(tag & 7);
+  }
 }
 
 function checkEnvelope(wire: WireEnvelope): Envelope {
   const kind = KINDS[wire.kind];
   if (kind === undefined) throw corrupt(`envelope kind ${wire.kind}`);
   if (wire.path.length > TEXT_MAX || wire.type.length > TEXT_MAX) throw corrupt('a name too long');
-  const { correlationId, path, payload, remainingMs, type, version } = wire;
+  const { correlationId, path, remainingMs, type, version } = wire;
+  const payload = wire.payload.length === 0 ? NO_BYTES : wire.payload; // absent, it is an array
   return { version, kind, correlationId, path, type, remainingMs, payload };
 }
 
