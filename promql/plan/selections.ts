@@ -6,6 +6,7 @@
  */
 import { assertNever } from '../../model/assert.ts';
 import type { Matcher } from '../../model/matchers.ts';
+import type { LabelProjection } from '../../model/projection.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { Expr, VectorSelector } from '../ast.ts';
 import {
@@ -16,10 +17,15 @@ import {
   type QueryParams,
   subqueryGrid,
 } from '../operators/context.ts';
+import { projectionsOf } from './projection.ts';
 
 /** What to fetch for one selector. */
 export interface Selection extends TimeRange {
   readonly matchers: readonly Matcher[];
+  /** The labels that the query reads; undefined: all. */
+  readonly projection: LabelProjection | undefined;
+  /** The query reads only the newest sample of each series in the range. */
+  readonly newestOnly: boolean;
 }
 
 interface PlacedSelector {
@@ -27,15 +33,23 @@ interface PlacedSelector {
   readonly grid: Grid;
   /** How far a step looks back: the range, or the lookback of an instant selector. */
   readonly windowMs: number;
+  readonly isInstant: boolean;
 }
 
 /** The selections of a checked expression, in tree order. */
 export function selectionsOf(expr: Expr, params: QueryParams): readonly Selection[] {
-  return placedSelectors(expr, params).map(({ node, grid, windowMs }) => {
+  const projections = projectionsOf(expr);
+  return placedSelectors(expr, params).map(({ node, grid, isInstant, windowMs }) => {
     const pinned = pinnedMs(node.at, params);
     const firstMs = (pinned ?? grid.startMs) - node.offsetMs;
     const lastMs = (pinned ?? lastStepMs(grid)) - node.offsetMs;
-    return { matchers: node.matchers, minTimeMs: firstMs - windowMs + 1, maxTimeMs: lastMs };
+    return {
+      matchers: node.matchers,
+      minTimeMs: firstMs - windowMs + 1,
+      maxTimeMs: lastMs,
+      projection: projections.get(node),
+      newestOnly: isInstant && firstMs === lastMs,
+    };
   });
 }
 
@@ -63,7 +77,7 @@ function placedSelectors(expr: Expr, params: QueryParams): PlacedSelector[] {
         for (const arg of node.args) walk(arg, grid);
         return;
       case 'matrix_selector':
-        found.push({ node: node.selector, grid, windowMs: node.rangeMs });
+        found.push({ node: node.selector, grid, windowMs: node.rangeMs, isInstant: false });
         return;
       case 'number':
       case 'string':
@@ -76,7 +90,7 @@ function placedSelectors(expr: Expr, params: QueryParams): PlacedSelector[] {
         walk(node.expr, subqueryGrid(node, grid, params));
         return;
       case 'vector_selector':
-        found.push({ node, grid, windowMs: params.lookbackMs });
+        found.push({ node, grid, windowMs: params.lookbackMs, isInstant: true });
         return;
       default:
         assertNever(node);

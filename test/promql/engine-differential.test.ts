@@ -7,6 +7,7 @@ import t from 'tap';
 import { StarlingError } from '../../model/errors.ts';
 import { labelsFromPairs, labelValue } from '../../model/labels.ts';
 import { compileMatcher } from '../../model/matchers.ts';
+import { projectLabels } from '../../model/projection.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
 import { encodeResult, evaluate, parseExpr, selectionsOf } from '../../promql/index.ts';
 import type { QueryParams, Selection } from '../../promql/index.ts';
@@ -94,12 +95,20 @@ function askStarling(data: readonly DataSeries[], question: Question): Answer {
   }
 }
 
-/** The series of a selection, whole: the engine must not be led astray by samples around it. */
-function select(data: readonly DataSeries[], { matchers }: Selection): SeriesColumns {
+/**
+ * The series of a selection, whole, so that the engine is not led astray by samples around it; but
+ * only the labels and the newest sample when it says that these are enough.
+ */
+function select(data: readonly DataSeries[], selection: Selection): SeriesColumns {
+  const { matchers, maxTimeMs, newestOnly, projection } = selection;
   const compiled = matchers.map(compileMatcher);
   const found = data
     .map(({ labels, samples }) => ({ labels: labelsFromPairs(labels), samples }))
-    .filter(({ labels }) => compiled.every((m) => m.matches(labelValue(labels, m.matcher.name))));
+    .filter(({ labels }) => compiled.every((m) => m.matches(labelValue(labels, m.matcher.name))))
+    .map(({ labels, samples }) => ({
+      labels: projection === undefined ? labels : projectLabels(labels, projection),
+      samples: newestOnly ? samples.filter(([timeMs]) => timeMs <= maxTimeMs).slice(-1) : samples,
+    }));
   const samples = found.flatMap((one) => one.samples);
   const values = new Float64Array(samples.length);
   const bits = new BigUint64Array(values.buffer);

@@ -96,6 +96,32 @@ t.test('selectionsOf() finds every selector in tree order with its window', (t) 
   t.end();
 });
 
+t.test('selectionsOf() tells which labels and samples the query reads', (t) => {
+  const check = (query: string, labels: string, newestOnly: boolean): void => {
+    const [found] = selectionsOf(parseExpr(query), instant);
+    const { kind = 'all', names = [] } = found?.projection ?? {};
+    t.same([[kind, ...names].join(' '), found?.newestOnly], [labels, newestOnly], query);
+  };
+  check('a', 'all', true);
+  check('a[5m]', 'all', false);
+  check('sum(a)', 'only', true);
+  check('sum by (x)({__name__=~"a|b"})', 'only x', true);
+  check('sum without (x)(a)', 'without x __name__', true);
+  check('sum by (x)(rate(a[1m]))', 'only __name__ x', false);
+  check('sum without (x)(-a)', 'without x', true);
+  check('sum by (x)(rate({__name__=~"a|b"}[1m]))', 'all', false); // equal rows must be seen
+  check('max by (x)(2 * (a) > 1)', 'only __name__ x', true);
+  check('count_values by (x)("v", a)', 'only x', true);
+  check('quantile(0.5, a)', 'only', true);
+  check('sum(a + a)', 'all', true);
+  check('sum(topk by (x)(3, a))', 'all', true);
+  check('sum(max by (y)(a))', 'only y', true);
+  check('sum(label_replace(a, "x", "$1", "y", "(.*)"))', 'all', true);
+  check('sum(max_over_time(a[5m:1m]))', 'all', false);
+  check('sum(histogram_quantile(0.5, a))', 'all', true);
+  t.end();
+});
+
 t.test('encodeResult() writes what Prometheus writes', (t) => {
   const check = (query: string, params: QueryParams, expected: string): void => {
     t.equal(answer(query, params, metrics), expected, query);
