@@ -144,20 +144,19 @@ const query = (id: string, text: string, stepMs: number): void => {
   };
   const [selection] = selectionsOf(expr, params);
   if (selection === undefined) return;
-  const frames = [...selectFrames(head, [selection.matchers], selection, true)].filter(
-    (frame) => frame !== undefined,
-  );
-  measure(
-    `engine/${id}: select, CPU s`,
-    1,
-    () => [...selectFrames(head, [selection.matchers], selection, true)].length,
-  );
+  const select = (): readonly Uint8Array[] =>
+    [...selectFrames(head, [selection.matchers], selection, selection)].filter(
+      (frame) => frame !== undefined,
+    );
+  const frames = select();
+  const options = { isProjected: selection.projection !== undefined };
+  measure(`engine/${id}: select, CPU s`, 1, () => select().length);
   measure(
     `engine/${id}: merge, CPU s`,
     1,
-    () => mergeSeriesFrames(frames, selection).timestamps.length,
+    () => mergeSeriesFrames(frames, selection, options).timestamps.length,
   );
-  const data = mergeSeriesFrames(frames, selection);
+  const data = mergeSeriesFrames(frames, selection, options);
   measure(
     `engine/${id}: evaluate and encode, CPU s`,
     1,
@@ -165,5 +164,12 @@ const query = (id: string, text: string, stepMs: number): void => {
   );
 };
 query('sum by (rate)', 'sum by (namespace)(rate(bench_counter_5_total[5m]))', 15_000);
+query('instant sum', 'sum by (namespace)(bench_gauge_30_total)', 0);
+query('topk', 'topk(10, sum by (pod)(rate(bench_counter_7_total[5m])))', 0);
+query(
+  'three matchers',
+  'rate(bench_counter_9_total{pod=~"deployment-1[0-9]-.+",container!~"container-[123]",namespace!="namespace-3"}[5m])',
+  0,
+);
 query('count by', 'count by (job)({__name__=~"bench_.+"})', 0);
 if (sink === 0) console.log('nothing was measured');

@@ -11,6 +11,7 @@ import {
   type TsdbManager,
   selectFrames,
   selectLabelNames,
+  selectLabelSets,
   selectLabelValues,
 } from '../../storage/index.ts';
 import { type Actor, type StreamReply, packControl } from '../runtime/index.ts';
@@ -61,11 +62,17 @@ export class IngesterActor implements Actor<IngesterMessage> {
       case 'push':
         this.#push(message);
         break;
-      case 'select':
+      case 'select': {
+        const { hints, reply, scope } = message;
+        this.#stream(scope, reply, (tsdb) =>
+          selectFrames(tsdb.head, scope.selectors, scope.range, hints),
+        );
+        break;
+      }
       case 'series': {
-        const withChunks = message.type === 'select';
-        this.#stream(message.scope, message.reply, (tsdb) =>
-          selectFrames(tsdb.head, message.scope.selectors, message.scope.range, withChunks),
+        const { reply, scope } = message;
+        this.#stream(scope, reply, (tsdb) =>
+          selectLabelSets(tsdb.head, scope.selectors, scope.range),
         );
         break;
       }

@@ -13,6 +13,7 @@ import type { InstanceId, TenantId } from '../../model/ids.ts';
 import type { Matcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { WriteBatch } from '../../model/wire/write-batch.ts';
+import type { SelectHints } from '../../storage/index.ts';
 import type { Reply, StreamReply } from '../runtime/index.ts';
 
 export const INGESTER_SHARDS = 16;
@@ -61,7 +62,12 @@ export type IngesterMessage =
       readonly from: InstanceId;
       readonly reply: Reply<PushAnswer>;
     }
-  | { readonly type: 'select'; readonly scope: ReadScope; readonly reply: StreamReply<ReadSummary> }
+  | {
+      readonly type: 'select';
+      readonly scope: ReadScope;
+      readonly hints: SelectHints;
+      readonly reply: StreamReply<ReadSummary>;
+    }
   | { readonly type: 'series'; readonly scope: ReadScope; readonly reply: StreamReply<ReadSummary> }
   | { readonly type: 'tick'; readonly nowMs: number };
 

@@ -9,7 +9,7 @@ import type { TimeRange } from '../../model/sample.ts';
 import { readPlan } from '../../membership/index.ts';
 import type { Clock, Workers } from '../../platform/platform.ts';
 import { parseExpr, selectionsOf } from '../../promql/index.ts';
-import { mergeLabelSets } from '../../storage/index.ts';
+import { type SelectHints, mergeLabelSets } from '../../storage/index.ts';
 import { type ReadScope, type ReadSummary, ingesterPathOf } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
 import { MEMBERSHIP_PATH } from '../membership/messages.ts';
@@ -43,7 +43,8 @@ export interface QuerierDependencies {
 }
 
 type ReadMessage =
-  | { readonly type: 'label-names' | 'select' | 'series' }
+  | { readonly type: 'label-names' | 'series' }
+  | { readonly type: 'select'; readonly hints: SelectHints }
   | { readonly type: 'label-values'; readonly name: string };
 
 export class QuerierActor implements Actor<QuerierMessage> {
@@ -126,7 +127,9 @@ export class QuerierActor implements Actor<QuerierMessage> {
           range,
           limit: 0,
         };
-        return this.#gather({ type: 'select' }, scope, timeoutMs, reply);
+        const { newestOnly, projection } = selection;
+        const hints: SelectHints = { newestOnly, projection };
+        return this.#gather({ type: 'select', hints }, scope, timeoutMs, reply);
       }),
     );
     const input: EvaluateInput = {
@@ -137,9 +140,10 @@ export class QuerierActor implements Actor<QuerierMessage> {
       lookbackMs,
       samplesMax: this.#dependencies.querySamplesMax,
       limit: query.limit,
-      selections: selections.map(({ maxTimeMs, minTimeMs }, i) => ({
+      selections: selections.map(({ maxTimeMs, minTimeMs, projection }, i) => ({
         frames: gathered[i]!.frames.flat(),
         range: { minTimeMs, maxTimeMs },
+        isProjected: projection !== undefined,
       })),
     };
     const output = isSmall(input)

@@ -21,6 +21,8 @@ export interface EvaluateInput {
   readonly selections: readonly {
     readonly frames: readonly Uint8Array[];
     readonly range: TimeRange;
+    /** The frames carry some labels only. */
+    readonly isProjected: boolean;
   }[];
 }
 
@@ -34,8 +36,8 @@ export function runEvaluateJob(input: EvaluateInput): EvaluateOutput {
   const expr = parseExpr(input.query);
   const isInstant = input.stepMs === 0;
   let samples = 0;
-  const columns = input.selections.map(({ frames, range }) => {
-    const merged = mergeSeriesFrames(frames, range);
+  const columns = input.selections.map(({ frames, isProjected, range }) => {
+    const merged = mergeSeriesFrames(frames, range, { isProjected });
     samples += merged.timestamps.length;
     if (samples > input.samplesMax) {
       const facts = { what: 'samples', count: samples, countMax: input.samplesMax };

@@ -5,6 +5,7 @@
 import { isAscii } from 'node:buffer';
 import { StarlingError } from '../errors.ts';
 import { type Labels, compareUtf8 } from '../labels.ts';
+import type { LabelProjection } from '../projection.ts';
 
 /** Encodes a label set into fresh bytes. */
 export function encodeLabels(labels: Labels): Uint8Array {
@@ -54,6 +55,64 @@ export function decodeLabels(bytes: Uint8Array, from = 0, to = bytes.length): La
     if (i + 1 >= labels.length || labels[i + 1] === '' || !isOrdered) throw corrupt(from + at);
   }
   return labels;
+}
+
+/** Copies the part of canonical label bytes that a projection shows. */
+export class LabelProjector {
+  readonly #names: readonly Uint8Array[];
+  readonly #isOnly: boolean;
+  /** What `project` wrote last; overwritten by the next call. */
+  scratch = new Uint8Array(256);
+
+  constructor({ kind, names }: LabelProjection) {
+    this.#names = names.map((name) => Buffer.from(name));
+    this.#isOnly = kind === 'only';
+  }
+
+  /** Hot: writes the shown pairs of `bytes[from..to)` to `scratch`; returns their length. */
+  project(bytes: Uint8Array, from: number, to: number): number {
+    if (to - from > this.scratch.length) this.scratch = new Uint8Array(2 * (to - from));
+    const { scratch } = this;
+    let length = 0;
+    for (let at = from; at < to;) {
+      const nameStart = skipLength(bytes, at);
+      const nameEnd = nameStart + lengthAt(bytes, at);
+      const valueEnd = skipLength(bytes, nameEnd) + lengthAt(bytes, nameEnd);
+      if (this.#has(bytes, nameStart, nameEnd) === this.#isOnly) {
+        for (let i = at; i < valueEnd; i++) scratch[length++] = bytes[i]!;
+      }
+      at = valueEnd;
+    }
+    return length;
+  }
+
+  #has(bytes: Uint8Array, from: number, to: number): boolean {
+    const names = this.#names;
+    for (let n = 0; n < names.length; n++) {
+      const name = names[n]!;
+      if (name.length !== to - from) continue;
+      let i = 0;
+      while (i < name.length && name[i] === bytes[from + i]) i++;
+      if (i === name.length) return true;
+    }
+    return false;
+  }
+}
+
+function lengthAt(bytes: Uint8Array, at: number): number {
+  if (bytes[at]! < 0x80) return bytes[at]!; // fast path: names and most values
+  let length = 0;
+  for (let i = at, shift = 0; shift <= 28; i++, shift += 7) {
+    length |= (bytes[i]! & 0x7f) << shift;
+    if (bytes[i]! < 0x80) break;
+  }
+  return length;
+}
+
+function skipLength(bytes: Uint8Array, at: number): number {
+  let next = at;
+  while (bytes[next]! >= 0x80) next++;
+  return next + 1;
 }
 
 function corrupt(offset: number): StarlingError {

@@ -8,6 +8,7 @@
  *   chunk   := varint minTimeMs, uvarint maxTimeMs - minTimeMs, u8 encoding (1 = XOR),
  *              uvarint byte length, chunk bytes (Prometheus' chunk data, without its CRC)
  *
+ * Labels are the whole set, or the part of it that the reader asked for (model/projection.ts).
  * Chunks of one series are ordered by time and do not overlap. Readers get whole chunks and trim
  * to the range themselves. Replicas cut chunks at equal times, so equal chunks are equal bytes.
  */
@@ -64,7 +65,7 @@ export class SeriesFrameWriter {
       bytes[offset++] = word >>> 24;
     }
     offset = putUvarint(bytes, offset, labelLength);
-    bytes.set(labels.subarray(labelStart, labelStart + labelLength), offset);
+    copyBytes(labels, labelStart, bytes, offset, labelLength);
     this.#length = putUvarint(bytes, offset + labelLength, chunkCount);
     this.#seriesCount++;
   }
@@ -82,7 +83,7 @@ export class SeriesFrameWriter {
     offset = putUvarint(bytes, offset, maxTimeMs - minTimeMs);
     bytes[offset++] = CHUNK_ENCODING_XOR;
     offset = putUvarint(bytes, offset, length);
-    bytes.set(source.subarray(start, start + length), offset);
+    copyBytes(source, start, bytes, offset, length);
     this.#length = offset + length;
   }
 
@@ -103,6 +104,27 @@ export class SeriesFrameWriter {
     larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
   }
+}
+
+/** Up to this many bytes a loop is faster than making a view to copy from. */
+const LOOP_BYTES_MAX = 48;
+
+function copyBytes(
+  source: Uint8Array,
+  start: number,
+  target: Uint8Array,
+  at: number,
+  length: number,
+): void {
+  if (length > LOOP_BYTES_MAX) target.set(source.subarray(start, start + length), at);
+  else for (let i = 0; i < length; i++) target[at + i] = source[start + i]!;
+}
+
+/** The number of series a frame says it has, never more than its bytes could hold. */
+export function seriesCountOf(frame: Uint8Array): number {
+  if (frame.length < HEADER_BYTES) return 0;
+  const count = new DataView(frame.buffer, frame.byteOffset, HEADER_BYTES).getUint32(4, true);
+  return Math.min(count, Math.floor(frame.length / FINGERPRINT_BYTES));
 }
 
 /** What a frame holds, told in order. Offsets are into the frame. */

@@ -79,6 +79,20 @@ export function appendXor(
   bytes[base + 1] = (count + 1) & 0xff;
 }
 
+/** Writes a chunk of one sample to the start of `bytes`; returns its length. */
+export function encodeXorSample(
+  bytes: Uint8Array,
+  time: number,
+  low: number,
+  high: number,
+): number {
+  bytes[0] = 0;
+  bytes[1] = 1;
+  let bit = putVarintBytes(bytes, 0, 16, time);
+  bit = putBits(bytes, 0, bit, high, 32);
+  return putBits(bytes, 0, bit, low, 32) >>> 3;
+}
+
 function putDeltaOfDelta(bytes: Uint8Array, base: number, bit: number, dod: number): number {
   if (dod === 0) return putBits(bytes, base, bit, 0, 1);
   if (dod >= -8191 && dod <= 8192) {

@@ -5,7 +5,10 @@
  */
 import { type Matcher, compileMatcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
+import type { LabelProjection } from '../../model/projection.ts';
+import { LabelProjector } from '../../model/wire/labels-codec.ts';
 import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/series-frame.ts';
+import { XOR_SAMPLE_BYTES_MAX, encodeXorSample } from '../chunk/xor-encode.ts';
 import type { Head } from './head.ts';
 import { Bitmap } from './postings.ts';
 import { NO_CHUNK } from './series-table.ts';
@@ -46,82 +49,145 @@ export function* matchSeries(
   return numbers.subarray(0, kept);
 }
 
-/** Series frames of matching series. `undefined` is a pause: go on after a turn of the loop. */
-export function* selectFrames(
+/** What a reader of samples looks at; without hints it gets whole label sets and chunks. */
+export interface SelectHints {
+  readonly projection: LabelProjection | undefined;
+  /** Of each series only the newest sample in the range matters. */
+  readonly newestOnly: boolean;
+}
+
+/** Series frames of matching series, with chunks. `undefined` is a pause: go on after a turn of the loop. */
+export function selectFrames(
   head: Head,
   selectors: Selectors,
   range: TimeRange,
-  withChunks: boolean,
+  hints: SelectHints = { projection: undefined, newestOnly: false },
+): Generator<Uint8Array | undefined, void> {
+  return frames(head, selectors, range, new SeriesPutter(head, range, hints));
+}
+
+/** Series frames of the label sets of matching series, without chunks. Pauses as `selectFrames`. */
+export function selectLabelSets(
+  head: Head,
+  selectors: Selectors,
+  range: TimeRange,
+): Generator<Uint8Array | undefined, void> {
+  return frames(head, selectors, range, new SeriesPutter(head, range, undefined));
+}
+
+function* frames(
+  head: Head,
+  selectors: Selectors,
+  range: TimeRange,
+  putter: SeriesPutter,
 ): Generator<Uint8Array | undefined, void> {
   const numbers = yield* matchSeries(head, selectors, range);
-  const writer = new SeriesFrameWriter();
-  const chunkNumbers: number[] = [];
+  const { writer } = putter;
   for (let i = 0; i < numbers.length; i++) {
     const s = numbers[i]!;
-    if (head.series.isAlive[s] === 1) putSeries(head, s, range, withChunks, writer, chunkNumbers);
+    if (head.series.isAlive[s] === 1) putter.put(s);
     if (writer.length >= SERIES_FRAME_BYTES_TARGET) yield writer.finish();
     else if (i % SERIES_PER_SLICE === SERIES_PER_SLICE - 1) yield undefined;
   }
   if (writer.seriesCount > 0) yield writer.finish();
 }
 
-/** Hot: writes one series with the chunks that overlap the range, oldest first. */
-function putSeries(
-  head: Head,
-  s: number,
-  { minTimeMs, maxTimeMs }: TimeRange,
-  withChunks: boolean,
-  writer: SeriesFrameWriter,
-  scratchChunks: number[],
-): void {
-  const { arena, chunks, series } = head;
-  let count = 0;
-  let hasOpen = false;
-  if (withChunks) {
-    for (
-      let c = series.newestChunk[s]!;
-      c !== NO_CHUNK && chunks.maxTime[c]! >= minTimeMs;
-      c = chunks.older[c]!
-    ) {
-      if (chunks.minTime[c]! <= maxTimeMs) scratchChunks[count++] = c;
+/** Writes series into frames. Hot, but for its making. */
+class SeriesPutter {
+  readonly writer = new SeriesFrameWriter();
+  readonly #head: Head;
+  readonly #range: TimeRange;
+  /** Undefined: no chunks at all. */
+  readonly #hints: SelectHints | undefined;
+  readonly #projector: LabelProjector | undefined;
+  readonly #scratchChunks: number[] = [];
+  readonly #scratchSample = new Uint8Array(2 + XOR_SAMPLE_BYTES_MAX);
+
+  constructor(head: Head, range: TimeRange, hints: SelectHints | undefined) {
+    this.#head = head;
+    this.#range = range;
+    this.#hints = hints;
+    const projection = hints?.projection;
+    this.#projector = projection === undefined ? undefined : new LabelProjector(projection);
+  }
+
+  /** Writes one series with what was asked of its chunks, oldest first. */
+  put(s: number): void {
+    if (this.#hints === undefined) {
+      this.#putLabels(s, 0);
+      return;
     }
-    hasOpen =
+    const { xor } = this.#head.series;
+    const { maxTimeMs, minTimeMs } = this.#range;
+    const newestMs = xor.lastTime[s]!;
+    if (!this.#hints.newestOnly) this.#putChunks(s, Number.POSITIVE_INFINITY);
+    else if (newestMs > maxTimeMs) this.#putChunks(s, 1);
+    else if (newestMs >= minTimeMs) this.#putNewest(s, newestMs);
+  }
+
+  #putLabels(s: number, chunkCount: number): void {
+    const { arena, series } = this.#head;
+    const handle = series.labelHandle[s]!;
+    const slab = arena.slab(handle);
+    const start = arena.offset(handle);
+    const length = series.labelLength[s]!;
+    const projector = this.#projector;
+    if (projector === undefined) {
+      this.writer.putSeries(series.fingerprints, s * 4, slab, start, length, chunkCount);
+      return;
+    }
+    const kept = projector.project(slab, start, start + length);
+    this.writer.putSeries(series.fingerprints, s * 4, projector.scratch, 0, kept, chunkCount);
+  }
+
+  /** The newest sample, as a chunk of its own. */
+  #putNewest(s: number, newestMs: number): void {
+    const { xor } = this.#head.series;
+    const bytes = this.#scratchSample;
+    const length = encodeXorSample(bytes, newestMs, xor.lastLow[s]!, xor.lastHigh[s]!);
+    this.#putLabels(s, 1);
+    this.writer.putChunk(newestMs, newestMs, bytes, 0, length);
+  }
+
+  /** The chunks that overlap the range, of which the newest `countMax`. */
+  #putChunks(s: number, countMax: number): void {
+    const { arena, chunks, series } = this.#head;
+    const { maxTimeMs, minTimeMs } = this.#range;
+    const hasOpen =
       series.xor.count[s]! > 0 &&
       series.openMinTime[s]! <= maxTimeMs &&
       series.xor.lastTime[s]! >= minTimeMs;
-  }
-  const labels = series.labelHandle[s]!;
-  const labelSlab = arena.slab(labels);
-  const chunkCount = count + (hasOpen ? 1 : 0);
-  writer.putSeries(
-    series.fingerprints,
-    s * 4,
-    labelSlab,
-    arena.offset(labels),
-    series.labelLength[s]!,
-    chunkCount,
-  );
-  while (count > 0) {
-    const c = scratchChunks[--count]!;
-    const handle = chunks.handle[c]!;
-    writer.putChunk(
-      chunks.minTime[c]!,
-      chunks.maxTime[c]!,
+    const closedMax = hasOpen ? countMax - 1 : countMax;
+    let count = 0;
+    for (
+      let c = series.newestChunk[s]!;
+      c !== NO_CHUNK && chunks.maxTime[c]! >= minTimeMs && count < closedMax;
+      c = chunks.older[c]!
+    ) {
+      if (chunks.minTime[c]! <= maxTimeMs) this.#scratchChunks[count++] = c;
+    }
+    this.#putLabels(s, count + (hasOpen ? 1 : 0));
+    while (count > 0) {
+      const c = this.#scratchChunks[--count]!;
+      const handle = chunks.handle[c]!;
+      this.writer.putChunk(
+        chunks.minTime[c]!,
+        chunks.maxTime[c]!,
+        arena.slab(handle),
+        arena.offset(handle),
+        chunks.byteLength[c]!,
+      );
+    }
+    if (!hasOpen) return;
+    const handle = series.openHandle[s]!;
+    this.writer.putChunk(
+      series.openMinTime[s]!,
+      series.xor.lastTime[s]!,
       arena.slab(handle),
       arena.offset(handle),
-      chunks.byteLength[c]!,
+      (series.xor.bitLength[s]! + 7) >>> 3,
     );
   }
-  if (!hasOpen) return;
-  const handle = series.openHandle[s]!;
-  const length = (series.xor.bitLength[s]! + 7) >>> 3;
-  writer.putChunk(
-    series.openMinTime[s]!,
-    series.xor.lastTime[s]!,
-    arena.slab(handle),
-    arena.offset(handle),
-    length,
-  );
 }
 
 /** Names of labels that matching series have. */

@@ -130,7 +130,7 @@ t.test(
         lookbackMs: 300_000,
         samplesMax,
         limit,
-        selections: [{ frames, range: EVERYTHING }],
+        selections: [{ frames, range: EVERYTHING, isProjected: false }],
       };
       const { data, warnings } = runEvaluateJob(input);
       return { data: Buffer.from(data).toString(), warnings };

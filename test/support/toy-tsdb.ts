@@ -119,7 +119,7 @@ export function framesOf(
   range = EVERYTHING,
 ): Uint8Array[] {
   const selectors = matchers.length === 0 ? [] : [matchers];
-  return [...selectFrames(tsdb.head, selectors, range, true)].filter(
+  return [...selectFrames(tsdb.head, selectors, range)].filter(
     (frame) => frame !== undefined,
   );
 }

@@ -1,0 +1,248 @@
+/**
+ * Frames of several replicas, joined by fingerprint. Rows and chunks are columns of numbers; nothing
+ * is an object but the label sets, of which equal bytes are decoded once.
+ *
+ *   row    fingerprint (4 words), label id, first and last chunk
+ *   chunk  frame, offset, length, times, next chunk of the row      (a list, in order of arrival)
+ *   slots  open addressing over fingerprints: 0 = empty, else row + 1
+ */
+import { StarlingError } from '../../model/errors.ts';
+import { type Labels, compareLabels } from '../../model/labels.ts';
+import { decodeLabels } from '../../model/wire/labels-codec.ts';
+import {
+  type SeriesFrameHandler,
+  readSeriesFrame,
+  seriesCountOf,
+} from '../../model/wire/series-frame.ts';
+
+export const NO_CHUNK = 0xffff_ffff;
+const CHUNKS_START = 1024;
+/** The most series of one selection: a row's number stands beside 32 bits in an exact double. */
+export const ROWS_MAX = 2 ** 21;
+
+/** Reads frames into columns. Throws `protobuf.corrupt` for bytes that do not hold. */
+export class SeriesJoin implements SeriesFrameHandler {
+  rowCount = 0;
+  readonly frames: readonly Uint8Array[];
+  readonly fingerprints: Uint32Array;
+  /** Indexes into `labels`. */
+  readonly labelIds: Uint32Array;
+  /** Different label sets, unless rows keep all their labels: then one for each row. */
+  readonly labels: Labels[] = [];
+  readonly firstChunk: Uint32Array;
+  readonly #lastChunk: Uint32Array;
+  chunkFrame = new Uint32Array(CHUNKS_START);
+  chunkOffset = new Uint32Array(CHUNKS_START);
+  chunkLength = new Uint32Array(CHUNKS_START);
+  chunkMinTime = new Float64Array(CHUNKS_START);
+  chunkMaxTime = new Float64Array(CHUNKS_START);
+  nextChunk = new Uint32Array(CHUNKS_START);
+  #chunkCount = 0;
+  readonly #slots: Uint32Array;
+  readonly #interned: LabelInterner | undefined;
+  /** The frame being read, its number, and the row of its current series. */
+  #frame: Uint8Array = new Uint8Array(0);
+  #frameNumber = 0;
+  #row = 0;
+
+  /** `isProjected`: many rows may share their labels. */
+  constructor(frames: readonly Uint8Array[], isProjected: boolean) {
+    this.frames = frames;
+    let rowsMax = 0;
+    for (const frame of frames) rowsMax += seriesCountOf(frame);
+    // Replicas repeat series, so this is met a little early; the columns below are bounded by it.
+    if (rowsMax > ROWS_MAX * 4) throw tooManySeries(rowsMax);
+    this.fingerprints = new Uint32Array(rowsMax * 4);
+    this.labelIds = new Uint32Array(rowsMax);
+    this.firstChunk = new Uint32Array(rowsMax).fill(NO_CHUNK);
+    this.#lastChunk = new Uint32Array(rowsMax).fill(NO_CHUNK);
+    this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(rowsMax * 2 + 2)));
+    this.#interned = isProjected ? new LabelInterner(this.labels) : undefined;
+    for (let i = 0; i < frames.length; i++) {
+      this.#frame = frames[i]!;
+      this.#frameNumber = i;
+      readSeriesFrame(this.#frame, this);
+    }
+  }
+
+  onSeries(fingerprintOffset: number, labelOffset: number, labelLength: number): void {
+    const frame = this.#frame;
+    const a = wordAt(frame, fingerprintOffset);
+    const b = wordAt(frame, fingerprintOffset + 4);
+    const c = wordAt(frame, fingerprintOffset + 8);
+    const d = wordAt(frame, fingerprintOffset + 12);
+    const prints = this.fingerprints;
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    let slot = a & mask;
+    for (; slots[slot] !== 0; slot = (slot + 1) & mask) {
+      const at = (slots[slot]! - 1) * 4;
+      if (
+        prints[at] === a &&
+        prints[at + 1] === b &&
+        prints[at + 2] === c &&
+        prints[at + 3] === d
+      ) {
+        this.#row = at >>> 2;
+        return;
+      }
+    }
+    const row = this.rowCount++;
+    if (row === ROWS_MAX) throw tooManySeries(row + 1);
+    slots[slot] = row + 1;
+    prints[row * 4] = a;
+    prints[row * 4 + 1] = b;
+    prints[row * 4 + 2] = c;
+    prints[row * 4 + 3] = d;
+    this.#row = row;
+    const labelEnd = labelOffset + labelLength;
+    if (this.#interned !== undefined) {
+      this.labelIds[row] = this.#interned.idOf(frame, labelOffset, labelEnd);
+    } else {
+      this.labelIds[row] = row;
+      this.labels.push(decodeLabels(frame, labelOffset, labelEnd));
+    }
+  }
+
+  onChunk(minTimeMs: number, maxTimeMs: number, offset: number, length: number): void {
+    const c = this.#chunkCount++;
+    if (c === this.chunkFrame.length) this.#growChunks();
+    this.chunkFrame[c] = this.#frameNumber;
+    this.chunkOffset[c] = offset;
+    this.chunkLength[c] = length;
+    this.chunkMinTime[c] = minTimeMs;
+    this.chunkMaxTime[c] = maxTimeMs;
+    this.nextChunk[c] = NO_CHUNK;
+    const last = this.#lastChunk[this.#row]!;
+    if (last === NO_CHUNK) this.firstChunk[this.#row] = c;
+    else this.nextChunk[last] = c;
+    this.#lastChunk[this.#row] = c;
+  }
+
+  /**
+   * The rows sorted by labels, then by fingerprint: an order that does not depend on which replica
+   * answered first.
+   */
+  sortedRows(): Uint32Array {
+    const ids = Uint32Array.from(this.labels.keys());
+    ids.sort((a, b) => compareLabels(this.labels[a]!, this.labels[b]!));
+    if (this.#interned === undefined) return ids;
+    const starts = new Uint32Array(ids.length);
+    const counts = new Uint32Array(ids.length);
+    for (let row = 0; row < this.rowCount; row++) counts[this.labelIds[row]!]!++;
+    let start = 0;
+    for (const id of ids) {
+      starts[id] = start;
+      start += counts[id]!;
+    }
+    const rows = new Uint32Array(this.rowCount);
+    for (const row of this.#rowsByFingerprint()) rows[starts[this.labelIds[row]!]!++] = row;
+    return rows;
+  }
+
+  /** Sorted as numbers by the first word; the few that share one are put right afterwards. */
+  #rowsByFingerprint(): Uint32Array {
+    const prints = this.fingerprints;
+    const keys = new Float64Array(this.rowCount);
+    for (let row = 0; row < keys.length; row++) keys[row] = prints[row * 4]! * ROWS_MAX + row;
+    keys.sort();
+    const rows = new Uint32Array(keys.length);
+    for (let i = 0; i < keys.length; i++) {
+      const row = keys[i]! % ROWS_MAX;
+      let at = i;
+      for (; at > 0 && isAfter(prints, rows[at - 1]! * 4, row * 4); at--) rows[at] = rows[at - 1]!;
+      rows[at] = row;
+    }
+    return rows;
+  }
+
+  #growChunks(): void {
+    const capacity = this.chunkFrame.length * 2;
+    this.chunkFrame = grown(this.chunkFrame, new Uint32Array(capacity));
+    this.chunkOffset = grown(this.chunkOffset, new Uint32Array(capacity));
+    this.chunkLength = grown(this.chunkLength, new Uint32Array(capacity));
+    this.chunkMinTime = grown(this.chunkMinTime, new Float64Array(capacity));
+    this.chunkMaxTime = grown(this.chunkMaxTime, new Float64Array(capacity));
+    this.nextChunk = grown(this.nextChunk, new Uint32Array(capacity));
+  }
+}
+
+/** Compares two fingerprints; the first words already rise. */
+function isAfter(prints: Uint32Array, a: number, b: number): boolean {
+  if (prints[a] !== prints[b]) return false;
+  for (let i = 1; i < 4; i++) {
+    if (prints[a + i] !== prints[b + i]) return prints[a + i]! > prints[b + i]!;
+  }
+  return false;
+}
+
+function tooManySeries(count: number): StarlingError {
+  return new StarlingError('query.too_large', { what: 'series', count, countMax: ROWS_MAX });
+}
+
+/** Numbers for label bytes; equal bytes get one number and are decoded once. */
+class LabelInterner {
+  readonly #labels: Labels[];
+  /** Where the bytes of each number stand. */
+  readonly #sources: Uint8Array[] = [];
+  readonly #starts: number[] = [];
+  readonly #ends: number[] = [];
+  #slots = new Uint32Array(1024);
+
+  constructor(labels: Labels[]) {
+    this.#labels = labels;
+  }
+
+  idOf(bytes: Uint8Array, from: number, to: number): number {
+    const mask = this.#slots.length - 1;
+    let slot = hashOf(bytes, from, to) & mask;
+    for (; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
+      const id = this.#slots[slot]! - 1;
+      if (this.#isEqual(id, bytes, from, to)) return id;
+    }
+    const id = this.#labels.length;
+    this.#labels.push(decodeLabels(bytes, from, to));
+    this.#sources.push(bytes);
+    this.#starts.push(from);
+    this.#ends.push(to);
+    this.#slots[slot] = id + 1;
+    if (id * 2 > mask) this.#grow();
+    return id;
+  }
+
+  #isEqual(id: number, bytes: Uint8Array, from: number, to: number): boolean {
+    const start = this.#starts[id]!;
+    if (this.#ends[id]! - start !== to - from) return false;
+    const source = this.#sources[id]!;
+    for (let i = from; i < to; i++) if (source[start + i - from] !== bytes[i]) return false;
+    return true;
+  }
+
+  #grow(): void {
+    this.#slots = new Uint32Array(this.#slots.length * 2);
+    const mask = this.#slots.length - 1;
+    for (let id = 0; id < this.#labels.length; id++) {
+      let slot = hashOf(this.#sources[id]!, this.#starts[id]!, this.#ends[id]!) & mask;
+      while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
+      this.#slots[slot] = id + 1;
+    }
+  }
+}
+
+/** FNV-1a, mixed once more because the table takes the low bits. */
+function hashOf(bytes: Uint8Array, from: number, to: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = from; i < to; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
+  return (hash ^ (hash >>> 15)) >>> 0;
+}
+
+function wordAt(bytes: Uint8Array, at: number): number {
+  return (
+    (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
+  );
+}
+
+function grown<Column extends Float64Array | Uint32Array>(from: Column, to: Column): Column {
+  to.set(from);
+  return to;
+}
