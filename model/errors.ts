@@ -294,6 +294,25 @@ export const errorCatalogue = {
     message: (f: { readonly file: string; readonly offset: number; readonly why: string }) =>
       `the write-ahead log ${f.file} is corrupt at byte ${f.offset}: ${f.why}`,
   },
+  // --- blocks ---
+  'block.corrupt': {
+    http: 500,
+    grpc: 'INTERNAL',
+    retryable: false,
+    message: (f: {
+      readonly block: string;
+      readonly file: string;
+      readonly offset: number;
+      readonly why: string;
+    }) => `block ${f.block} is corrupt: ${f.file} at byte ${f.offset}: ${f.why}`,
+  },
+  'block.unsupported': {
+    http: 500,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    message: (f: { readonly block: string; readonly file: string; readonly why: string }) =>
+      `block ${f.block} cannot be read by this version: ${f.file}: ${f.why}`,
+  },
   // --- queries ---
   'query.parse': {
     ...invalid,

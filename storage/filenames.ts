@@ -6,6 +6,9 @@
  *   wal/checkpoint.00000007/     replaces the segments up to 7; holds segments from 00000000
  *   wal/checkpoint.00000007.tmp/ a checkpoint being written: removed when the log is opened
  *   wal/00000003.corrupt         a damaged segment that a checkpoint replaced, kept for people
+ *   <ULID>/                      a block: meta.json, index, tombstones, chunks/000001, …
+ *   <ULID>.tmp-for-creation/     a block being written: removed when blocks are opened
+ *   <ULID>.tmp-for-deletion/     a block being removed
  *
  * Parsing is strict: a name that we would not have written is somebody else's and is left alone.
  */
@@ -68,4 +71,33 @@ function parseNumbered(name: string, format: (count: number) => string): number 
   if (!/^[0-9]{6,15}$/.test(name)) return undefined;
   const parsed = Number(name);
   return format(parsed) === name ? parsed : undefined;
+}
+
+/** A block `<ULID>/` and what is in it; also a block that is being made or removed. */
+export const BLOCK_META_FILE = 'meta.json';
+export const BLOCK_INDEX_FILE = 'index';
+export const BLOCK_TOMBSTONES_FILE = 'tombstones';
+export const BLOCK_CHUNKS_DIRECTORY = 'chunks';
+export const BLOCK_NO_COMPACT_FILE = 'no-compact-mark.json';
+const BLOCK_CREATION_SUFFIX = '.tmp-for-creation';
+const BLOCK_DELETION_SUFFIX = '.tmp-for-deletion';
+
+/** The name of chunk segment `segment` (from 1) of a block, below the block's directory. */
+export function blockChunksName(segment: number): string {
+  return joinPath(BLOCK_CHUNKS_DIRECTORY, String(segment).padStart(6, '0'));
+}
+
+/** The name of a block's directory while it is being written. */
+export function blockCreationName(block: string): string {
+  return block + BLOCK_CREATION_SUFFIX;
+}
+
+/** The name of a block's directory from when its removal is decided. */
+export function blockDeletionName(block: string): string {
+  return block + BLOCK_DELETION_SUFFIX;
+}
+
+/** True for a block that was never finished, or not removed to the end. */
+export function isTemporaryBlock(name: string): boolean {
+  return name.endsWith(BLOCK_CREATION_SUFFIX) || name.endsWith(BLOCK_DELETION_SUFFIX);
 }

@@ -1,0 +1,49 @@
+/**
+ * The numbers of Prometheus' block format (docs/format/block.md), and nothing else.
+ *
+ *   chunk reference  = file number from 0 * 2^32 + offset of the chunk in its file
+ *   series reference = offset in the index / 16
+ */
+export const CHUNKS_MAGIC = 0x85bd40dd;
+export const CHUNKS_VERSION = 1;
+export const CHUNKS_HEADER_BYTES = 8;
+export const CHUNK_SEGMENT_BYTES_MAX = 512 * 1024 * 1024;
+/** Nothing that is read may claim more; the largest we write is 64 KiB. */
+export const CHUNK_BYTES_MAX = 16 * 1024 * 1024;
+
+export const INDEX_MAGIC = 0xbaaad700;
+export const INDEX_VERSION = 2;
+export const INDEX_HEADER_BYTES = 5;
+export const INDEX_TOC_BYTES = 6 * 8 + 4;
+export const SERIES_ALIGN_BYTES = 16;
+export const POSTINGS_ALIGN_BYTES = 4;
+/** Of symbols and table entries every so many is kept in memory. */
+export const SPARSE_STEP = 32;
+
+export const TOMBSTONES_MAGIC = 0x0130ba30;
+export const TOMBSTONES_VERSION = 1;
+export const TOMBSTONES_HEADER_BYTES = 5;
+
+export const CRC_BYTES = 4;
+
+/** How the samples of a chunk are encoded; other numbers exist and are left alone. */
+export const CHUNK_XOR = 1;
+export const CHUNK_HISTOGRAM = 2;
+export const CHUNK_FLOAT_HISTOGRAM = 3;
+
+const TWO_32 = 0x1_0000_0000;
+
+/** The reference of a chunk at `offset` of the file with this number (from 0). */
+export function chunkRef(fileNumber: number, offset: number): number {
+  return fileNumber * TWO_32 + offset;
+}
+
+/** The number of the file (from 0) that a chunk reference points into. */
+export function chunkRefFile(ref: number): number {
+  return Math.floor(ref / TWO_32);
+}
+
+/** The offset in its file that a chunk reference points to. */
+export function chunkRefOffset(ref: number): number {
+  return ref % TWO_32;
+}
