@@ -296,7 +296,7 @@ export class Tsdb {
       await new Promise<void>((resolve) => this.#options.clock.nextTurn(resolve));
     const alive = new Set<number>();
     for (let s = 0; s < head.series.length; s++)
-      if (head.series.isAlive[s] === 1) alive.add(head.series.refs[s]!);
+      if (head.series.alive.has(s)) alive.add(head.series.refs[s]!);
     const nextRef = this.#nextRef;
     await this.#openWal.checkpoint((ref) => ref >= nextRef || alive.has(ref), cutMs);
   }

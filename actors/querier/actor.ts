@@ -5,6 +5,7 @@
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import { type Labels, compareUtf8 } from '../../model/labels.ts';
+import type { InstanceId } from '../../model/ids.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { readPlan } from '../../membership/index.ts';
 import type { Clock, Workers } from '../../platform/platform.ts';
@@ -28,6 +29,8 @@ export const QUERY_BYTES_MAX = 1024 * 1024 * 1024;
 export const NAMES_TIMEOUT_MS = 30_000;
 const LOOKBACK_MS = 5 * 60_000;
 const PULL_TIMEOUT_MS = 3000;
+/** An answer later than this is not waited for alone: the instances that were spared are asked too. */
+const HEDGE_MS = 250;
 /** Frames up to this size are evaluated on the loop: about two milliseconds. */
 const INLINE_BYTES_MAX = 64 * 1024;
 const INLINE_POINTS_MAX = 20_000;
@@ -50,6 +53,8 @@ type ReadMessage =
 export class QuerierActor implements Actor<QuerierMessage> {
   readonly #dependencies: QuerierDependencies;
   #inFlight = 0;
+  /** Turns with every gather, so that all instances get their share of reads. */
+  #turn = 0;
 
   constructor(dependencies: QuerierDependencies) {
     this.#dependencies = dependencies;
@@ -187,6 +192,11 @@ export class QuerierActor implements Actor<QuerierMessage> {
     return gather({
       digest: () => view().digest,
       plan: () => readPlan(view().registry, clampRange(scope.range)),
+      order: (instances) => this.#order(instances),
+      hedge: (callback) => {
+        const timer = this.#dependencies.clock.after(HEDGE_MS, callback);
+        return () => timer.cancel();
+      },
       ask: (instance, onFrame) => {
         const ask = { ...message, scope };
         const call = runtime.ask<ReadSummary>(
@@ -205,6 +215,15 @@ export class QuerierActor implements Actor<QuerierMessage> {
       },
       bytesMax: QUERY_BYTES_MAX,
     });
+  }
+
+  /** This instance first, whose answer crosses no network; then the others in turn. */
+  #order(instances: readonly InstanceId[]): readonly InstanceId[] {
+    const { self } = this.#dependencies.runtime();
+    const others = instances.filter((id) => id !== self);
+    const start = others.length === 0 ? 0 : this.#turn++ % others.length;
+    const here = instances.includes(self) ? [self] : [];
+    return [...here, ...others.slice(start), ...others.slice(0, start)];
   }
 }
 

@@ -1,7 +1,8 @@
 /**
- * Asking the cluster and knowing when the answer is complete. One gather asks every instance of a
- * read plan in parallel, keeps each instance's frames apart, and is done as soon as the plan says
- * that those which answered fully are enough. What an instance sent before failing is dropped: an
+ * Asking the cluster and knowing when the answer is complete. One gather asks as few instances of a
+ * read plan as can be enough, in parallel, and the others too when one of them fails or is late. It
+ * keeps each instance's frames apart, and is done as soon as the plan says that those which answered
+ * fully are enough. What an instance sent before failing is dropped: an
  * answer counts whole or not at all, so nothing is ever silently partial.
  *
  * A responder whose registry digest differs may know an instance that we did not ask. Its registry
@@ -16,6 +17,10 @@ export interface GatherOptions {
   /** Our own registry digest, asked again after a pull. */
   readonly digest: () => string;
   readonly plan: () => ReadPlan;
+  /** Who to ask first, of all that may be asked. */
+  readonly order: (instances: readonly InstanceId[]) => readonly InstanceId[];
+  /** Calls back when an answer is late, unless the returned function is called before. */
+  readonly hedge: (callback: () => void) => () => void;
   /** Asks one instance; frames arrive through `onFrame`; resolves when it is whole. */
   readonly ask: (instance: InstanceId, onFrame: (frame: Uint8Array) => void) => AskHandle;
   /** Pulls and merges the registry of an instance. */
@@ -65,16 +70,21 @@ export async function gather(options: GatherOptions): Promise<Gathered> {
   };
 }
 
-/** Asks those of the plan that were not asked yet; resolves when enough answered. */
+/**
+ * Asks those of the plan that were not asked yet: first as few as can be enough; all others when one
+ * of these fails or is slow. Resolves when enough answered.
+ */
 function askPlan(
   options: GatherOptions,
   answers: Map<InstanceId, Answer>,
   failures: Map<InstanceId, StarlingError>,
 ): Promise<void> {
   const plan = options.plan();
-  const asked = plan.instancesToAsk
-    .map(({ id }) => id)
+  const wanted = options
+    .order(plan.instancesToAsk.map(({ id }) => id))
     .filter((id) => !answers.has(id) && !failures.has(id));
+  const needed = enoughOf(wanted, plan, new Set(answers.keys()));
+  let spare = wanted.slice(needed);
   return new Promise((resolve, reject) => {
     const open = new Map<InstanceId, AskHandle>();
     let bytes = 0;
@@ -82,6 +92,7 @@ function askPlan(
     const settle = (error?: StarlingError): void => {
       if (isSettled) return;
       isSettled = true;
+      stopHedge();
       for (const handle of open.values()) handle.cancel();
       if (error === undefined) resolve();
       else reject(error);
@@ -89,9 +100,9 @@ function askPlan(
     const check = (): void => {
       const verdict = plan.isComplete(new Set(answers.keys()));
       if (verdict.ok) settle();
-      else if (open.size === 0) settle(incomplete(verdict, failures));
+      else if (open.size === 0 && spare.length === 0) settle(incomplete(verdict, failures));
     };
-    for (const instance of asked) {
+    const ask = (instance: InstanceId): void => {
       const frames: Uint8Array[] = [];
       const handle = options.ask(instance, (frame) => {
         bytes += frame.length;
@@ -112,12 +123,32 @@ function askPlan(
           const error = toStarlingError(thrown);
           if (!error.retryable && error.http < 500) settle(error); // the request itself is wrong
           failures.set(instance, error);
+          askSpare();
           check();
         },
       );
-    }
+    };
+    const askSpare = (): void => {
+      if (isSettled) return;
+      const instances = spare;
+      spare = [];
+      for (const instance of instances) ask(instance);
+    };
+    const stopHedge = options.hedge(askSpare);
+    for (const instance of wanted.slice(0, needed)) ask(instance);
     if (open.size === 0) check();
   });
+}
+
+/** How many of `wanted`, from its start, complete the plan together with those that answered. */
+function enoughOf(
+  wanted: readonly InstanceId[],
+  plan: ReadPlan,
+  answered: Set<InstanceId>,
+): number {
+  let count = 0;
+  while (count < wanted.length && !plan.isComplete(answered).ok) answered.add(wanted[count++]!);
+  return count;
 }
 
 function incomplete(

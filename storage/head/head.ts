@@ -13,7 +13,8 @@ import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { Arena } from '../chunk/arena.ts';
 import { XOR_SAMPLE_BYTES_MAX, appendXor } from '../chunk/xor-encode.ts';
 import { ChunkTable } from './chunk-table.ts';
-import { Bitmap, Postings } from './postings.ts';
+import { Bitmap } from './bitmap.ts';
+import { Postings } from './postings.ts';
 import { NO_CHUNK, SeriesTable } from './series-table.ts';
 
 export const BLOCK_RANGE_MS = 2 * 3_600_000;
@@ -117,9 +118,7 @@ export class Head {
 
   /** All series that exist, as a fresh bitmap. */
   allSeries(): Bitmap {
-    const bitmap = new Bitmap(this.series.length);
-    for (let s = 0; s < this.series.length; s++) if (this.series.isAlive[s] === 1) bitmap.add(s);
-    return bitmap;
+    return this.series.alive.copy();
   }
 
   /**
@@ -141,7 +140,7 @@ export class Head {
     const pairs = new Map<string, readonly [string, string]>();
     const gone: number[] = [];
     for (let s = from; s < to; s++) {
-      if (series.isAlive[s] !== 1) continue;
+      if (!series.alive.has(s)) continue;
       this.#dropChunks(s, timeMs);
       if (series.newestChunk[s] !== NO_CHUNK || series.xor.lastTime[s]! >= timeMs) continue;
       removed.add(s);

@@ -5,6 +5,7 @@
  */
 import type { Labels } from '../../model/labels.ts';
 import type { CompiledMatcher } from '../../model/matchers.ts';
+import { Bitmap } from './bitmap.ts';
 
 /** How many values of one label a matcher is asked between two pauses. */
 const VALUES_PER_SLICE = 2000;
@@ -108,59 +109,4 @@ function push(posting: Posting, s: number): void {
 function markAll(bitmap: Bitmap, posting: Posting | undefined): void {
   if (posting === undefined) return;
   for (let i = 0; i < posting.length; i++) bitmap.add(posting.numbers[i]!);
-}
-
-/** A set of small numbers. */
-export class Bitmap {
-  readonly size: number;
-  readonly #words: Uint32Array;
-
-  constructor(size: number) {
-    this.size = size;
-    this.#words = new Uint32Array(Math.ceil(size / 32));
-  }
-
-  add(n: number): void {
-    if (n < this.size) this.#words[n >>> 5]! |= 1 << (n & 31);
-  }
-
-  delete(n: number): void {
-    if (n < this.size) this.#words[n >>> 5]! &= ~(1 << (n & 31));
-  }
-
-  has(n: number): boolean {
-    return n < this.size && (this.#words[n >>> 5]! & (1 << (n & 31))) !== 0;
-  }
-
-  and(other: Bitmap): void {
-    for (let i = 0; i < this.#words.length; i++) this.#words[i]! &= other.#words[i]!;
-  }
-
-  andNot(other: Bitmap): void {
-    for (let i = 0; i < this.#words.length; i++) this.#words[i]! &= ~other.#words[i]!;
-  }
-
-  or(other: Bitmap): void {
-    for (let i = 0; i < this.#words.length; i++) this.#words[i]! |= other.#words[i]!;
-  }
-
-  /** The numbers in it, rising. */
-  toArray(): Uint32Array {
-    let count = 0;
-    for (const word of this.#words) count += popCount(word);
-    const numbers = new Uint32Array(count);
-    let at = 0;
-    for (let i = 0; i < this.#words.length; i++) {
-      for (let word = this.#words[i]!; word !== 0; word &= word - 1) {
-        numbers[at++] = i * 32 + 31 - Math.clz32(word & -word);
-      }
-    }
-    return numbers;
-  }
-}
-
-function popCount(word: number): number {
-  let x = word - ((word >>> 1) & 0x5555_5555);
-  x = (x & 0x3333_3333) + ((x >>> 2) & 0x3333_3333);
-  return Math.imul((x + (x >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
 }

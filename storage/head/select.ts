@@ -10,7 +10,7 @@ import { LabelProjector } from '../../model/wire/labels-codec.ts';
 import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/series-frame.ts';
 import { XOR_SAMPLE_BYTES_MAX, encodeXorSample } from '../chunk/xor-encode.ts';
 import type { Head } from './head.ts';
-import { Bitmap } from './postings.ts';
+import { Bitmap } from './bitmap.ts';
 import { NO_CHUNK } from './series-table.ts';
 
 /** Series looked at in one slice, whether or not they have data in the range. */
@@ -42,7 +42,7 @@ export function* matchSeries(
   let kept = 0;
   for (let i = 0; i < numbers.length; i++) {
     const s = numbers[i]!;
-    const isIn = head.series.isAlive[s] === 1 && head.overlaps(s, range.minTimeMs, range.maxTimeMs);
+    const isIn = head.series.alive.has(s) && head.overlaps(s, range.minTimeMs, range.maxTimeMs);
     if (isIn) numbers[kept++] = s;
     if (i % (SERIES_PER_SLICE * 4) === SERIES_PER_SLICE * 4 - 1) yield;
   }
@@ -85,7 +85,7 @@ function* frames(
   const { writer } = putter;
   for (let i = 0; i < numbers.length; i++) {
     const s = numbers[i]!;
-    if (head.series.isAlive[s] === 1) putter.put(s);
+    if (head.series.alive.has(s)) putter.put(s);
     if (writer.length >= SERIES_FRAME_BYTES_TARGET) yield writer.finish();
     else if (i % SERIES_PER_SLICE === SERIES_PER_SLICE - 1) yield undefined;
   }
@@ -229,7 +229,7 @@ function* seriesBitmap(
   range: TimeRange,
 ): Generator<undefined, Bitmap> {
   const numbers = yield* matchSeries(head, selectors, range);
-  const bitmap = new Bitmap(head.series.length);
+  const bitmap = new Bitmap(head.series.capacity);
   for (const s of numbers) bitmap.add(s);
   return bitmap;
 }

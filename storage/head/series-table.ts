@@ -7,6 +7,7 @@
  *
  * One writer. Columns are replaced when they grow: hold a column only within one call.
  */
+import { Bitmap } from './bitmap.ts';
 import { type XorColumns, createXorColumns } from '../chunk/xor-encode.ts';
 
 export const NO_CHUNK = 0xffff_ffff;
@@ -18,8 +19,8 @@ export class SeriesTable {
   length = 0;
   capacity = CAPACITY_START;
   fingerprints = new Uint32Array(CAPACITY_START * 4);
-  /** 1 for a series that exists. */
-  isAlive = new Uint8Array(CAPACITY_START);
+  /** The series that exist. */
+  alive = new Bitmap(CAPACITY_START);
   /** WAL refs. */
   refs = new Float64Array(CAPACITY_START);
   labelHandle = new Uint32Array(CAPACITY_START);
@@ -66,7 +67,7 @@ export class SeriesTable {
     const s = this.#free.pop() ?? this.length++;
     if (s >= this.capacity) this.#growColumns();
     for (let i = 0; i < 4; i++) this.fingerprints[s * 4 + i] = words[offset + i]!;
-    this.isAlive[s] = 1;
+    this.alive.add(s);
     this.refs[s] = ref;
     this.openCapacity[s] = 0;
     this.newestChunk[s] = NO_CHUNK;
@@ -92,7 +93,7 @@ export class SeriesTable {
       }
     }
     slots[slot] = 0;
-    this.isAlive[s] = 0;
+    this.alive.delete(s);
     this.#free.push(s);
     this.#used--;
   }
@@ -116,7 +117,7 @@ export class SeriesTable {
   #growColumns(): void {
     const capacity = this.capacity * 2;
     this.fingerprints = grown(this.fingerprints, new Uint32Array(capacity * 4));
-    this.isAlive = grown(this.isAlive, new Uint8Array(capacity));
+    this.alive = this.alive.copy(capacity);
     this.refs = grown(this.refs, new Float64Array(capacity));
     this.labelHandle = grown(this.labelHandle, new Uint32Array(capacity));
     this.labelLength = grown(this.labelLength, new Uint32Array(capacity));

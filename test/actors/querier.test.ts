@@ -15,7 +15,7 @@ const NOW = 1_700_000_000_000;
 type Behaviour = 'bad' | 'down' | 'hangs' | 'ok' | 'stranger';
 
 /** Three instances of which one may be missing; `extra` becomes known after a pull. */
-function world(behaviours: Record<string, Behaviour>, extra?: string) {
+function world(behaviours: Record<string, Behaviour>, extra?: string, isLate = false) {
   const asked: string[] = [];
   const cancelled: string[] = [];
   let known = Object.keys(behaviours).filter((id) => id !== extra);
@@ -32,6 +32,11 @@ function world(behaviours: Record<string, Behaviour>, extra?: string) {
             : { ok: false, missing: missing.join(), tolerated: 1 };
         },
       };
+    },
+    order: (instances) => instances,
+    hedge: (callback) => {
+      if (isLate) setImmediate(callback);
+      return () => undefined;
     },
     ask: (instance, onFrame) => {
       asked.push(instance);
@@ -78,21 +83,37 @@ t.test('gather() needs whole answers of all but one, and does not wait for the l
   await check({ a: 'down', b: 'ok', c: 'down' }, 'read.incomplete');
   await check({ a: 'down', b: 'down', c: 'down' }, 'read.incomplete');
   await check({ a: 'bad', b: 'ok', c: 'ok' }, 'query.parse');
-  const { cancelled, options } = world({ a: 'ok', b: 'ok', c: 'hangs' });
-  await gather(options);
-  t.same(cancelled, ['c'], 'the slow one is told to stop');
+});
+
+t.test('gather() asks no more than it needs, until one fails or is late', async (t) => {
+  const check = async (
+    behaviours: Record<string, Behaviour>,
+    isLate: boolean,
+    asks: string,
+    cancels: string,
+  ): Promise<void> => {
+    const { asked, cancelled, options } = world(behaviours, undefined, isLate);
+    await gather(options);
+    t.same([asked.join(''), cancelled.join('')], [asks, cancels], JSON.stringify(behaviours));
+  };
+  await check({ a: 'ok', b: 'ok', c: 'ok' }, false, 'ab', '');
+  await check({ a: 'ok', b: 'down', c: 'ok' }, false, 'abc', '');
+  await check({ a: 'ok', b: 'hangs', c: 'ok' }, true, 'abc', 'b');
 });
 
 t.test(
   'an instance that only a responder knows is asked too, before the answer counts',
   async (t) => {
-    const { asked, options } = world({ a: 'stranger', b: 'ok', c: 'ok', d: 'ok' }, 'd');
+    const { asked, options } = world({ a: 'stranger', b: 'ok', c: 'down', d: 'ok' }, 'd');
     const { frames } = await gather(options);
-    t.ok(asked.includes('d'));
+    t.equal(asked.join(''), 'abcd');
     t.ok(frames.flat().some((frame) => Buffer.from(frame).toString() === 'd frame'));
-    const without = world({ a: 'stranger', b: 'ok', c: 'ok', d: 'down' }, 'd');
-    await gather(without.options);
-    t.ok(without.asked.includes('d'), 'one of four may be missing');
+    const one = world({ a: 'stranger', b: 'ok', c: 'down', d: 'down' }, 'd');
+    await t.rejects(
+      gather(one.options),
+      refusal('read.incomplete', /c,d/),
+      'of four, one may fail',
+    );
   },
 );
 

@@ -1,0 +1,141 @@
+/**
+ * Cutting a block from a head: the head streams its series in label order with their chunks as they
+ * are, and what lies outside the block's range is left out.
+ *
+ *   source.symbols() ─► numbers     source.series() ─► chunks, then the index
+ *
+ * Memory: the symbols, and one series at a time.
+ */
+import type { Labels } from '../../model/labels.ts';
+import { assert } from '../../model/assert.ts';
+import type { TimeRange } from '../../model/sample.ts';
+import { type BlockWriterOptions, BlockWriter } from './block-writer.ts';
+import { compareBytes } from './bytes.ts';
+import { type SeriesEntry, createSeriesEntry } from './index-reader.ts';
+import { type ChunkBytes, ChunkMerger } from './merge-chunks.ts';
+import type { BlockMeta } from './meta.ts';
+
+/** One series of a source; both parts are only looked at before the next one is asked for. */
+export interface SourceSeries {
+  readonly labels: Labels;
+  /** In any order; they may overlap each other and the ends of the range. */
+  readonly chunks: readonly ChunkBytes[];
+}
+
+export interface BlockSource {
+  /** Every label name and value that `series` will use; more, and twice, does not matter. */
+  symbols(): Iterable<string>;
+  /** Series, rising by `compareLabels`. `undefined` is a pause: `cutBlock` calls `pause` then. */
+  series(): AsyncIterable<SourceSeries | undefined> | Iterable<SourceSeries | undefined>;
+}
+
+export interface CutOptions extends BlockWriterOptions {
+  /** Awaited when the source pauses: lets other work run. */
+  readonly pause?: () => Promise<void>;
+  /** Notes for meta.json, as `from-out-of-order`. */
+  readonly hints?: readonly string[];
+}
+
+/**
+ * Writes the samples of the closed range as a level 1 block `[minTimeMs, maxTimeMs + 1)`. Undefined, and
+ * nothing on disk, when there are none. Throws `disk.failed`; then nothing is left either.
+ */
+export async function cutBlock(
+  options: CutOptions,
+  source: BlockSource,
+  range: TimeRange,
+): Promise<BlockMeta | undefined> {
+  const writer = await BlockWriter.create(options);
+  try {
+    const numbers = await putSymbols(writer, source.symbols());
+    const cutter = new SeriesCutter(writer, numbers, range);
+    for await (const series of source.series()) {
+      if (series === undefined) await options.pause?.();
+      else await cutter.put(series);
+    }
+    if (writer.sampleCount === 0) {
+      await writer.abort();
+      return undefined;
+    }
+    return await writer.finish({
+      minTimeMs: range.minTimeMs,
+      maxTimeMs: range.maxTimeMs + 1,
+      level: 1,
+      sources: [options.id],
+      parents: [],
+      isDeletable: false,
+      hasFailed: false,
+      hints: options.hints ?? [],
+    });
+  } catch (thrown) {
+    await writer.abort();
+    throw thrown;
+  }
+}
+
+async function putSymbols(
+  writer: BlockWriter,
+  symbols: Iterable<string>,
+): Promise<ReadonlyMap<string, number>> {
+  const distinct = new Set(symbols);
+  distinct.add('');
+  const sorted = Array.from(distinct, (text) => ({ text, bytes: Buffer.from(text) }));
+  sorted.sort((a, b) => compareBytes(a.bytes, b.bytes));
+  const numbers = new Map<string, number>();
+  for (const { text, bytes } of sorted) {
+    numbers.set(text, writer.addSymbol(bytes));
+    if (writer.isFull) await writer.drain();
+  }
+  await writer.finishSymbols();
+  return numbers;
+}
+
+class SeriesCutter {
+  readonly #writer: BlockWriter;
+  readonly #numbers: ReadonlyMap<string, number>;
+  /** What is not in the range. */
+  readonly #outside: readonly TimeRange[];
+  readonly #merger = new ChunkMerger();
+  readonly #entry: SeriesEntry = createSeriesEntry();
+
+  constructor(writer: BlockWriter, numbers: ReadonlyMap<string, number>, range: TimeRange) {
+    this.#writer = writer;
+    this.#numbers = numbers;
+    this.#outside = [
+      { minTimeMs: Number.NEGATIVE_INFINITY, maxTimeMs: range.minTimeMs - 1 },
+      { minTimeMs: range.maxTimeMs + 1, maxTimeMs: Number.POSITIVE_INFINITY },
+    ];
+  }
+
+  async put({ labels, chunks }: SourceSeries): Promise<void> {
+    const kept = this.#merger.merge(chunks, this.#outside);
+    if (kept.length === 0) return;
+    const { symbols } = this.#entry;
+    symbols.length = 0;
+    for (const text of labels) {
+      const number = this.#numbers.get(text);
+      assert(number !== undefined, 'block: a label that is not among the symbols');
+      symbols.push(number);
+    }
+    await putSeries(this.#writer, this.#entry, kept);
+  }
+}
+
+/** Writes the chunks, then the series whose symbols are in `entry`; fills the rest of `entry`. */
+export async function putSeries(
+  writer: BlockWriter,
+  entry: SeriesEntry,
+  chunks: readonly ChunkBytes[],
+): Promise<void> {
+  entry.chunkRefs.length = 0;
+  entry.chunkMinTimes.length = 0;
+  entry.chunkMaxTimes.length = 0;
+  for (const { bytes, encoding, from, maxTimeMs, minTimeMs, to } of chunks) {
+    if (!writer.hasRoom(to - from)) await writer.makeRoom(to - from);
+    entry.chunkRefs.push(writer.putChunk(encoding, bytes, from, to));
+    entry.chunkMinTimes.push(minTimeMs);
+    entry.chunkMaxTimes.push(maxTimeMs);
+  }
+  if (writer.isFull) await writer.drain();
+  writer.addSeries(entry);
+}

@@ -1,0 +1,121 @@
+/**
+ * The chunks of one series from several places (replicas, an out-of-order part) become chunks that
+ * rise and do not overlap, and deleted ranges go:
+ *
+ *   equal chunks          ->  one of them, its bytes untouched
+ *   alone in its time     ->  its bytes untouched
+ *   overlapping, or cut   ->  decoded, merged by time, encoded anew in pieces of about 120 samples
+ *
+ * Where samples of one time differ the pick is deterministic: not stale before stale, then the larger
+ * bit pattern, so that every node makes the same block. Memory: the samples of one cluster of
+ * overlapping chunks.
+ */
+import type { TimeRange } from '../../model/sample.ts';
+import { CHUNK_XOR } from './format.ts';
+import { FloatSamples } from './float-samples.ts';
+
+/** A chunk with its bytes at `bytes[from..to)`. Times are of its first and last sample. */
+export interface ChunkBytes {
+  readonly encoding: number;
+  readonly minTimeMs: number;
+  readonly maxTimeMs: number;
+  readonly bytes: Uint8Array;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Merges the chunks of a series. `deleted` is sorted and apart. Throws `UndecodableChunk`. */
+export class ChunkMerger {
+  readonly #samples = new FloatSamples();
+  #recodedCount = 0;
+
+  /** How many chunks were encoded anew so far. */
+  get recodedCount(): number {
+    return this.#recodedCount;
+  }
+
+  /** The result holds until the next call. Chunks may come in any order. */
+  merge(chunks: readonly ChunkBytes[], deleted: readonly TimeRange[]): readonly ChunkBytes[] {
+    if (isPlain(chunks, deleted)) return chunks; // fast path: nothing overlaps, nothing is deleted
+    const sorted = [...chunks].sort(compareChunks);
+    const distinct = sorted.filter((chunk, i) => i === 0 || !isEqual(sorted[i - 1]!, chunk));
+    const merged: ChunkBytes[] = [];
+    for (let from = 0; from < distinct.length;) {
+      let maxTimeMs = distinct[from]!.maxTimeMs;
+      let to = from + 1;
+      while (to < distinct.length && distinct[to]!.minTimeMs <= maxTimeMs) {
+        maxTimeMs = Math.max(maxTimeMs, distinct[to++]!.maxTimeMs);
+      }
+      this.#mergeCluster(distinct.slice(from, to), deleted, merged);
+      from = to;
+    }
+    return merged;
+  }
+
+  /** `cluster` is chunks that overlap, one after another. */
+  #mergeCluster(
+    cluster: readonly ChunkBytes[],
+    deleted: readonly TimeRange[],
+    into: ChunkBytes[],
+  ): void {
+    const minTimeMs = cluster[0]!.minTimeMs;
+    const maxTimeMs = cluster.reduce((max, chunk) => Math.max(max, chunk.maxTimeMs), minTimeMs);
+    const touching = deleted.filter((range) => isTouching(range, minTimeMs, maxTimeMs));
+    if (touching.some((range) => range.minTimeMs <= minTimeMs && range.maxTimeMs >= maxTimeMs)) {
+      return;
+    }
+    if (cluster.length === 1 && touching.length === 0) {
+      into.push(cluster[0]!);
+      return;
+    }
+    const samples = this.#samples;
+    samples.clear();
+    for (const chunk of cluster) {
+      if (chunk.encoding !== CHUNK_XOR) {
+        throw new UndecodableChunk(`encoding ${chunk.encoding} cannot be merged`);
+      }
+      if (!samples.addChunk(chunk.bytes, chunk.from, chunk.to)) {
+        throw new UndecodableChunk('its samples do not decode');
+      }
+    }
+    for (const range of touching) samples.remove(range);
+    this.#recodedCount += cluster.length;
+    samples.encode(into);
+  }
+}
+
+/** A chunk that has a right checksum and wrong content: its block's reader makes it `block.corrupt`. */
+export class UndecodableChunk extends Error {
+  override readonly name = 'UndecodableChunk';
+}
+
+/** True when the chunks can stay as they are. */
+function isPlain(chunks: readonly ChunkBytes[], deleted: readonly TimeRange[]): boolean {
+  for (let i = 0; i < chunks.length; i++) {
+    const { maxTimeMs, minTimeMs } = chunks[i]!;
+    if (i > 0 && minTimeMs <= chunks[i - 1]!.maxTimeMs) return false;
+    for (const range of deleted) if (isTouching(range, minTimeMs, maxTimeMs)) return false;
+  }
+  return true;
+}
+
+function isTouching(range: TimeRange, minTimeMs: number, maxTimeMs: number): boolean {
+  return range.minTimeMs <= maxTimeMs && range.maxTimeMs >= minTimeMs;
+}
+
+function compareChunks(a: ChunkBytes, b: ChunkBytes): number {
+  return (
+    a.minTimeMs - b.minTimeMs ||
+    a.maxTimeMs - b.maxTimeMs ||
+    a.encoding - b.encoding ||
+    Buffer.compare(bytesOf(a), bytesOf(b))
+  );
+}
+
+function isEqual(a: ChunkBytes, b: ChunkBytes): boolean {
+  return compareChunks(a, b) === 0;
+}
+
+function bytesOf({ bytes, from, to }: ChunkBytes): Uint8Array {
+  return bytes.subarray(from, to);
+}
