@@ -1,4 +1,11 @@
 /** The storage engine's public face. */
+export { BlockReader, readBlockMeta } from './block/block-reader.ts';
+export { removeBlock, removeTemporaryBlocks } from './block/block-writer.ts';
+export { type BlockFiles, type ByteSource, diskBlockFiles } from './block/byte-source.ts';
+export { type BlockSource, type SourceSeries, cutBlock } from './block/cut.ts';
+export { createSeriesEntry } from './block/index-reader.ts';
+export type { BlockMeta } from './block/meta.ts';
+export { type BlockId, blockIdTimeMs, newBlockId, parseBlockId } from './block/ulid.ts';
 export { Committer, type CommitMode } from './committer.ts';
 export {
   selectFrames,
