@@ -65,7 +65,8 @@ export function compileRegex(pattern: string): CompiledRegex {
     const set = new Set(literals);
     return { literals: [...set], matches: (value) => set.has(value) };
   }
-  return { literals: undefined, matches: affixPredicate(body) ?? compileSlowRegex(pattern) };
+  const matches = affixPredicate(body) ?? linearPredicate(body) ?? compileSlowRegex(pattern);
+  return { literals: undefined, matches };
 }
 
 /**
@@ -180,6 +181,47 @@ function affixPredicate(body: string): ((value: string) => boolean) | undefined 
     const at = value.indexOf(middle, from); // the first one leaves the most room after it
     return at >= 0 && at + middle.length + after <= value.length;
   };
+}
+
+const CLASS_CHARACTER = '[0-9A-Za-z_ :.,;/@%=~#!]';
+const ATOM = new RegExp(
+  String.raw`^(?:(?<literal>[^\\.+*?()|[\]{}^$]|\\[!-/:-@[-\x60{-~])|(?<any>\.)|(?<set>\[\^?(?:[0-9A-Za-z]-[0-9A-Za-z]|${CLASS_CHARACTER})+-?\]))`,
+  'u',
+);
+const OPTIONALS_MAX = 3;
+
+/**
+ * Literals, plain classes and `.`, of which one repeats without bound and a few may be left out: means
+ * the same to the engine of the language, which then needs linear time too. Undefined for other shapes.
+ */
+function linearPredicate(body: string): ((value: string) => boolean) | undefined {
+  let source = '';
+  let optionals = 0;
+  let unbounded = 0;
+  for (let at = 0; at < body.length;) {
+    const atom = ATOM.exec(body.slice(at));
+    if (atom === null) return undefined;
+    at += atom[0].length;
+    const literal = atom.groups?.['literal'];
+    source += literal === undefined ? atom[0] : escapeLiteral(unescapeLiteral(literal));
+    const quantifier = body[at];
+    if (quantifier !== '?' && quantifier !== '*' && quantifier !== '+') continue;
+    if (quantifier === '?') optionals++;
+    else unbounded++;
+    source += quantifier;
+    at++;
+  }
+  if (optionals > OPTIONALS_MAX || unbounded > 1) return undefined;
+  try {
+    const regex = new RegExp(`^(?:${source})$`, 'su');
+    return (value) => regex.test(value);
+  } catch {
+    return undefined; // a range that falls: the other engine tells why
+  }
+}
+
+function escapeLiteral(literal: string): string {
+  return literal.replace(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`);
 }
 
 const CACHED_VALUES_MAX = 10_000;
