@@ -57,6 +57,8 @@ export interface TsdbStats {
 
 /** What one append collects. */
 interface Outcome {
+  /** The series appended to last, or -1. */
+  previous: number;
   readonly unknown: number[];
   readonly rejected: number[];
   readonly errors: StarlingError[];
@@ -121,7 +123,13 @@ export class Tsdb {
    */
   append(batch: WriteBatch, nowMs: number): AppendResult {
     this.#flushUnlogged();
-    const outcome: Outcome = { unknown: [], rejected: [], errors: [], samplesAppended: 0 };
+    const outcome: Outcome = {
+      previous: -1,
+      unknown: [],
+      rejected: [],
+      errors: [],
+      samplesAppended: 0,
+    };
     const minTimeMs = this.oldestTimeMs(nowMs);
     const maxTimeMs = nowMs + this.#options.futureMaxMs;
     this.#logBuffer.begin(batch.sampleCount);
@@ -199,7 +207,7 @@ export class Tsdb {
     const { head } = this;
     const labelStart = i === 0 ? 0 : batch.labelEnds[i - 1]!;
     const labelEnd = batch.labelEnds[i]!;
-    let s = head.series.find(batch.fingerprints, i * 4);
+    let s = head.series.find(batch.fingerprints, i * 4, outcome.previous);
     if (labelEnd > labelStart) {
       const verdict = this.#learn(batch, i, s, batch.labelBytes.subarray(labelStart, labelEnd));
       if (verdict instanceof StarlingError) {
@@ -212,6 +220,7 @@ export class Tsdb {
       outcome.unknown.push(i);
       return;
     }
+    outcome.previous = s;
     const ref = head.series.refs[s]!;
     const { timestamps, values } = batch;
     let isRejected = false;

@@ -4,100 +4,123 @@
  * A hit means that those very bytes were validated before. Losing the table costs time, never
  * correctness, so it is bounded bluntly: over its bound it starts again from empty.
  *
- *   slot i:  raw[4i..4i+4)   canonical[4i..4i+4)   peers[i] (bit = peer slot)
+ *   entry i:  raw[4i..4i+4)   canonical[4i..4i+4)   peers[i]   next[i]
+ *   slots[]   open addressing on the first raw word (a keyed hash: nobody can aim at it): 0 = empty,
+ *             else entry + 1
  *
- * Open addressing with linear probing on the first raw word (a keyed hash: nobody can aim at it).
+ * Senders repeat themselves: after one series comes the one that came after it last time. `next`
+ * remembers it, and entries lie in order of arrival, so that most look-ups read memory in order and
+ * never touch the slots.
  */
 
-const SLOTS_START = 1 << 12;
-const FILL_RATIO_MAX = 0.6;
+const ENTRIES_START = 1 << 12;
+const FILL_RATIO_MAX = 0.5;
 
 export interface KnownSeries {
-  readonly slotsMax: number;
-  slots: number;
-  used: number;
+  readonly entriesMax: number;
+  count: number;
+  capacity: number;
   raw: Uint32Array;
   canonical: Uint32Array;
   peers: Uint32Array;
-  isUsed: Uint8Array;
+  next: Uint32Array;
+  slots: Uint32Array;
 }
 
-/** An empty table that never grows over `slotsMax` slots (a power of two), about 37 bytes each. */
-export function createKnownSeries(slotsMax = 1 << 22): KnownSeries {
-  return { slotsMax, ...emptyColumns(Math.min(SLOTS_START, slotsMax)) };
+/** An empty table that never holds over `entriesMax` series (a power of two), about 48 bytes each. */
+export function createKnownSeries(entriesMax = 1 << 21): KnownSeries {
+  return { entriesMax, count: 0, ...emptyColumns(Math.min(ENTRIES_START, entriesMax)) };
 }
 
-/** Hot: the slot of the raw fingerprint at `words[offset..offset+4)`, or -1. */
-export function findKnownSeries(table: KnownSeries, words: Uint32Array, offset: number): number {
-  const { raw, isUsed } = table;
-  const mask = table.slots - 1;
+/**
+ * Hot: the entry with the raw fingerprint at `words[offset..offset+4)`, or -1. `previous` is the entry
+ * found before, or -1.
+ */
+export function findKnownSeries(
+  table: KnownSeries,
+  words: Uint32Array,
+  offset: number,
+  previous: number,
+): number {
+  const { next, raw, slots } = table;
   const a = words[offset]!;
-  for (let slot = a & mask; isUsed[slot] === 1; slot = (slot + 1) & mask) {
-    const at = slot * 4;
-    if (
-      raw[at] === a &&
-      raw[at + 1] === words[offset + 1] &&
-      raw[at + 2] === words[offset + 2] &&
-      raw[at + 3] === words[offset + 3]
-    ) {
-      return slot;
+  const b = words[offset + 1]!;
+  const c = words[offset + 2]!;
+  const d = words[offset + 3]!;
+  if (previous >= 0) {
+    // Fast path: what came next last time.
+    const entry = next[previous]!;
+    const at = entry * 4;
+    const isSame = raw[at] === a && raw[at + 1] === b && raw[at + 2] === c && raw[at + 3] === d;
+    if (isSame && entry < table.count) return entry;
+  }
+  const mask = slots.length - 1;
+  for (let slot = a & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
+    const entry = slots[slot]! - 1;
+    const at = entry * 4;
+    if (raw[at] === a && raw[at + 1] === b && raw[at + 2] === c && raw[at + 3] === d) {
+      if (previous >= 0) next[previous] = entry;
+      return entry;
     }
   }
   return -1;
 }
 
-/** Adds a series that `findKnownSeries` did not find; returns its slot. Other slots may move. */
+/**
+ * Adds a series that `findKnownSeries` did not find; returns its entry. When the table is full it is
+ * emptied first: entries known until then are gone.
+ */
 export function addKnownSeries(
   table: KnownSeries,
   raw: Uint32Array,
   rawOffset: number,
   canonical: Uint32Array,
 ): number {
-  if (table.used + 1 > table.slots * FILL_RATIO_MAX) growOrForget(table);
-  const slot = freeSlot(table, raw[rawOffset]!);
+  if (table.count === table.capacity) growOrForget(table);
+  const entry = table.count++;
   for (let i = 0; i < 4; i++) {
-    table.raw[slot * 4 + i] = raw[rawOffset + i]!;
-    table.canonical[slot * 4 + i] = canonical[i]!;
+    table.raw[entry * 4 + i] = raw[rawOffset + i]!;
+    table.canonical[entry * 4 + i] = canonical[i]!;
   }
-  table.peers[slot] = 0;
-  table.isUsed[slot] = 1;
-  table.used++;
-  return slot;
+  table.peers[entry] = 0;
+  table.next[entry] = entry + 1; // a guess: who comes next is learnt next
+  table.slots[freeSlot(table, raw[rawOffset]!)] = entry + 1;
+  return entry;
 }
 
-function freeSlot(table: KnownSeries, firstWord: number): number {
-  const mask = table.slots - 1;
+function freeSlot({ slots }: KnownSeries, firstWord: number): number {
+  const mask = slots.length - 1;
   let slot = firstWord & mask;
-  while (table.isUsed[slot] === 1) slot = (slot + 1) & mask;
+  while (slots[slot] !== 0) slot = (slot + 1) & mask;
   return slot;
 }
 
 function growOrForget(table: KnownSeries): void {
-  const old = { ...table };
-  const slots = table.slots * 2;
-  const isFull = slots > table.slotsMax;
-  Object.assign(table, emptyColumns(isFull ? Math.min(SLOTS_START, table.slotsMax) : slots));
-  if (isFull) return;
-  for (let from = 0; from < old.slots; from++) {
-    if (old.isUsed[from] !== 1) continue;
-    const to = freeSlot(table, old.raw[from * 4]!);
-    for (let i = 0; i < 4; i++) {
-      table.raw[to * 4 + i] = old.raw[from * 4 + i]!;
-      table.canonical[to * 4 + i] = old.canonical[from * 4 + i]!;
-    }
-    table.peers[to] = old.peers[from]!;
-    table.isUsed[to] = 1;
+  const isFull = table.capacity * 2 > table.entriesMax;
+  const columns = emptyColumns(
+    isFull ? Math.min(ENTRIES_START, table.entriesMax) : table.capacity * 2,
+  );
+  if (isFull) table.count = 0;
+  else {
+    columns.raw.set(table.raw);
+    columns.canonical.set(table.canonical);
+    columns.peers.set(table.peers);
+    columns.next.set(table.next);
   }
-  table.used = old.used;
+  Object.assign(table, columns);
+  for (let entry = 0; entry < table.count; entry++) {
+    table.slots[freeSlot(table, table.raw[entry * 4]!)] = entry + 1;
+  }
 }
 
-function emptyColumns(slots: number): Omit<KnownSeries, 'slotsMax'> {
+/** One entry more than the capacity, so that the guess after the last one can be read. */
+function emptyColumns(capacity: number): Omit<KnownSeries, 'count' | 'entriesMax'> {
   return {
-    slots,
-    used: 0,
-    raw: new Uint32Array(slots * 4),
-    canonical: new Uint32Array(slots * 4),
-    peers: new Uint32Array(slots),
-    isUsed: new Uint8Array(slots),
+    capacity,
+    raw: new Uint32Array((capacity + 1) * 4),
+    canonical: new Uint32Array((capacity + 1) * 4),
+    peers: new Uint32Array(capacity + 1),
+    next: new Uint32Array(capacity + 1),
+    slots: new Uint32Array(capacity / FILL_RATIO_MAX),
   };
 }

@@ -41,13 +41,14 @@ export interface PushContext {
   readonly ring: WriteRing;
 }
 
-/** One message to one ingester. `rows[i]` is the row of the batch's series i. */
+/** One message to one ingester. */
 export interface Chunk {
   readonly instance: number;
   seriesCount: number;
   sampleCount: number;
   labelLength: number;
-  readonly rows: number[];
+  /** The row of the batch's series i, for i < `seriesCount`; as -row - 1 when its labels go too. */
+  readonly rows: Int32Array;
   encoded: EncodedWriteBatch | undefined;
 }
 
@@ -57,6 +58,8 @@ export interface PushPlan {
   readonly view: DataView;
   readonly columns: WriteColumns;
   nextSeries: number;
+  /** The entry of the series before in the table of known series, or -1. */
+  previousEntry: number;
   rowCount: number;
   /** Per row: series, first sample, end of samples, replicas found. */
   rowSeries: Uint32Array;
@@ -88,6 +91,7 @@ export function beginPushPlan(
     view,
     columns,
     nextSeries: 0,
+    previousEntry: -1,
     rowCount: 0,
     rowSeries: new Uint32Array(rows),
     rowSampleStart: new Uint32Array(rows),
@@ -132,17 +136,18 @@ export function noteError(plan: PushPlan, error: StarlingError): void {
 function routeSeries(plan: PushPlan, series: number, start: number, end: number): void {
   const { columns, canonical, context } = plan;
   const { known, ring } = context;
-  let slot = findKnownSeries(known, columns.rawFingerprints, series * 4);
-  if (slot < 0) slot = learnSeries(plan, series);
+  let entry = findKnownSeries(known, columns.rawFingerprints, series * 4, plan.previousEntry);
+  if (entry < 0) entry = learnSeries(plan, series);
+  plan.previousEntry = entry;
   const base = series * 4;
-  for (let i = 0; i < 4; i++) canonical[base + i] = known.canonical[slot * 4 + i]!;
+  for (let i = 0; i < 4; i++) canonical[base + i] = known.canonical[entry * 4 + i]!;
   if (columns.histogramCounts[series] !== 0) {
     const error = 'series.histograms_unsupported';
     noteError(plan, new StarlingError(error, { series: describeSeries(plan, series) }));
   }
   if (start === end) return;
   const replicas = ring.replicas(canonical[base]!, plan.scratchReplicas);
-  const knownWord = known.peers[slot]!;
+  const knownWord = known.peers[entry]!;
   const holders = knownWord >>> 8 === (ring.version & 0xff_ffff) ? knownWord & 0xff : 0;
   const allHold = holders === (1 << replicas) - 1;
   if (!allHold && !plan.labelBytes.has(series)) {
@@ -172,9 +177,8 @@ function addRow(
     const index = openChunk(plan, plan.scratchReplicas[r]!, to - from);
     const chunk = plan.chunks[index]!;
     plan.rowChunks[rowBase + r] = index;
-    chunk.seriesCount++;
+    chunk.rows[chunk.seriesCount++] = (holders & (1 << r)) === 0 ? -row - 1 : row;
     chunk.sampleCount += to - from;
-    chunk.rows.push((holders & (1 << r)) === 0 ? -row - 1 : row); // negative: send labels too
     if ((holders & (1 << r)) === 0) chunk.labelLength += plan.labelBytes.get(series)?.length ?? 0;
   }
 }
@@ -192,7 +196,8 @@ function openChunk(plan: PushPlan, instance: number, samples: number): number {
     seriesCount: 0,
     sampleCount: 0,
     labelLength: 0,
-    rows: [],
+    // A row has a sample at least, so a full chunk has no more rows than samples.
+    rows: new Int32Array(Math.min(plan.rowSeries.length, SAMPLES_PER_CHUNK_MAX)),
     encoded: undefined,
   });
   plan.openChunks.set(instance, index);
@@ -227,7 +232,7 @@ export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
   const { batch } = encoded;
   let label = 0;
   let sample = 0;
-  for (let i = 0; i < chunk.rows.length; i++) {
+  for (let i = 0; i < chunk.seriesCount; i++) {
     const marked = chunk.rows[i]!;
     const row = marked < 0 ? -marked - 1 : marked;
     const series = plan.rowSeries[row]!;
@@ -256,10 +261,10 @@ export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
 export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Array): Chunk {
   const again: Chunk = {
     instance: chunk.instance,
-    seriesCount: indexes.length,
+    seriesCount: 0,
     sampleCount: 0,
     labelLength: 0,
-    rows: [],
+    rows: new Int32Array(indexes.length),
     encoded: undefined,
   };
   const labelled = new Set<number>();
@@ -273,7 +278,7 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
     const isFirst = !labelled.has(series); // later rows of a series find it known
     labelled.add(series);
     if (isFirst) again.labelLength += bytes.length;
-    again.rows.push(isFirst ? -row - 1 : row);
+    again.rows[again.seriesCount++] = isFirst ? -row - 1 : row;
   }
   return again;
 }
@@ -282,16 +287,18 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
 export function markHeld(plan: PushPlan, chunk: Chunk): void {
   const { known, ring } = plan.context;
   const version = (ring.version & 0xff_ffff) << 8;
-  for (const marked of chunk.rows) {
+  let entry = -1;
+  for (let i = 0; i < chunk.seriesCount; i++) {
+    const marked = chunk.rows[i]!;
     if (marked >= 0) continue;
     const row = -marked - 1;
     const series = plan.rowSeries[row]!;
-    const slot = findKnownSeries(known, plan.columns.rawFingerprints, series * 4);
-    if (slot < 0) continue;
+    entry = findKnownSeries(known, plan.columns.rawFingerprints, series * 4, entry);
+    if (entry < 0) continue;
     const position = replicaPosition(plan, row, chunk);
-    const word = known.peers[slot]!;
+    const word = known.peers[entry]!;
     const kept = (word & 0xffff_ff00) >>> 0 === version >>> 0 ? word & 0xff : 0;
-    known.peers[slot] = (version | kept | (1 << position)) >>> 0;
+    known.peers[entry] = (version | kept | (1 << position)) >>> 0;
   }
 }
 

@@ -178,7 +178,7 @@ function countChunk(
   for (const error of answer.errors) noteError(plan, error);
   let nextRejected = 0;
   let nextSkipped = 0;
-  for (let i = 0; i < chunk.rows.length; i++) {
+  for (let i = 0; i < chunk.seriesCount; i++) {
     if (skipped?.[nextSkipped] === i) {
       nextSkipped++;
       continue;
@@ -190,7 +190,7 @@ function countChunk(
 }
 
 function failChunk(tally: PushTally, chunk: Chunk): void {
-  for (let i = 0; i < chunk.rows.length; i++) countAnswer(tally, rowOf(chunk, i), 'fail');
+  for (let i = 0; i < chunk.seriesCount; i++) countAnswer(tally, rowOf(chunk, i), 'fail');
 }
 
 function rowOf(chunk: Chunk, index: number): number {

@@ -33,6 +33,8 @@ export class SeriesTable {
   newestChunk = new Uint32Array(CAPACITY_START);
   xor: XorColumns = createXorColumns(CAPACITY_START);
   readonly #free: number[] = [];
+  /** The series that was looked up after this one last time. */
+  #next = new Uint32Array(CAPACITY_START);
   #slots = new Uint32Array(CAPACITY_START * 2);
   #used = 0;
 
@@ -41,21 +43,37 @@ export class SeriesTable {
     return this.#used;
   }
 
-  /** Hot: the series with the fingerprint at `words[offset..offset + 4)`, or -1. */
-  find(words: Uint32Array, offset: number): number {
-    const slots = this.#slots;
+  /**
+   * Hot: the series with the fingerprint at `words[offset..offset + 4)`, or -1. `previous` is the series
+   * found before, or -1: mostly the same one follows it as last time.
+   */
+  find(words: Uint32Array, offset: number, previous = -1): number {
     const prints = this.fingerprints;
-    const mask = slots.length - 1;
     const a = words[offset]!;
+    const b = words[offset + 1]!;
+    const c = words[offset + 2]!;
+    const d = words[offset + 3]!;
+    if (previous >= 0) {
+      // Fast path: no random read.
+      const s = this.#next[previous]!;
+      const at = s * 4;
+      const isSame =
+        prints[at] === a && prints[at + 1] === b && prints[at + 2] === c && prints[at + 3] === d;
+      if (isSame && this.alive.has(s)) return s;
+    }
+    const slots = this.#slots;
+    const mask = slots.length - 1;
     for (let slot = a & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
-      const at = (slots[slot]! - 1) * 4;
+      const s = slots[slot]! - 1;
+      const at = s * 4;
       if (
         prints[at] === a &&
-        prints[at + 1] === words[offset + 1] &&
-        prints[at + 2] === words[offset + 2] &&
-        prints[at + 3] === words[offset + 3]
+        prints[at + 1] === b &&
+        prints[at + 2] === c &&
+        prints[at + 3] === d
       ) {
-        return at >>> 2;
+        if (previous >= 0) this.#next[previous] = s;
+        return s;
       }
     }
     return -1;
@@ -71,6 +89,7 @@ export class SeriesTable {
     this.refs[s] = ref;
     this.openCapacity[s] = 0;
     this.newestChunk[s] = NO_CHUNK;
+    this.#next[s] = s + 1;
     this.xor.count[s] = 0;
     this.xor.lastTime[s] = Number.NEGATIVE_INFINITY;
     this.#used++;
@@ -130,6 +149,7 @@ export class SeriesTable {
     const fresh = createXorColumns(capacity);
     for (const key of Object.keys(xor) as (keyof XorColumns)[]) fresh[key].set(xor[key]);
     this.xor = fresh;
+    this.#next = grown(this.#next, new Uint32Array(capacity));
     this.capacity = capacity;
   }
 }
