@@ -49,7 +49,6 @@ export interface Chunk {
   labelLength: number;
   /** The row of the batch's series i, for i < `seriesCount`; as -row - 1 when its labels go too. */
   readonly rows: Int32Array;
-  encoded: EncodedWriteBatch | undefined;
 }
 
 /** The plan of one request; grows while routing. */
@@ -75,6 +74,7 @@ export interface PushPlan {
   readonly chunks: Chunk[];
   /** The open chunk of each instance index. */
   readonly openChunks: Map<number, number>;
+  lastFilled: { readonly chunk: Chunk; readonly encoded: EncodedWriteBatch } | undefined;
   readonly scratchReplicas: Uint16Array;
   invalidSamples: number;
   readonly errors: StarlingError[];
@@ -102,6 +102,7 @@ export function beginPushPlan(
     labelBytes: new Map(),
     chunks: [],
     openChunks: new Map(),
+    lastFilled: undefined,
     scratchReplicas: new Uint16Array(context.ring.replicationFactor),
     invalidSamples: 0,
     errors: [],
@@ -198,7 +199,6 @@ function openChunk(plan: PushPlan, instance: number, samples: number): number {
     labelLength: 0,
     // A row has a sample at least, so a full chunk has no more rows than samples.
     rows: new Int32Array(Math.min(plan.rowSeries.length, SAMPLES_PER_CHUNK_MAX)),
-    encoded: undefined,
   });
   plan.openChunks.set(instance, index);
   return index;
@@ -225,9 +225,10 @@ export function describeSeries(plan: PushPlan, series: number): string {
   return printLabels(parseSeries(plan, series));
 }
 
-/** Allocates and fills the batch of one chunk. `withLabels` sends the labels of every row. */
+/** The filled batch of one chunk; chunks with the same rows, one after another, share theirs. */
 export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
-  const { context, columns } = plan;
+  const { context, columns, lastFilled } = plan;
+  if (lastFilled !== undefined && hasSameRows(lastFilled.chunk, chunk)) return lastFilled.encoded;
   const encoded = allocateWriteBatch({ ...chunk, tenant: context.tenant });
   const { batch } = encoded;
   let label = 0;
@@ -253,8 +254,15 @@ export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
     }
     batch.sampleEnds[i] = sample;
   }
-  chunk.encoded = encoded;
+  plan.lastFilled = { chunk, encoded };
   return encoded;
+}
+
+/** As it is where every instance is a replica of every series. */
+function hasSameRows(a: Chunk, b: Chunk): boolean {
+  if (a.seriesCount !== b.seriesCount) return false;
+  for (let i = 0; i < a.seriesCount; i++) if (a.rows[i] !== b.rows[i]) return false;
+  return true;
 }
 
 /** The rows of `chunk` at `indexes`, as a chunk of its own that carries their labels. */
@@ -265,7 +273,6 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
     sampleCount: 0,
     labelLength: 0,
     rows: new Int32Array(indexes.length),
-    encoded: undefined,
   };
   const labelled = new Set<number>();
   for (const index of indexes) {
@@ -283,7 +290,7 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
   return again;
 }
 
-/** Remembers that replica position `position` of the chunk's rows holds their series. */
+/** Remembers that the chunk's instance holds the series that it was sent with labels. */
 export function markHeld(plan: PushPlan, chunk: Chunk): void {
   const { known, ring } = plan.context;
   const version = (ring.version & 0xff_ffff) << 8;
