@@ -72,7 +72,11 @@ export interface RunningNode {
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { config, dataDirectory, platform } = options;
   const { disk, random } = platform;
-  const wanted = config.instanceId === undefined ? {} : { instanceId: config.instanceId };
+  const wanted = {
+    // Without a label a node is on loopback only: trying things out names no cluster.
+    ...(config.clusterLabel === undefined ? {} : { clusterLabel: config.clusterLabel }),
+    ...(config.instanceId === undefined ? {} : { instanceId: config.instanceId }),
+  };
   const identity = await openIdentity({ disk, random, dataDirectory, ...wanted });
   try {
     return await startWithIdentity(options, identity);

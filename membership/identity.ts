@@ -3,7 +3,8 @@
  * id tells a wiped directory from the one that others remember.
  *
  *   <data directory>/FORMAT     one number: the layout of everything inside; newer is refused
- *   <data directory>/IDENTITY   JSON: instanceId, storeId, bootCounter (the last one given out)
+ *   <data directory>/IDENTITY   JSON: instanceId, storeId, bootCounter (the last one given out), and
+ *                               clusterLabel once it was started with one
  *   lock on the directory       held while the process lives
  *
  * The raised boot counter is durable before `openIdentity` returns: no two boots share one.
@@ -31,17 +32,21 @@ export interface IdentityOptions {
   readonly dataDirectory: string;
   /** Wished for; an existing directory of another instance is refused. Generated once if absent. */
   readonly instanceId?: InstanceId;
+  /** The cluster's label; an existing directory of another cluster is refused. */
+  readonly clusterLabel?: string;
 }
 
 interface IdentityContent {
   readonly instanceId: InstanceId;
   readonly storeId: StoreId;
   readonly bootCounter: number;
+  readonly clusterLabel: string | undefined;
 }
 
 /**
  * Locks the directory, checks its format, and raises its boot counter. Throws `disk.locked`,
- * `disk.format_newer`, `disk.other_instance` or `disk.failed`, and holds no lock then.
+ * `disk.format_newer`, `disk.other_instance`, `disk.other_cluster` or `disk.failed`, and holds no lock
+ * then.
  */
 export async function openIdentity(options: IdentityOptions): Promise<Identity> {
   const { dataDirectory, disk } = options;
@@ -67,13 +72,19 @@ function nextBoot(options: IdentityOptions, known: IdentityContent | undefined):
       instanceId: wanted ?? parseInstanceId(`starling-${drawHex(options.random, 4)}`),
       storeId: drawHex(options.random, 16) as StoreId, // 16 bytes are 32 hex digits
       bootCounter: 1,
+      clusterLabel: options.clusterLabel,
     };
   }
+  const path = options.dataDirectory;
   if (wanted !== undefined && wanted !== known.instanceId) {
-    const path = options.dataDirectory;
     throw new StarlingError('disk.other_instance', { path, found: known.instanceId, wanted });
   }
-  return { ...known, bootCounter: known.bootCounter + 1 };
+  const clusterLabel = options.clusterLabel ?? known.clusterLabel;
+  if (known.clusterLabel !== undefined && clusterLabel !== known.clusterLabel) {
+    const found = known.clusterLabel;
+    throw new StarlingError('disk.other_cluster', { path, found, wanted: String(clusterLabel) });
+  }
+  return { ...known, clusterLabel, bootCounter: known.bootCounter + 1 };
 }
 
 function drawHex(random: Random, byteCount: number): string {
@@ -108,7 +119,9 @@ function parseIdentity(bytes: Uint8Array): IdentityContent | undefined {
   try {
     const parsed: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
     if (typeof parsed !== 'object' || parsed === null) return undefined;
-    const { bootCounter, instanceId, storeId } = parsed as Record<string, unknown>; // checked next
+    const content = parsed as Record<string, unknown>; // checked next
+    const { bootCounter, clusterLabel, instanceId, storeId } = content;
+    if (clusterLabel !== undefined && typeof clusterLabel !== 'string') return undefined;
     if (typeof instanceId !== 'string' || typeof storeId !== 'string') return undefined;
     if (!/^[0-9a-f]{32}$/.test(storeId) || typeof bootCounter !== 'number') return undefined;
     if (!Number.isInteger(bootCounter) || bootCounter < 1 || bootCounter >= COUNTER_MAX) {
@@ -118,6 +131,7 @@ function parseIdentity(bytes: Uint8Array): IdentityContent | undefined {
       instanceId: parseInstanceId(instanceId),
       storeId: storeId as StoreId, // matched above
       bootCounter,
+      clusterLabel,
     };
   } catch {
     return undefined; // the caller refuses the file by name
@@ -129,8 +143,8 @@ async function saveIdentity(
   directory: string,
   content: IdentityContent,
 ): Promise<void> {
-  const { bootCounter, instanceId, storeId } = content;
-  const text = `${JSON.stringify({ instanceId, storeId, bootCounter })}\n`;
+  const { bootCounter, clusterLabel, instanceId, storeId } = content;
+  const text = `${JSON.stringify({ instanceId, storeId, bootCounter, clusterLabel })}\n`;
   await replaceFile(disk, { directory, name: IDENTITY_FILE }, Buffer.from(text));
 }
 
@@ -146,6 +160,7 @@ export class Identity {
   readonly isNew: boolean;
   readonly #disk: Disk;
   readonly #directory: string;
+  readonly #clusterLabel: string | undefined;
   #bootCounter: number;
   #lock: DiskLock | undefined;
 
@@ -157,6 +172,7 @@ export class Identity {
     this.storeId = opened.content.storeId;
     this.isNew = opened.isNew;
     this.#bootCounter = opened.content.bootCounter;
+    this.#clusterLabel = opened.content.clusterLabel;
     this.#disk = options.disk;
     this.#directory = options.dataDirectory;
     this.#lock = opened.lock;
@@ -170,7 +186,9 @@ export class Identity {
   async raiseBootCounter(bootCounter: number): Promise<void> {
     if (bootCounter <= this.#bootCounter) return;
     const { instanceId, storeId } = this;
-    await saveIdentity(this.#disk, this.#directory, { instanceId, storeId, bootCounter });
+    const clusterLabel = this.#clusterLabel;
+    const content = { instanceId, storeId, bootCounter, clusterLabel };
+    await saveIdentity(this.#disk, this.#directory, content);
     this.#bootCounter = bootCounter;
   }
 

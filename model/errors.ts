@@ -280,6 +280,13 @@ export const errorCatalogue = {
     message: (f: { readonly path: string; readonly found: string; readonly wanted: string }) =>
       `the data directory ${f.path} belongs to instance ${f.found}, not to ${f.wanted}: choose another --data-dir or drop --instance-id`,
   },
+  'disk.other_cluster': {
+    http: 500,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    message: (f: { readonly path: string; readonly found: string; readonly wanted: string }) =>
+      `the data directory ${f.path} belongs to the cluster labelled ${f.found}, not to ${f.wanted}: choose another --data-dir or the right --cluster.label`,
+  },
   'disk.failed': {
     http: 500,
     grpc: 'INTERNAL',

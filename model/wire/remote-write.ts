@@ -43,6 +43,11 @@ export interface WriteRequestPass {
   readonly key: FingerprintKey;
   readonly columns: WriteColumns;
   offset: number;
+  /** Where the series ends inside which the pass paused; 0: between two series. */
+  seriesEnd: number;
+  labelStart: number;
+  labelEnd: number;
+  histograms: number;
 }
 
 /** Fresh columns with room for about `series` series and `samples` samples; they grow as needed. */
@@ -74,11 +79,13 @@ export function beginWriteRequestPass(
   columns.metadataCount = 0;
   columns.exemplarCount = 0;
   const view = new DataView(body.buffer, body.byteOffset, length);
-  return { view, length, key, columns, offset: 0 };
+  const open = { offset: 0, seriesEnd: 0, labelStart: 0, labelEnd: 0, histograms: 0 };
+  return { view, length, key, columns, ...open };
 }
 
 /**
- * Reads up to `seriesMax` more series (or that many kilobytes of one). True when the body is read.
+ * Reads up to `seriesMax` more series or four times as many samples, and may pause inside a long
+ * series. True when the body is read.
  * Throws `protobuf.corrupt` for malformed bytes and `request.too_many_samples` over the bounds.
  */
 export function continueWriteRequestPass(pass: WriteRequestPass, seriesMax: number): boolean {
@@ -91,14 +98,22 @@ export function continueWriteRequestPass(pass: WriteRequestPass, seriesMax: numb
       pass.offset = at;
       return false;
     }
+    if (pass.seriesEnd > 0) {
+      at = readSeries(pass, at, sampleStop);
+      continue;
+    }
     const tag = view.getUint8(at);
     if (tag === 0x0a || tag === 0x1a) {
       const header = readLength(view, at + 1, length);
       const start = header.start;
       const end = start + header.length;
-      if (tag === 0x0a) readSeries(pass, start, end);
-      else columns.metadataCount++;
-      at = end;
+      if (tag === 0x0a) {
+        beginSeries(pass, end);
+        at = readSeries(pass, start, sampleStop);
+      } else {
+        columns.metadataCount++;
+        at = end;
+      }
     } else {
       at = skipField(view, at, length);
     }
@@ -107,13 +122,21 @@ export function continueWriteRequestPass(pass: WriteRequestPass, seriesMax: numb
   return true;
 }
 
-/** Hot: reads one TimeSeries in `[at, end)` and appends it to the columns. */
-function readSeries(pass: WriteRequestPass, from: number, end: number): void {
-  const { view, columns } = pass;
+function beginSeries(pass: WriteRequestPass, end: number): void {
+  pass.seriesEnd = end;
+  pass.labelStart = 0;
+  pass.labelEnd = 0;
+  pass.histograms = 0;
+}
+
+/**
+ * Hot: reads the open TimeSeries from `from` on and appends it to the columns. Returns its end, or,
+ * paused at `sampleStop` samples, where to go on.
+ */
+function readSeries(pass: WriteRequestPass, from: number, sampleStop: number): number {
+  const { view, columns, seriesEnd: end } = pass;
   let at = from;
-  let labelStart = 0;
-  let labelEnd = 0;
-  let histograms = 0;
+  let { histograms, labelEnd, labelStart } = pass;
   while (at < end) {
     const fieldStart = at;
     const tag = view.getUint8(at);
@@ -136,6 +159,12 @@ function readSeries(pass: WriteRequestPass, from: number, end: number): void {
       labelEnd = at + size;
     } else if (tag === 0x12) {
       readSample(pass, at, at + size);
+      if (columns.sampleCount >= sampleStop && at + size < end) {
+        pass.labelStart = labelStart;
+        pass.labelEnd = labelEnd;
+        pass.histograms = histograms;
+        return at + size;
+      }
     } else if (tag === 0x1a) {
       columns.exemplarCount++;
     } else {
@@ -151,6 +180,8 @@ function readSeries(pass: WriteRequestPass, from: number, end: number): void {
   columns.histogramCounts[i] = histograms;
   fingerprint(pass.key, view, labelStart, labelEnd, columns.rawFingerprints, i * 4);
   columns.seriesCount = i + 1;
+  pass.seriesEnd = 0;
+  return end;
 }
 
 /** Hot: reads one Sample in `[at, end)`; value and timestamp default to 0, as protobuf says. */

@@ -46,6 +46,24 @@ t.test('openIdentity() keeps id and store id, and raises the boot counter each t
   }
 });
 
+t.test('C7 openIdentity() remembers the label of the cluster it was started with', async (t) => {
+  const disk = new TinyDisk();
+  const random = countingRandom();
+  const open = (label?: string): ReturnType<typeof openIdentity> =>
+    openIdentity({
+      disk,
+      random,
+      dataDirectory,
+      ...(label === undefined ? {} : { clusterLabel: label }),
+    });
+  await (await open()).close();
+  const labelled = await open('a');
+  await labelled.raiseBootCounter(7);
+  await labelled.close();
+  await t.rejects(open('b'), refusal('disk.other_cluster', /labelled a, not to b/));
+  t.equal((await open('a')).bootCounter, 8);
+});
+
 t.test('Identity.raiseBootCounter() is durable and never lowers it', async (t) => {
   const disk = new TinyDisk();
   const random = countingRandom();
@@ -58,7 +76,7 @@ t.test('Identity.raiseBootCounter() is durable and never lowers it', async (t) =
 });
 
 t.test(
-  'openIdentity() refuses a directory that must not be used, and leaves it alone',
+  'C7 openIdentity() refuses another instance’s directory or a damaged one, and leaves it alone',
   async (t) => {
     const valid = '{"instanceId":"a","storeId":"00000000000000000000000000000000","bootCounter":3}';
     const check = async (
@@ -69,7 +87,9 @@ t.test(
       const disk = new TinyDisk();
       for (const [name, content] of Object.entries(files)) disk.put(`/data/${name}`, content);
       const instanceId = parseInstanceId('b');
-      const opening = openIdentity({ disk, random: countingRandom(), dataDirectory, instanceId });
+      const random = countingRandom();
+      const wanted = { instanceId, clusterLabel: 'prod' };
+      const opening = openIdentity({ disk, random, dataDirectory, ...wanted });
       await t.rejects(opening, refusal(id, message));
       t.strictSame(disk.written, 'FORMAT' in files ? [] : ['/data/FORMAT.tmp']);
       const lock = await disk.lock(dataDirectory);
@@ -79,6 +99,14 @@ t.test(
     await check({ FORMAT: '999999999' }, 'disk.format_newer', /newer version/);
     await check({ FORMAT: 'x' }, 'disk.failed', /FORMAT/);
     await check({ IDENTITY: valid }, 'disk.other_instance', /belongs to instance a, not to b/);
+    const labelled = (label: string): string =>
+      valid.replace('"a"', '"b"').replace('3}', `3,"clusterLabel":${label}}`);
+    await check(
+      { FORMAT: '1', IDENTITY: labelled('"test"') },
+      'disk.other_cluster',
+      /labelled test, not to prod/,
+    );
+    await check({ FORMAT: '1', IDENTITY: labelled('7') }, 'disk.failed', /damaged/);
     const broken = [
       '',
       '{',

@@ -105,7 +105,7 @@ t.test('decodePayload(encodeMessage(x)) is x, for any list of messages', async (
   );
 });
 
-t.test('decodePayload() refuses every truncation and never throws on garbage', async (test) => {
+t.test('G1 decodePayload() refuses every truncation and never throws on garbage', async (test) => {
   fc.assert(
     fc.property(anyMessage, fc.double({ min: 0, max: 0.999, noNaN: true }), (message, share) => {
       const bytes = encodeMessage(message);
@@ -124,7 +124,7 @@ t.test('decodePayload() refuses every truncation and never throws on garbage', a
   test.pass('held');
 });
 
-t.test('decodePayload() answers each bad input with its reason', async (test) => {
+t.test('G6, G10 decodePayload() answers each bad input with its reason', async (test) => {
   const claim = Buffer.from(encodeMessage({ type: 'claim', claim: aliveClaim })).toString('hex');
   const check = (bytes: string, expected: string | undefined, unknownTypes = 0): void => {
     const decoded = decodePayload(hex(bytes));
@@ -181,7 +181,7 @@ t.test('canonicalAddress() accepts unicast literals with a port and nothing else
   check('seed.example.org:7946', undefined);
 });
 
-t.test('decodePushPull(encodePushPull(x)) is x; lying counts are refused', async (test) => {
+t.test('G11 decodePushPull(encodePushPull(x)) is x; lying counts are refused', async (test) => {
   const anyRecords = fc.array(fc.uint8Array({ minLength: 1, maxLength: 512 }), { maxLength: 5 });
   fc.assert(
     fc.property(fc.array(anyClaim, { maxLength: 10 }), anyRecords, (claims, records) => {
@@ -217,53 +217,56 @@ t.test('a malformed push/pull is counted and gets no answer', async (test) => {
   test.equal(core.drops.push_pull_malformed, 1);
 });
 
-t.test('PacketCipher opens what a peer sealed, once, and refuses everything else', async (test) => {
-  const [secret, other] = [randomSecret(), randomSecret()];
-  const cipher = (label: string, ...secrets: Uint8Array[]): PacketCipher =>
-    new PacketCipher(
+t.test(
+  'G2, G3, G4, G5 PacketCipher opens what a peer sealed, once, and refuses the rest',
+  async (test) => {
+    const [secret, other] = [randomSecret(), randomSecret()];
+    const cipher = (label: string, ...secrets: Uint8Array[]): PacketCipher =>
+      new PacketCipher(
+        nodeCiphers,
+        random(secrets.length),
+        createKeyring(nodeCiphers, label, secrets),
+      );
+    const payload = encodeMessage({ type: 'nack', nonce: 7n });
+    const receiver = cipher('prod', secret);
+    const check = (packet: Uint8Array, expected: string): void => {
+      const opened = receiver.open(packet, 0);
+      test.equal('dropped' in opened ? opened.dropped : 'opened', expected);
+    };
+    const sender = new PacketCipher(
       nodeCiphers,
-      random(secrets.length),
-      createKeyring(nodeCiphers, label, secrets),
+      random(77),
+      createKeyring(nodeCiphers, 'prod', [secret]),
     );
-  const payload = encodeMessage({ type: 'nack', nonce: 7n });
-  const receiver = cipher('prod', secret);
-  const check = (packet: Uint8Array, expected: string): void => {
+    const packet = sender.seal(payload);
     const opened = receiver.open(packet, 0);
-    test.equal('dropped' in opened ? opened.dropped : 'opened', expected);
-  };
-  const sender = new PacketCipher(
-    nodeCiphers,
-    random(77),
-    createKeyring(nodeCiphers, 'prod', [secret]),
-  );
-  const packet = sender.seal(payload);
-  const opened = receiver.open(packet, 0);
-  test.same('payload' in opened && opened.payload, payload);
-  check(packet, 'cipher_counter_replayed');
-  check(new Uint8Array(0), 'cipher_length');
-  check(new Uint8Array([1]), 'cipher_length');
-  check(new Uint8Array(65_507), 'cipher_version');
-  check(new Uint8Array(65_508), 'cipher_length');
-  check(cipher('prod').seal(payload), 'cipher_mode');
-  check(cipher('test', secret).seal(payload), 'cipher_label');
-  check(cipher('prod', other).seal(payload), 'cipher_key_unknown');
-  for (const cut of [1, 4, 12, 15]) {
-    const next = sender.seal(payload);
-    check(next.subarray(0, next.length - cut), cut > 10 ? 'cipher_length' : 'cipher_tag');
-  }
-  const wrongLabelSameHash = sender.seal(payload);
-  wrongLabelSameHash[5] = (wrongLabelSameHash[5] ?? 0) ^ 1;
-  check(wrongLabelSameHash, 'cipher_label');
-  const salted = sender.seal(payload);
-  salted[12] = (salted[12] ?? 0) ^ 1;
-  check(salted, 'cipher_tag');
-  const plainReceiver = cipher('prod');
-  const plain = cipher('prod').seal(payload);
-  test.ok('payload' in plainReceiver.open(plain, 0));
-  plain[30] = (plain[30] ?? 0) ^ 1;
-  test.same(plainReceiver.open(plain, 0), { dropped: 'cipher_tag' });
-  test.same(plainReceiver.open(packet, 0), { dropped: 'cipher_mode' });
-});
+    test.same('payload' in opened && opened.payload, payload);
+    check(packet, 'cipher_counter_replayed');
+    check(new Uint8Array(0), 'cipher_length');
+    check(new Uint8Array([1]), 'cipher_length');
+    check(new Uint8Array(65_507), 'cipher_version');
+    check(new Uint8Array(65_508), 'cipher_length');
+    check(cipher('prod').seal(payload), 'cipher_mode');
+    check(cipher('test', secret).seal(payload), 'cipher_label');
+    check(cipher('prod', other).seal(payload), 'cipher_key_unknown');
+    for (const cut of [1, 4, 12, 15]) {
+      const next = sender.seal(payload);
+      check(next.subarray(0, next.length - cut), cut > 10 ? 'cipher_length' : 'cipher_tag');
+    }
+    const wrongLabelSameHash = sender.seal(payload);
+    wrongLabelSameHash[5] = (wrongLabelSameHash[5] ?? 0) ^ 1;
+    check(wrongLabelSameHash, 'cipher_label');
+    const salted = sender.seal(payload);
+    salted[12] = (salted[12] ?? 0) ^ 1;
+    check(salted, 'cipher_tag');
+    const plainReceiver = cipher('prod');
+    const plain = cipher('prod').seal(payload);
+    test.ok('payload' in plainReceiver.open(plain, 0));
+    plain[30] = (plain[30] ?? 0) ^ 1;
+    test.same(plainReceiver.open(plain, 0), { dropped: 'cipher_tag' });
+    test.same(plainReceiver.open(packet, 0), { dropped: 'cipher_mode' });
+  },
+);
 
 t.test(
   'PacketCipher rotates keys without losing a packet, and then refuses the old one',

@@ -166,80 +166,83 @@ t.test(`random mutations never do anything but decode or refuse (seed ${seed})`,
   t.pass();
 });
 
-t.test('canonicalLabels() sorts, drops empty values and names what is wrong', async (t) => {
-  const labelsOf = (labels: TestSeries['labels']): readonly string[] => {
-    const body = writeRequest([{ labels }]);
-    const columns = read(body);
-    return canonicalLabels(
-      viewOf(body),
-      columns.labelStarts[0]!,
-      columns.labelEnds[0]!,
-      SINGLE_TENANT_LIMITS,
+t.test(
+  'W21, W22, W24, W25, W27, W28, W29 canonicalLabels() sorts, keeps names exactly, says what is wrong',
+  async (t) => {
+    const labelsOf = (labels: TestSeries['labels']): readonly string[] => {
+      const body = writeRequest([{ labels }]);
+      const columns = read(body);
+      return canonicalLabels(
+        viewOf(body),
+        columns.labelStarts[0]!,
+        columns.labelEnds[0]!,
+        SINGLE_TENANT_LIMITS,
+      );
+    };
+    const accepts = (labels: TestSeries['labels'], expected: readonly string[]): void => {
+      t.same(labelsOf(labels), expected);
+    };
+    const refuses = (labels: TestSeries['labels'], id: string, message: RegExp): void => {
+      t.throws(() => labelsOf(labels), { id, message });
+    };
+    const name = ['__name__', 'up'] as const;
+    accepts([['z', '1'], name, ['a', '2']], ['__name__', 'up', 'a', '2', 'z', '1']);
+    accepts([name, ['a', '']], ['__name__', 'up']);
+    accepts(
+      [name, ['__proto__', 'constructor'], ['toString', '__proto__']],
+      ['__name__', 'up', '__proto__', 'constructor', 'toString', '__proto__'],
     );
-  };
-  const accepts = (labels: TestSeries['labels'], expected: readonly string[]): void => {
-    t.same(labelsOf(labels), expected);
-  };
-  const refuses = (labels: TestSeries['labels'], id: string, message: RegExp): void => {
-    t.throws(() => labelsOf(labels), { id, message });
-  };
-  const name = ['__name__', 'up'] as const;
-  accepts([['z', '1'], name, ['a', '2']], ['__name__', 'up', 'a', '2', 'z', '1']);
-  accepts([name, ['a', '']], ['__name__', 'up']);
-  accepts(
-    [name, ['__proto__', 'constructor'], ['toString', '__proto__']],
-    ['__name__', 'up', '__proto__', 'constructor', 'toString', '__proto__'],
-  );
-  accepts([['__name__', '__proto__']], ['__name__', '__proto__']);
-  accepts(
-    [name, ['dotted.name with space', 'line\nbreak']],
-    ['__name__', 'up', 'dotted.name with space', 'line\nbreak'],
-  );
-  accepts(
-    [name, ['\uffff', 'bmp'], ['😀', 'emoji']],
-    ['__name__', 'up', '\uffff', 'bmp', '😀', 'emoji'],
-  );
-  accepts(
-    [name, ['e\u0301', 'nfd'], ['\u00e9', 'nfc']],
-    ['__name__', 'up', 'e\u0301', 'nfd', '\u00e9', 'nfc'],
-  );
-  accepts(
-    [name, ['nul', 'a\0b'], ['bidi', '\u202e']],
-    ['__name__', 'up', 'bidi', '\u202e', 'nul', 'a\0b'],
-  );
-  refuses(
-    [name, ['a', '1'], ['b', '2'], ['a', '3']],
-    'series.duplicate_label',
-    /"a" appears twice/,
-  );
-  refuses([name, ['a', '1'], ['a', '']], 'series.duplicate_label', /"a"/);
-  refuses([name, ['', 'x']], 'series.label_invalid', /empty name/);
-  refuses([['a', '1']], 'series.missing_metric_name', /__name__/);
-  refuses([['__name__', '']], 'series.missing_metric_name', /__name__/);
-  refuses([], 'series.missing_metric_name', /__name__/);
-  refuses([['__name__', Buffer.of(0xff)]], 'series.metric_name_invalid', /UTF-8/);
-  refuses([name, ['a', Buffer.of(0xed, 0xa0, 0x80)]], 'series.label_invalid', /UTF-8/);
-  refuses(
-    [name, ['n'.repeat(1025), 'x']],
-    'series.label_name_too_long',
-    /is 1025 bytes, max_label_name_length is 1024/,
-  );
-  refuses(
-    [name, ['a', 'v'.repeat(2049)]],
-    'series.label_value_too_long',
-    /is 2049 bytes, max_label_value_length is 2048/,
-  );
-  refuses(
-    [name, ...Array.from({ length: 30 }, (_, i) => [`l${i}`, 'x'] as const)],
-    'series.too_many_labels',
-    /has 31 labels, max_label_names_per_series is 30/,
-  );
-  refuses(
-    [name, ...Array.from({ length: 17 }, (_, i) => [`l${i}`, 'v'.repeat(2000)] as const)],
-    'series.labels_too_large',
-    /max_labels_size_bytes is 32768/,
-  );
-});
+    accepts([['__name__', '__proto__']], ['__name__', '__proto__']);
+    accepts(
+      [name, ['dotted.name with space', 'line\nbreak']],
+      ['__name__', 'up', 'dotted.name with space', 'line\nbreak'],
+    );
+    accepts(
+      [name, ['\uffff', 'bmp'], ['😀', 'emoji']],
+      ['__name__', 'up', '\uffff', 'bmp', '😀', 'emoji'],
+    );
+    accepts(
+      [name, ['e\u0301', 'nfd'], ['\u00e9', 'nfc']],
+      ['__name__', 'up', 'e\u0301', 'nfd', '\u00e9', 'nfc'],
+    );
+    accepts(
+      [name, ['nul', 'a\0b'], ['bidi', '\u202e']],
+      ['__name__', 'up', 'bidi', '\u202e', 'nul', 'a\0b'],
+    );
+    refuses(
+      [name, ['a', '1'], ['b', '2'], ['a', '3']],
+      'series.duplicate_label',
+      /"a" appears twice/,
+    );
+    refuses([name, ['a', '1'], ['a', '']], 'series.duplicate_label', /"a"/);
+    refuses([name, ['', 'x']], 'series.label_invalid', /empty name/);
+    refuses([['a', '1']], 'series.missing_metric_name', /__name__/);
+    refuses([['__name__', '']], 'series.missing_metric_name', /__name__/);
+    refuses([], 'series.missing_metric_name', /__name__/);
+    refuses([['__name__', Buffer.of(0xff)]], 'series.metric_name_invalid', /UTF-8/);
+    refuses([name, ['a', Buffer.of(0xed, 0xa0, 0x80)]], 'series.label_invalid', /UTF-8/);
+    refuses(
+      [name, ['n'.repeat(1025), 'x']],
+      'series.label_name_too_long',
+      /is 1025 bytes, max_label_name_length is 1024/,
+    );
+    refuses(
+      [name, ['a', 'v'.repeat(2049)]],
+      'series.label_value_too_long',
+      /is 2049 bytes, max_label_value_length is 2048/,
+    );
+    refuses(
+      [name, ...Array.from({ length: 30 }, (_, i) => [`l${i}`, 'x'] as const)],
+      'series.too_many_labels',
+      /has 31 labels, max_label_names_per_series is 30/,
+    );
+    refuses(
+      [name, ...Array.from({ length: 17 }, (_, i) => [`l${i}`, 'v'.repeat(2000)] as const)],
+      'series.labels_too_large',
+      /max_labels_size_bytes is 32768/,
+    );
+  },
+);
 
 t.test(
   'fingerprint() depends on every byte, the length, the key, the tenant and the purpose',

@@ -75,7 +75,7 @@ t.test(
   },
 );
 
-t.test('snappyDecode() names what is wrong with a bad body', async (t) => {
+t.test('W1, W4-W10 snappyDecode() names what is wrong with a bad body', async (t) => {
   const check = (name: string, body: Buffer, id: string, message: RegExp): void => {
     t.throws(() => snappyDecode(body, BYTES_MAX), { id, message }, name);
   };

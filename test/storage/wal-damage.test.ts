@@ -56,7 +56,7 @@ function endsOf(segment: Buffer): number[] {
 }
 
 t.test(
-  'replay keeps the whole records of a log cut at any byte, and counts the rest',
+  'D1 replay keeps the whole records of a log cut at any byte, and counts the rest',
   async (t) => {
     const segment = await segmentOf([1, 2, 3].map((id) => numberedRecord(id)));
     const ends = endsOf(segment);
@@ -93,7 +93,7 @@ t.test(
   },
 );
 
-t.test('a tail of zeros is the end, not damage', async (t) => {
+t.test('D5 a tail of zeros is the end, not damage', async (t) => {
   const segment = await segmentOf([numberedRecord(1)]);
   for (const zeros of [1, 6, 7, 8, PAGE - segment.length, PAGE, 3 * PAGE + 5]) {
     const tail = Buffer.concat([segment, Buffer.alloc(zeros)]);
