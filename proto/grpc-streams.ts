@@ -9,6 +9,8 @@ import { StarlingError } from '../model/errors.ts';
 
 export const GRPC_MESSAGE_BYTES_MAX = 80 * 1024 * 1024;
 const CONCURRENT_STREAMS_MAX = 64;
+/** Kept for an end that has not said yet who takes its frames; above it the stream is paused. */
+const EARLY_BYTES_MAX = 1024 * 1024;
 const KEEPALIVE_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 5000;
 
@@ -98,7 +100,10 @@ function connect(address: string, lane: Lane): RpcStream {
   });
 }
 
-/** One stream of frames over either end of a gRPC call. */
+/**
+ * One stream of frames over either end of a gRPC call. It is read from the start, because gRPC tells
+ * that the peer closed only to an end that reads.
+ */
 function wrap(call: Duplex, lane: Lane, remoteAddress: string, shut: () => void): RpcStream {
   let onClose: ((why: string) => void) | undefined;
   let closedWhy: string | undefined;
@@ -107,6 +112,23 @@ function wrap(call: Duplex, lane: Lane, remoteAddress: string, shut: () => void)
     closedWhy = why;
     shut();
     onClose?.(why);
+  };
+  const early: Buffer[] = [];
+  let earlyBytes = 0;
+  let onFrame: ((frame: Uint8Array) => void) | undefined;
+  call.on('data', (frame: Buffer) => {
+    if (onFrame !== undefined && early.length === 0) {
+      onFrame(frame);
+      return;
+    }
+    early.push(frame);
+    earlyBytes += frame.length;
+    if (earlyBytes > EARLY_BYTES_MAX) call.pause();
+  });
+  const deliverEarly = (): void => {
+    for (const frame of early.splice(0)) onFrame?.(frame);
+    earlyBytes = 0;
+    call.resume();
   };
   call.on('error', (error: Error) => closed(error.message));
   call.on('end', () => closed('the peer ended the stream'));
@@ -119,7 +141,10 @@ function wrap(call: Duplex, lane: Lane, remoteAddress: string, shut: () => void)
       if (closedWhy !== undefined) return false;
       return call.write(Buffer.from(frame.buffer, frame.byteOffset, frame.length));
     },
-    onFrame: (callback) => void call.on('data', (frame: Buffer) => callback(frame)),
+    onFrame: (callback) => {
+      onFrame = callback;
+      queueMicrotask(deliverEarly); // not before the caller has finished what it is making
+    },
     onDrain: (callback) => void call.on('drain', () => callback()),
     onClose: (callback) => {
       onClose = callback;
