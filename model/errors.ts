@@ -179,6 +179,10 @@ export const errorCatalogue = {
       `native-histogram: ${f.series} carries native histograms, which this version does not store yet; its float samples were stored`,
   },
   // --- samples ---
+  'histogram.invalid': {
+    ...invalid,
+    message: (f: { readonly why: string }) => `invalid native histogram: ${f.why}`,
+  },
   'sample.out_of_order': {
     ...invalid,
     message: (f: SeriesFacts & { readonly timestampMs: number; readonly lastMs: number }) =>

@@ -4,7 +4,10 @@
  * Samples of series i are those in `[ends[i - 1], ends[i])`, sorted by time, no two at one time.
  * Series are sorted by labels. Stale markers stay in and are recognised by their bits: view `values`
  * as `Uint32Array` (model/sample.ts), never test the number.
+ *
+ * Native histograms stand beside the values, at the place of their sample; most columns have none.
  */
+import type { Histogram } from './histogram.ts';
 import type { Labels } from './labels.ts';
 
 export interface SeriesColumns {
@@ -13,4 +16,9 @@ export interface SeriesColumns {
   /** Unix milliseconds. */
   readonly timestamps: Float64Array;
   readonly values: Float64Array;
+  /**
+   * The histogram of each sample that is one (its place in `values` means nothing then), as long as
+   * `values`; absent when all samples are numbers.
+   */
+  readonly histograms?: readonly (Histogram | undefined)[] | undefined;
 }

@@ -4,7 +4,7 @@
  *
  * Invariant: the bytes before `#length` are the text so far; `take` ends the writer's life.
  */
-import { formatSample } from './result-number.ts';
+import { formatSample } from '../model/number-text.ts';
 
 const BYTES_AT_FIRST = 1 << 12;
 const QUOTE = 0x22;

@@ -7,7 +7,7 @@ import { assertNever } from '../model/assert.ts';
 import type { Labels } from '../model/labels.ts';
 import type { SeriesColumns } from '../model/series-columns.ts';
 import { ResultBytes } from './result-bytes.ts';
-import { formatPlain } from './result-number.ts';
+import { formatPlain } from '../model/number-text.ts';
 
 export type ResultValue =
   | { readonly resultType: 'matrix'; readonly series: SeriesColumns }

@@ -5,7 +5,7 @@
 import type { Labels } from '../../model/labels.ts';
 import { labelsKey } from '../../model/labels.ts';
 import { quantileOf } from '../functions/summation.ts';
-import { formatGeneral, formatPlain } from '../result-number.ts';
+import { formatGeneral, formatPlain } from '../../model/number-text.ts';
 import type { Aggregation } from '../ast.ts';
 import { withLabel } from './aggregate.ts';
 import { type Block, pickRows } from './block.ts';

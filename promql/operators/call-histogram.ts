@@ -5,7 +5,7 @@
 import { type Labels, labelsKey, labelValue, METRIC_NAME } from '../../model/labels.ts';
 import { type Bucket, bucketFraction, bucketQuantile } from '../functions/histogram.ts';
 import type { Call, Expr } from '../ast.ts';
-import { formatGeneral, formatOpenMetrics } from '../result-number.ts';
+import { formatGeneral, formatOpenMetrics } from '../../model/number-text.ts';
 import { withLabel } from './aggregate.ts';
 import { type Block, withoutLabel, withoutName } from './block.ts';
 import type { EvalContext } from './context.ts';

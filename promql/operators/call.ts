@@ -11,7 +11,7 @@ import { maxOf, minOf } from '../functions/go-math.ts';
 import { clampTo, numberFunctions, roundTo } from '../functions/math.ts';
 import { windowFunctions } from '../functions/over-time.ts';
 import { rateFunctions } from '../functions/rate-row.ts';
-import { formatGeneral } from '../result-number.ts';
+import { formatGeneral } from '../../model/number-text.ts';
 import { compareRank } from './aggregate-rank.ts';
 import { type Block, mergeEqualRows, occupiedRows, pickRows } from './block.ts';
 import { histogramFraction, histogramQuantile, histogramQuantiles } from './call-histogram.ts';
