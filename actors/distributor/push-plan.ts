@@ -13,8 +13,8 @@ import type { TenantId } from '../../model/ids.ts';
 import { printLabels } from '../../model/labels.ts';
 import type { Limits } from '../../model/limits.ts';
 import { type FingerprintKey, fingerprint, viewOf } from '../../model/wire/fingerprint.ts';
-import { encodeLabels } from '../../model/wire/labels-codec.ts';
-import { canonicalLabels } from '../../model/wire/raw-labels.ts';
+import { decodeLabels } from '../../model/wire/labels-codec.ts';
+import { canonicalLabelBytes } from '../../model/wire/raw-labels.ts';
 import type { WriteColumns } from '../../model/wire/remote-write.ts';
 import { type EncodedWriteBatch, allocateWriteBatch } from '../../model/wire/write-batch.ts';
 import { type KnownSeries, addKnownSeries, findKnownSeries } from './known-series.ts';
@@ -152,7 +152,7 @@ function routeSeries(plan: PushPlan, series: number, start: number, end: number)
   const holders = knownWord >>> 8 === (ring.version & 0xff_ffff) ? knownWord & 0xff : 0;
   const allHold = holders === (1 << replicas) - 1;
   if (!allHold && !plan.labelBytes.has(series)) {
-    plan.labelBytes.set(series, encodeLabels(parseSeries(plan, series)));
+    plan.labelBytes.set(series, labelBytesOf(plan, series));
   }
   for (let from = start; from < end; from += SAMPLES_PER_CHUNK_MAX) {
     const to = Math.min(from + SAMPLES_PER_CHUNK_MAX, end);
@@ -207,22 +207,21 @@ function openChunk(plan: PushPlan, instance: number, samples: number): number {
 /** The slow path of a series whose bytes are new here: validate, canonicalise, remember. */
 function learnSeries(plan: PushPlan, series: number): number {
   const { context, columns } = plan;
-  const bytes = encodeLabels(parseSeries(plan, series));
+  const bytes = labelBytesOf(plan, series);
   const canonical = new Uint32Array(4);
   fingerprint(context.seriesKey, viewOf(bytes), 0, bytes.length, canonical, 0);
   plan.labelBytes.set(series, bytes);
   return addKnownSeries(context.known, columns.rawFingerprints, series * 4, canonical);
 }
 
-function parseSeries(plan: PushPlan, series: number): ReturnType<typeof canonicalLabels> {
-  const { columns, view, context } = plan;
+function labelBytesOf({ columns, context, view }: PushPlan, series: number): Uint8Array {
   const start = columns.labelStarts[series]!;
-  return canonicalLabels(view, start, columns.labelEnds[series]!, context.limits);
+  return canonicalLabelBytes(view, start, columns.labelEnds[series]!, context.limits);
 }
 
 /** The label set of a series, printed for an error. */
 export function describeSeries(plan: PushPlan, series: number): string {
-  return printLabels(parseSeries(plan, series));
+  return printLabels(decodeLabels(labelBytesOf(plan, series)));
 }
 
 /** The filled batch of one chunk; chunks with the same rows, one after another, share theirs. */
@@ -279,7 +278,7 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
     const marked = chunk.rows[index]!;
     const row = marked < 0 ? -marked - 1 : marked;
     const series = plan.rowSeries[row]!;
-    const bytes = plan.labelBytes.get(series) ?? encodeLabels(parseSeries(plan, series));
+    const bytes = plan.labelBytes.get(series) ?? labelBytesOf(plan, series);
     plan.labelBytes.set(series, bytes);
     again.sampleCount += plan.rowSampleEnd[row]! - plan.rowSampleStart[row]!;
     const isFirst = !labelled.has(series); // later rows of a series find it known
