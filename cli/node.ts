@@ -42,6 +42,9 @@ const DRAIN_TIMEOUT_MS = 10_000;
 const MAILBOX_MAX = 5000;
 const NOTE_WRITE = { timeoutMs: 2000, lane: 'control' } as const;
 
+/** `restart`: the same command on the same directory goes on well; `failed`: somebody should look. */
+export type EndKind = 'failed' | 'restart';
+
 export interface NodeOptions {
   readonly platform: Platform;
   readonly config: Config;
@@ -55,8 +58,13 @@ export interface NodeOptions {
   readonly version: string;
   /** What the loop of this process did since it was last asked; a simulated node has no loop of its own. */
   readonly readLoop?: () => LoopFigures;
+  /**
+   * Serves the API over HTTP; the bound address out. Called before the instance is registered, so that
+   * others are told the port that the system chose. A simulated node has no HTTP.
+   */
+  readonly serveHttp?: (api: NodeApi) => Promise<string>;
   /** This process must not go on: it was superseded, forgotten, or lost its disk. */
-  readonly onEnd: (why: string) => void;
+  readonly onEnd: (why: string, kind: EndKind) => void;
 }
 
 export interface RunningNode {
@@ -124,29 +132,30 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
   const parts = createParts(options, identity);
   const { gossip, metrics, readiness, runtime, tenants, views } = parts;
   const grpcAddress = await runtime.peers.listen(config.grpcListen);
-  const advertised = {
-    http: options.advertise.http,
-    grpc: withPort(options.advertise.grpc, grpcAddress),
-    gossip: options.advertise.gossip,
-  };
+  const grpc = withPort(options.advertise.grpc, grpcAddress);
+  const { log } = platform;
+  const { http } = options.advertise;
+  const api = createNodeApi({ config, gossip, identity, log, metrics, readiness, runtime, views });
+  let httpAddress = http;
   try {
     await gossip.start({
       listenAddress: config.gossipListen,
-      advertiseAddress: advertised.gossip,
-      controlAddress: advertised.grpc,
+      advertiseAddress: options.advertise.gossip,
+      controlAddress: grpc,
     });
     if (registry !== undefined) views.publish(registry);
     // Data of earlier boots is read before this instance says that it is back.
     if (views.current.fingerprintSecret !== undefined) await tenants.openExisting();
     readiness.replay = '';
+    if (options.serveHttp !== undefined) httpAddress = withPort(http, await options.serveHttp(api));
   } catch (error) {
     await Promise.allSettled([gossip.stop(), runtime.stop(), tenants.close()]);
     throw error;
   }
   const gossipAddress = gossip.self().address;
-  spawnRoles(parts, { ...advertised, gossip: gossipAddress }, registry);
+  spawnRoles(parts, { http: httpAddress, grpc, gossip: gossipAddress }, registry);
   gossip.join(config.join);
-  platform.log.info('node started', {
+  log.info('node started', {
     instance: identity.instanceId,
     boot: identity.bootCounter,
     grpc: grpcAddress,
@@ -156,16 +165,7 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
     instanceId: identity.instanceId,
     grpcAddress,
     gossipAddress,
-    api: createNodeApi({
-      config,
-      gossip,
-      identity,
-      log: platform.log,
-      metrics,
-      readiness,
-      runtime,
-      views,
-    }),
+    api,
     stop: () => stopNode(parts),
   };
 }
@@ -185,7 +185,7 @@ function createParts(options: NodeOptions, identity: Identity): Parts {
     onFatal: (error) => {
       readiness.fatal = error;
       log.error('the log could not be synced: this node stops', { error: error.message });
-      options.onEnd(error.message);
+      options.onEnd(error.message, 'failed');
     },
   });
   const { instanceId } = identity;
@@ -216,7 +216,7 @@ function createParts(options: NodeOptions, identity: Identity): Parts {
       return 'hello' in verdict ? { instance: verdict.hello.id } : { why: verdict.refused };
     },
     onEscalate: (path, cause) =>
-      options.onEnd(`the actor ${path} failed for good: ${String(cause)}`),
+      options.onEnd(`the actor ${path} failed for good: ${String(cause)}`, 'failed'),
   });
   const tenants = createTenants(options, views, committer);
   return { options, identity, views, metrics, committer, tenants, gossip, runtime, readiness };
@@ -312,7 +312,12 @@ function spawnRoles(
           readiness.membership = isReady ? '' : why;
           log.info(isReady ? 'node ready' : 'node not ready', { why });
         },
-        onEnd: options.onEnd,
+        onEnd: (why) => options.onEnd(why, 'failed'),
+        onClusterReplaced: (clusterId) =>
+          options.onEnd(
+            `two clusters met, and the other one (${clusterId}) stays: this node belongs to it now and must be started again on the same data directory, to read its data under that cluster's key`,
+            'restart',
+          ),
         onStopped: () => readiness.onStopped(),
       }),
   });

@@ -5,18 +5,21 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, hostname, networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
-import { startHttpServer } from '../http/server.ts';
+import { type HttpServer, startHttpServer } from '../http/server.ts';
 import { StarlingError } from '../model/errors.ts';
 import { createNodePlatform } from '../platform/node/index.ts';
 import { LoopMeter } from '../platform/node/loop-meter.ts';
 import { createGrpcStreams } from '../proto/grpc-streams.ts';
 import type { ServeArguments } from './command-line.ts';
 import { CONFIG_FILE_BYTES_MAX, type Config, type ConfigProblem, readConfig } from './config.ts';
-import { startNode } from './node.ts';
+import { type EndKind, startNode } from './node.ts';
+import type { LoopFigures } from './node-metrics.ts';
 import { printConfig } from './print-config.ts';
 
 export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
+/** Nothing is wrong: started again on the same data directory, the node goes on. */
+export const EXIT_RESTART = 3;
 const WORKER_QUEUE_MAX = 1000;
 const STOP_TIMEOUT_MS = 30_000;
 const KEY_BYTES = 32;
@@ -40,7 +43,10 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
     },
   });
   const meter = new LoopMeter();
-  let onEnd: (why: string) => void = () => undefined;
+  // What ends the node while it starts ends it as soon as it can be stopped.
+  const ended: { readonly why: string; readonly kind: EndKind }[] = [];
+  let onEnd = (why: string, kind: EndKind): void => void ended.push({ why, kind });
+  let http: HttpServer | undefined;
   const node = await startNode({
     platform,
     config,
@@ -53,42 +59,47 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
     },
     secrets: config.clusterKeyFile === undefined ? [] : [readKey(config.clusterKeyFile)],
     version,
-    readLoop: () => {
-      const { delayMs, sliceCpuMs } = meter.read();
-      const { max = Number.NaN, p99 = Number.NaN } = sliceCpuMs ?? {};
-      return { delayP99Ms: delayMs.p99, delayMaxMs: delayMs.max, sliceP99Ms: p99, sliceMaxMs: max };
+    readLoop: () => readLoop(meter),
+    onEnd: (why, kind) => onEnd(why, kind),
+    serveHttp: async (api) => {
+      const { httpListen: listen, multitenancy } = config;
+      const { clock } = platform;
+      const { parse: parseDate } = Date;
+      http = await startHttpServer({ api, clock, listen, multitenancy, parseDate, version });
+      return http.address;
     },
-    onEnd: (why) => onEnd(why),
-  });
-  const http = await startHttpServer({
-    api: node.api,
-    clock: platform.clock,
-    listen: config.httpListen,
-    multitenancy: config.multitenancy,
-    parseDate: Date.parse,
-    version,
   }).catch(async (error: unknown) => {
-    await node.stop();
+    http?.destroy();
+    await http?.close();
     await platform.workers.close();
     throw error;
   });
-  platform.log.info('listening', { http: http.address });
+  platform.log.info('listening', { http: http?.address });
   let isStopping = false;
   const stop = async (why: string, exitCode: number): Promise<void> => {
     if (isStopping) process.exit(EXIT_FAILED);
     isStopping = true;
     platform.log.info('stopping', { why });
     setTimeout(() => process.exit(EXIT_FAILED), STOP_TIMEOUT_MS).unref();
-    const closed = http.close();
+    const closed = http?.close();
     await node.stop();
-    http.destroy();
+    http?.destroy();
     await closed;
     await platform.workers.close();
     process.exit(exitCode);
   };
-  onEnd = (why) => void stop(why, EXIT_FAILED);
+  onEnd = (why, kind) => {
+    if (!isStopping) void stop(why, kind === 'restart' ? EXIT_RESTART : EXIT_FAILED);
+  };
+  for (const { kind, why } of ended.slice(0, 1)) onEnd(why, kind);
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.on(signal, () => void stop(signal, 0));
+}
+
+function readLoop(meter: LoopMeter): LoopFigures {
+  const { delayMs, sliceCpuMs } = meter.read();
+  const { max = Number.NaN, p99 = Number.NaN } = sliceCpuMs ?? {};
+  return { delayP99Ms: delayMs.p99, delayMaxMs: delayMs.max, sliceP99Ms: p99, sliceMaxMs: max };
 }
 
 /** The configuration, or exit 2 with everything that is wrong. */

@@ -50,6 +50,11 @@ export interface MembershipDependencies {
   readonly registry: Registry | undefined;
   readonly onReady: (isReady: boolean, why: string) => void;
   readonly onEnd: (why: string) => void;
+  /**
+   * This instance belongs to another cluster now, whose secret keys its fingerprints: what it holds in
+   * memory goes by the old one. The registry is persisted, so a restart reads its data anew.
+   */
+  readonly onClusterReplaced: (clusterId: string) => void;
   readonly onStopped: () => void;
 }
 
@@ -232,8 +237,8 @@ export class MembershipActor implements Actor<MembershipMessage> {
   }
 
   async #perform(effect: LifecycleEffect): Promise<void> {
-    const { gossip, identity, log, onEnd, onReady, onStopped, registryFile, views } =
-      this.#dependencies;
+    const { gossip, identity, log, onClusterReplaced, onEnd } = this.#dependencies;
+    const { onReady, onStopped, registryFile, views } = this.#dependencies;
     switch (effect.type) {
       case 'ask-ack':
         this.#sendBallots(effect.peers, {
@@ -255,6 +260,7 @@ export class MembershipActor implements Actor<MembershipMessage> {
         break;
       case 'cluster-replaced':
         log.warn('two clusters met; the other one stays', { cluster: effect.clusterId });
+        onClusterReplaced(effect.clusterId);
         break;
       case 'end':
         onEnd(effect.why);

@@ -14,8 +14,11 @@ import { ReplayWindow } from '../../membership/swim/replay.ts';
 import type { CoreState } from '../../membership/swim/state.ts';
 import { MEMBER_STATES, type Claim } from '../../membership/swim/types.ts';
 import { parseInstanceId } from '../../model/ids.ts';
-import { nodeCiphers, randomSeam, randomSecret } from '../support/node-ciphers.ts';
+import { createNodeCiphers } from '../../platform/node/ciphers.ts';
+import { randomSeam, randomSecret } from '../support/random-seam.ts';
 import { seededRandom, VirtualCluster } from '../support/swim-cluster.ts';
+
+const nodeCiphers = createNodeCiphers();
 
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 t.comment(`SEED=${SEED}`);

@@ -7,7 +7,8 @@ import { Gossip, type GossipOptions, type ReliableChannel } from '../../membersh
 import type { MemberEvent } from '../../membership/swim/types.ts';
 import { parseInstanceId } from '../../model/ids.ts';
 import type { Clock, DatagramSocket, Log } from '../../platform/platform.ts';
-import { nodeCiphers, randomSeam } from '../support/node-ciphers.ts';
+import { createNodeCiphers } from '../../platform/node/ciphers.ts';
+import { randomSeam } from '../support/random-seam.ts';
 import { seededRandom } from '../support/swim-cluster.ts';
 
 const SECRET = new Uint8Array(32).fill(7);
@@ -106,7 +107,7 @@ class World {
       {
         clock: this.clock,
         random: randomSeam(seededRandom(this.#nextPort * 31 + name.length * 7)),
-        ciphers: nodeCiphers,
+        ciphers: createNodeCiphers(),
         log: this.log,
         datagrams: { bind: async (address, receive) => this.bind(address, receive) },
         channel: this.channel,
