@@ -74,7 +74,8 @@ function instantResult(expr: Expr, context: EvalContext): ResultValue {
     case 'vector': {
       const removed = applyNameRemoval(value.block);
       const block = pickRows(removed, occupiedRows(removed));
-      return { resultType: 'vector', timestampMs, labels: block.labels, values: block.values };
+      const { labels, values, histograms } = block;
+      return { resultType: 'vector', timestampMs, labels, values, histograms };
     }
   }
 }

@@ -4,6 +4,8 @@
  *
  * Invariant: the bytes before `#length` are the text so far; `take` ends the writer's life.
  */
+import type { Histogram } from '../model/histogram.ts';
+import { histogramJson } from '../model/histogram-text.ts';
 import { formatSample } from '../model/number-text.ts';
 
 const BYTES_AT_FIRST = 1 << 12;
@@ -82,6 +84,17 @@ export class ResultBytes {
     if (value === (value | 0) && (value !== 0 || Object.is(value, 0))) this.#whole(value);
     else this.ascii(formatSample(value));
     this.#bytes[this.#length++] = QUOTE;
+    this.#bytes[this.#length++] = CLOSE;
+  }
+
+  /** A point that is a histogram: `[1.100,{"count":…}]`. */
+  histogramPoint(timeMs: number, histogram: Histogram): void {
+    this.#reserve(POINT_BYTES_MAX);
+    this.#bytes[this.#length++] = OPEN;
+    this.#time(timeMs);
+    this.#bytes[this.#length++] = COMMA;
+    this.ascii(histogramJson(histogram));
+    this.#reserve(1);
     this.#bytes[this.#length++] = CLOSE;
   }
 

@@ -4,6 +4,7 @@
  *   {"resultType":"matrix","result":[{"metric":{…},"values":[[1.100,"2"],…]}]}
  */
 import { assertNever } from '../model/assert.ts';
+import type { Histogram } from '../model/histogram.ts';
 import type { Labels } from '../model/labels.ts';
 import type { SeriesColumns } from '../model/series-columns.ts';
 import { ResultBytes } from './result-bytes.ts';
@@ -18,6 +19,8 @@ export type ResultValue =
       readonly timestampMs: number;
       readonly labels: readonly Labels[];
       readonly values: Float64Array;
+      /** By row, where the sample is a histogram. */
+      readonly histograms?: readonly (Histogram | undefined)[] | undefined;
     };
 
 export type QueryResult = ResultValue & {
@@ -40,7 +43,7 @@ export function encodeResult(result: ResultValue): Uint8Array {
       out.utf8(`[${result.timestampMs / 1000},${htmlSafe(result.value)}]`);
       break;
     case 'vector':
-      addVector(out, result.labels, result.values, result.timestampMs);
+      addVector(out, result);
       break;
     default:
       assertNever(result);
@@ -67,12 +70,18 @@ function addMetric(out: ResultBytes, labels: Labels): void {
   }
 }
 
-function addMatrix(out: ResultBytes, { labels, ends, timestamps, values }: SeriesColumns): void {
+function addMatrix(out: ResultBytes, series: SeriesColumns): void {
+  const { labels, ends, timestamps, values, histograms } = series;
   out.ascii('[');
   let at = 0;
   for (let row = 0; row < labels.length; row++) {
     if (row > 0) out.ascii(',');
     addMetric(out, labels[row]!);
+    if (histograms?.slice(at, ends[row]).some((one) => one !== undefined) === true) {
+      addMixedPoints(out, series, at, ends[row]!);
+      at = ends[row]!;
+      continue;
+    }
     out.ascii('},"values":[');
     const start = at;
     for (; at < ends[row]!; at++) {
@@ -84,18 +93,44 @@ function addMatrix(out: ResultBytes, { labels, ends, timestamps, values }: Serie
   out.ascii(']');
 }
 
+/** The points of a series that has histograms: numbers first, where there are any. */
+function addMixedPoints(
+  out: ResultBytes,
+  { timestamps, values, histograms }: SeriesColumns,
+  from: number,
+  to: number,
+): void {
+  let kind = '';
+  const separate = (next: string): void => {
+    out.ascii(kind === next ? ',' : `${kind === '' ? '}' : ']'},"${next}":[`);
+    kind = next;
+  };
+  for (let at = from; at < to; at++) {
+    if (histograms?.[at] !== undefined) continue;
+    separate('values');
+    out.point(timestamps[at]!, values[at]!);
+  }
+  for (let at = from; at < to; at++) {
+    const histogram = histograms?.[at];
+    if (histogram === undefined) continue;
+    separate('histograms');
+    out.histogramPoint(timestamps[at]!, histogram);
+  }
+  out.ascii(']}');
+}
+
 function addVector(
   out: ResultBytes,
-  labels: readonly Labels[],
-  values: Float64Array,
-  timestampMs: number,
+  { labels, values, histograms, timestampMs }: Extract<ResultValue, { resultType: 'vector' }>,
 ): void {
   out.ascii('[');
   for (let row = 0; row < labels.length; row++) {
     if (row > 0) out.ascii(',');
     addMetric(out, labels[row]!);
-    out.ascii('},"value":');
-    out.point(timestampMs, values[row]!);
+    const histogram = histograms?.[row];
+    out.ascii(histogram === undefined ? '},"value":' : '},"histogram":');
+    if (histogram === undefined) out.point(timestampMs, values[row]!);
+    else out.histogramPoint(timestampMs, histogram);
     out.ascii('}');
   }
   out.ascii(']');

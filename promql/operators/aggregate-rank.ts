@@ -2,13 +2,15 @@
  * Aggregations that need all samples of a group at once: topk, bottomk, limitk (which keep rows),
  * quantile and count_values.
  */
+import { histogramText } from '../../model/histogram-text.ts';
 import type { Labels } from '../../model/labels.ts';
 import { labelsKey } from '../../model/labels.ts';
 import { quantileOf } from '../functions/summation.ts';
 import { formatGeneral, formatPlain } from '../../model/number-text.ts';
 import type { Aggregation } from '../ast.ts';
 import { withLabel } from './aggregate.ts';
-import { type Block, pickRows } from './block.ts';
+import { informOfIgnored } from './aggregate-native.ts';
+import { type Block, copyCell, FLOAT, HISTOGRAM, NONE, pickRows } from './block.ts';
 import { type EvalContext, executionError } from './context.ts';
 import { groupRows } from './grouping.ts';
 import { selectTop } from './top-rows.ts';
@@ -27,7 +29,8 @@ export function aggregateK(
   }
   const { groupOf, labels } = groupRows(node, block);
   const rowsOf = rowsByGroup(groupOf, labels.length);
-  const out = context.block(block.labels, block.drop);
+  const out = context.block(block.labels, block.drop, block.histograms !== undefined);
+  if (node.op !== 'limitk') informOfIgnored(node, block, context);
   const order: number[] = [];
   const heap = new Uint32Array(block.labels.length);
   for (const rows of rowsOf) {
@@ -35,8 +38,7 @@ export function aggregateK(
       const chosen = chooseRows(node, block, rows, t, Math.trunc(k[t]!), heap);
       for (const row of chosen) {
         const cell = row * block.steps + t;
-        out.present[cell] = 1;
-        out.values[cell] = block.values[cell]!;
+        copyCell(block, cell, out, cell);
       }
       if (context.params.instant && block.steps === 1) order.push(...chosen);
     }
@@ -60,7 +62,7 @@ function chooseRows(
 ): number[] {
   const { present, steps, values } = block;
   if (node.op === 'limitk') {
-    return rows.filter((row) => present[row * steps + t] === 1).slice(0, Math.max(0, k));
+    return rows.filter((row) => present[row * steps + t] !== NONE).slice(0, Math.max(0, k));
   }
   const sign = node.op === 'topk' ? 1 : -1;
   const countMax = Math.max(0, Math.min(k, rows.length));
@@ -89,6 +91,7 @@ export function aggregateQuantile(
     const got = formatGeneral(value);
     context.warn(node.param ?? node, `quantile value should be between 0 and 1, got ${got}`);
   }
+  informOfIgnored(node, block, context);
   const { groupOf, labels, drop } = groupRows(node, block);
   const out = context.block(labels, drop);
   const rowsOf = rowsByGroup(groupOf, labels.length);
@@ -99,7 +102,7 @@ export function aggregateQuantile(
     for (let t = 0; t < steps; t++) {
       let count = 0;
       for (const row of rows) {
-        if (present[row * steps + t] === 1) scratch[count++] = values[row * steps + t]!;
+        if (present[row * steps + t] === FLOAT) scratch[count++] = values[row * steps + t]!;
       }
       if (count === 0) continue;
       out.present[group * steps + t] = 1;
@@ -120,14 +123,16 @@ export function countValues(
     throw executionError(`invalid label name ${JSON.stringify(name)}`);
   }
   const { groupOf, labels } = groupRows(node, block);
-  const { present, steps, values } = block;
+  const { present, steps, values, histograms } = block;
   const outRow = new Map<string, number>();
   const outLabels: Labels[] = [];
   const rowOfCell = new Int32Array(values.length).fill(-1);
   for (let cell = 0; cell < values.length; cell++) {
-    if (present[cell] === 0) continue;
+    if (present[cell] === NONE) continue;
     const base = labels[groupOf[Math.floor(cell / steps)]!]!;
-    const full = withLabel(base, name, formatPlain(values[cell]!));
+    const histogram = present[cell] === HISTOGRAM ? histograms?.[cell] : undefined;
+    const text = histogram === undefined ? formatPlain(values[cell]!) : histogramText(histogram);
+    const full = withLabel(base, name, text);
     const key = labelsKey(full);
     let row = outRow.get(key);
     if (row === undefined) {

@@ -7,8 +7,9 @@ import { assertNever } from '../../model/assert.ts';
 import { compareUtf8, type Labels } from '../../model/labels.ts';
 import { nextError } from '../functions/summation.ts';
 import type { Aggregation } from '../ast.ts';
-import type { Block } from './block.ts';
+import { type Block, FLOAT, NONE } from './block.ts';
 import type { EvalContext } from './context.ts';
+import { addHistogramsByGroup, informOfIgnored } from './aggregate-native.ts';
 import { groupRows } from './grouping.ts';
 
 /** A label set with one label set (replaced, or inserted in order); an empty value removes it. */
@@ -38,13 +39,17 @@ export function aggregateFold(
   context: EvalContext,
 ): Block {
   const { groupOf, labels, drop } = groupRows(node, block);
-  const out = context.block(labels, drop);
+  const addsHistograms = (op === 'sum' || op === 'avg') && block.histograms !== undefined;
+  const out = context.block(labels, drop, addsHistograms);
+  if (op !== 'count' && op !== 'group' && !addsHistograms) informOfIgnored(node, block, context);
   switch (op) {
     case 'sum':
       sumByGroup(block, groupOf, out);
+      if (addsHistograms) addHistogramsByGroup(node, block, groupOf, out, context);
       return out;
     case 'avg':
       avgByGroup(block, groupOf, out);
+      if (addsHistograms) addHistogramsByGroup(node, block, groupOf, out, context);
       return out;
     case 'count':
     case 'group':
@@ -75,7 +80,7 @@ export function sumByGroup(block: Block, groupOf: Uint32Array, out: Block): void
     const shift = (groupOf[row]! - row) * steps;
     const end = (row + 1) * steps;
     for (let cell = row * steps; cell < end; cell++) {
-      if (present[cell] === 0) continue;
+      if (present[cell] !== FLOAT) continue;
       const to = cell + shift;
       const value = values[cell]!;
       const sum = sums[to]!;
@@ -94,7 +99,7 @@ export function countByGroup(block: Block, groupOf: Uint32Array, out: Block): vo
     const shift = (groupOf[row]! - row) * steps;
     const end = (row + 1) * steps;
     for (let cell = row * steps; cell < end; cell++) {
-      if (present[cell] === 0) continue;
+      if (present[cell] === NONE) continue;
       out.values[cell + shift] = out.values[cell + shift]! + 1;
       out.present[cell + shift] = 1;
     }
@@ -108,7 +113,7 @@ function extremeByGroup(block: Block, groupOf: Uint32Array, out: Block, isMax: b
     const shift = (groupOf[row]! - row) * steps;
     const end = (row + 1) * steps;
     for (let cell = row * steps; cell < end; cell++) {
-      if (present[cell] === 0) continue;
+      if (present[cell] !== FLOAT) continue;
       const to = cell + shift;
       const value = values[cell]!;
       const best = out.values[to]!;
@@ -130,7 +135,7 @@ function avgByGroup(block: Block, groupOf: Uint32Array, out: Block): void {
     const shift = (groupOf[row]! - row) * steps;
     const end = (row + 1) * steps;
     for (let cell = row * steps; cell < end; cell++) {
-      if (present[cell] === 0) continue;
+      if (present[cell] !== FLOAT) continue;
       const to = cell + shift;
       addToMean(sums, errors, counts, isIncremental, to, values[cell]!);
       out.present[to] = 1;
@@ -183,7 +188,7 @@ function varianceByGroup(block: Block, groupOf: Uint32Array, out: Block): void {
     const shift = (groupOf[row]! - row) * steps;
     const end = (row + 1) * steps;
     for (let cell = row * steps; cell < end; cell++) {
-      if (present[cell] === 0) continue;
+      if (present[cell] !== FLOAT) continue;
       const to = cell + shift;
       const value = values[cell]!;
       const count = counts[to]! + 1;

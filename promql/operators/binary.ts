@@ -13,7 +13,18 @@ import {
 import type { Binary, VectorMatching } from '../ast.ts';
 import { withLabel } from './aggregate.ts';
 import { isComparisonOp, type NumberOp, numberOps } from './arithmetic.ts';
-import { type Block, mergeEqualRows, sameLabelset, withoutName } from './block.ts';
+import {
+  type Block,
+  FLOAT,
+  HISTOGRAM,
+  mergeEqualRows,
+  NONE,
+  sampleAt,
+  sameLabelset,
+  setCell,
+  withoutName,
+} from './block.ts';
+import { NativeOp } from './binary-native.ts';
 import { type EvalContext, executionError } from './context.ts';
 
 /** scalar op vector, or (`isSwapped`) vector op scalar. */
@@ -25,18 +36,25 @@ export function vectorScalar(
   isSwapped: boolean,
   context: EvalContext,
 ): Block {
-  const out = context.block(block.labels, block.drop);
+  const out = context.block(block.labels, block.drop, block.histograms !== undefined);
   const compute = numberOps[op];
   const filters = isComparisonOp(op) && !node.isBool;
+  const native = new NativeOp(node, op, context);
   const { steps, values, present } = block;
   for (let row = 0; row < block.labels.length; row++) {
     for (let t = 0; t < steps; t++) {
       const cell = row * steps + t;
-      if (present[cell] === 0) continue;
+      if (present[cell] === NONE) continue;
+      if (present[cell] === HISTOGRAM) {
+        const x = sampleAt(block, cell);
+        const y = scalar[t]!;
+        setCell(out, cell, isSwapped ? native.run(x, y) : native.run(y, x));
+        continue;
+      }
       const value = values[cell]!;
       const result = isSwapped ? compute(value, scalar[t]!) : compute(scalar[t]!, value);
       if (filters && result === 0) continue;
-      out.present[cell] = 1;
+      out.present[cell] = FLOAT;
       out.values[cell] = filters ? value : result;
     }
   }
@@ -77,7 +95,7 @@ function presence(block: Block, ids: Uint32Array, count: number): Uint8Array {
   const found = new Uint8Array(count * steps);
   for (let row = 0; row < ids.length; row++) {
     for (let t = 0; t < steps; t++) {
-      if (present[row * steps + t] === 1) found[ids[row]! * steps + t] = 1;
+      if (present[row * steps + t] !== NONE) found[ids[row]! * steps + t] = 1;
     }
   }
   return found;
@@ -97,11 +115,17 @@ export function vectorSet(
   const both = context.block(
     [...lhs.labels, ...rest.labels],
     Uint8Array.from([...lhs.drop, ...rest.drop]),
+    lhs.histograms !== undefined || rest.histograms !== undefined,
   );
   both.values.set(lhs.values);
   both.values.set(rest.values, lhs.values.length);
   both.present.set(lhs.present);
   both.present.set(rest.present, lhs.present.length);
+  const cells = both.histograms;
+  if (cells !== undefined) {
+    lhs.histograms?.forEach((one, cell) => (cells[cell] = one));
+    rest.histograms?.forEach((one, cell) => (cells[lhs.values.length + cell] = one));
+  }
   return mergeEqualRows(both);
 }
 
@@ -138,6 +162,7 @@ class Join {
   readonly #many: Block;
   readonly #one: Block;
   readonly #dropsName: boolean;
+  readonly #native: NativeOp;
 
   constructor(
     node: Binary,
@@ -154,6 +179,7 @@ class Join {
     this.#isSwapped = matching.cardinality === 'one-to-many';
     this.#many = this.#isSwapped ? rhs : lhs;
     this.#one = this.#isSwapped ? lhs : rhs;
+    this.#native = new NativeOp(node, op, context);
     this.#dropsName = node.isBool || !isComparisonOp(op);
   }
 
@@ -164,7 +190,7 @@ class Join {
     const partners: number[][] = Array.from({ length: count }, () => []);
     for (let row = 0; row < oneIds.length; row++) partners[oneIds[row]!]!.push(row);
     const pairs = this.#pairs(manyIds, partners);
-    const out = this.#context.block(pairs.labels, pairs.drop);
+    const out = this.#context.block(pairs.labels, pairs.drop, this.#hasHistograms());
     const usedBy = new Int32Array(out.values.length).fill(-1);
     const used = new Uint8Array(count * this.#many.steps);
     const isOneToOne = this.#matching.cardinality === 'one-to-one';
@@ -173,11 +199,15 @@ class Join {
       this.#computePair(pairs.many[i]!, pairs.one[i]!, out, pairs.target[i]!, (t, cell) => {
         if (isOneToOne && used[id * out.steps + t] === 1) throw manyToOne();
         used[id * out.steps + t] = 1;
-        if (out.present[cell] === 1) throw usedBy[cell] === id ? notUnique() : sameLabelset();
+        if (out.present[cell] !== NONE) throw usedBy[cell] === id ? notUnique() : sameLabelset();
         usedBy[cell] = id;
       });
     }
     return out;
+  }
+
+  #hasHistograms(): boolean {
+    return this.#many.histograms !== undefined || this.#one.histograms !== undefined;
   }
 
   /** At no step may two rows of the "one" side share a signature, unless the other side is empty. */
@@ -186,7 +216,7 @@ class Join {
     const first = new Int32Array(count * steps).fill(-1);
     for (let row = 0; row < ids.length; row++) {
       for (let t = 0; t < steps; t++) {
-        if (present[row * steps + t] === 0) continue;
+        if (present[row * steps + t] === NONE) continue;
         const at = ids[row]! * steps + t;
         if (first[at]! < 0) first[at] = row;
         else if (this.#hasMany(t)) throw this.#duplicate(labels[row]!, labels[first[at]!]!);
@@ -196,7 +226,8 @@ class Join {
 
   #hasMany(t: number): boolean {
     const { steps, present } = this.#many;
-    for (let cell = t; cell < present.length; cell += steps) if (present[cell] === 1) return true;
+    for (let cell = t; cell < present.length; cell += steps)
+      if (present[cell] !== NONE) return true;
     return false;
   }
 
@@ -258,17 +289,27 @@ class Join {
     const { steps } = out;
     const compute = numberOps[this.#op];
     const filters = isComparisonOp(this.#op) && !this.#node.isBool;
+    const native = this.#native;
     for (let t = 0; t < steps; t++) {
       const manyCell = many * steps + t;
       const oneCell = one * steps + t;
-      if (this.#many.present[manyCell] === 0 || this.#one.present[oneCell] === 0) continue;
+      const kindOfMany = this.#many.present[manyCell];
+      const kindOfOne = this.#one.present[oneCell];
+      if (kindOfMany === NONE || kindOfOne === NONE) continue;
       const x = this.#many.values[manyCell]!;
       const y = this.#one.values[oneCell]!;
       const cell = target * steps + t;
       claim(t, cell); // before the filter: a match that is filtered away is one too
+      if (kindOfMany === HISTOGRAM || kindOfOne === HISTOGRAM) {
+        const one = sampleAt(this.#one, oneCell);
+        const manyOne = sampleAt(this.#many, manyCell);
+        const sample = this.#isSwapped ? native.run(one, manyOne) : native.run(manyOne, one);
+        setCell(out, cell, sample);
+        continue;
+      }
       const result = this.#isSwapped ? compute(y, x) : compute(x, y);
       if (filters && result === 0) continue;
-      out.present[cell] = 1;
+      out.present[cell] = FLOAT;
       out.values[cell] = filters ? (this.#isSwapped ? y : x) : result;
     }
   }

@@ -2,31 +2,50 @@
  * The currency of the engine: one operator's answer as columns. Row i belongs to `labels[i]`, cell
  * `i * steps + t` to its step t:
  *
- *            t0   t1   t2            present[cell] = 0: no sample there, values[cell] is garbage
- *   row 0  [ 1.5  1.7   -  ]         present[cell] = 1: a sample, possibly NaN
- *   row 1  [  -    3    4  ]
+ *            t0   t1   t2      present[cell] = NONE: no sample there, values[cell] is garbage
+ *   row 0  [ 1.5  1.7   -  ]                   FLOAT: a number, possibly NaN
+ *   row 1  [  -    3    H  ]                   HISTOGRAM: histograms[cell], values[cell] is garbage
  *
- * Invariants: a block is written by the operator that made it only; no label set stands twice. `drop[i]` = 1 means that row i
- * loses its metric name when the query ends (delayed name removal); all zero otherwise.
+ * Invariants: a block is written by the operator that made it only; no label set stands twice.
+ * `drop[i]` = 1 means that row i loses its metric name when the query ends (delayed name removal);
+ * all zero otherwise. Most blocks have no histograms at all: then there is no array of them.
  */
 import { StarlingError } from '../../model/errors.ts';
+import type { Histogram } from '../../model/histogram.ts';
+import { assert } from '../../model/assert.ts';
 import { type Labels, labelsKey, labelValue, METRIC_NAME } from '../../model/labels.ts';
+
+/** What a cell holds: `present[cell]`. */
+export const NONE = 0;
+export const FLOAT = 1;
+export const HISTOGRAM = 2;
+
+/** The histograms of a block by cell. */
+export type HistogramCells = (Histogram | undefined)[];
 
 export interface Block {
   readonly labels: readonly Labels[];
   readonly steps: number;
   readonly values: Float64Array;
   readonly present: Uint8Array;
+  /** Undefined when no cell holds a histogram. */
+  readonly histograms: HistogramCells | undefined;
   readonly drop: Uint8Array;
 }
 
 /** An empty block with a row for each label set. */
-export function newBlock(labels: readonly Labels[], steps: number, drop?: Uint8Array): Block {
+export function newBlock(
+  labels: readonly Labels[],
+  steps: number,
+  drop?: Uint8Array,
+  hasHistograms = false,
+): Block {
   return {
     labels,
     steps,
     values: new Float64Array(labels.length * steps),
     present: new Uint8Array(labels.length * steps),
+    histograms: hasHistograms ? new Array<undefined>(labels.length * steps) : undefined,
     drop: drop ?? new Uint8Array(labels.length),
   };
 }
@@ -67,11 +86,15 @@ export function pickRows(block: Block, rows: readonly number[]): Block {
     labels,
     steps,
     Uint8Array.from(rows, (row) => block.drop[row]!),
+    block.histograms !== undefined,
   );
   for (let i = 0; i < rows.length; i++) {
     const from = rows[i]! * steps;
     picked.values.set(block.values.subarray(from, from + steps), i * steps);
     picked.present.set(block.present.subarray(from, from + steps), i * steps);
+    for (let t = 0; picked.histograms !== undefined && t < steps; t++) {
+      picked.histograms[i * steps + t] = block.histograms?.[from + t];
+    }
   }
   return picked;
 }
@@ -117,6 +140,7 @@ export function mergeEqualRows(block: Block): Block {
     kept.map((row) => block.labels[row]!),
     block.steps,
     Uint8Array.from(kept, (row) => block.drop[row]!),
+    block.histograms !== undefined,
   );
   for (let row = 0; row < block.labels.length; row++) mergeRow(block, row, merged, target[row]!);
   return merged;
@@ -125,12 +149,58 @@ export function mergeEqualRows(block: Block): Block {
 function mergeRow(from: Block, row: number, into: Block, targetRow: number): void {
   const { steps } = from;
   for (let t = 0; t < steps; t++) {
-    if (from.present[row * steps + t] === 0) continue;
+    if (from.present[row * steps + t] === NONE) continue;
     const cell = targetRow * steps + t;
-    if (into.present[cell] === 1) throw sameLabelset();
-    into.present[cell] = 1;
-    into.values[cell] = from.values[row * steps + t]!;
+    if (into.present[cell] !== NONE) throw sameLabelset();
+    copyCell(from, row * steps + t, into, cell);
   }
+}
+
+/** Copies a sample of either kind. `into` has room for histograms when `from` has any. */
+export function copyCell(from: Block, fromCell: number, into: Block, cell: number): void {
+  into.present[cell] = from.present[fromCell]!;
+  into.values[cell] = from.values[fromCell]!;
+  if (from.histograms !== undefined && into.histograms !== undefined) {
+    into.histograms[cell] = from.histograms[fromCell];
+  }
+}
+
+/** Puts a number, a histogram or (undefined) nothing into a cell. */
+export function setCell(block: Block, cell: number, sample: Histogram | number | undefined): void {
+  if (sample === undefined) {
+    block.present[cell] = NONE;
+  } else if (typeof sample === 'number') {
+    block.present[cell] = FLOAT;
+    block.values[cell] = sample;
+  } else {
+    assert(block.histograms !== undefined, 'the block has room for histograms');
+    block.present[cell] = HISTOGRAM;
+    block.histograms[cell] = sample;
+  }
+}
+
+/** The sample of a cell that is not empty. */
+export function sampleAt({ present, values, histograms }: Block, cell: number): Histogram | number {
+  const histogram = present[cell] === HISTOGRAM ? histograms?.[cell] : undefined;
+  return histogram ?? values[cell]!;
+}
+
+/** The block with its numbers only. */
+export function floatsOnly(block: Block): Block {
+  if (block.histograms === undefined) return block;
+  const present = block.present.map((kind) => (kind === FLOAT ? FLOAT : NONE));
+  return { ...block, present, histograms: undefined };
+}
+
+/** Every histogram put through `change`; numbers stay. */
+export function mapHistograms(
+  { histograms, present }: Block,
+  change: (histogram: Histogram) => Histogram,
+): HistogramCells | undefined {
+  if (histograms === undefined) return undefined;
+  return histograms.map((one, cell) =>
+    one !== undefined && present[cell] === HISTOGRAM ? change(one) : undefined,
+  );
 }
 
 /** At the end of a query: takes the names off that were marked, and joins what became equal. */

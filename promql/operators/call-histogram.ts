@@ -3,11 +3,17 @@
  * buckets of one histogram.
  */
 import { type Labels, labelsKey, labelValue, METRIC_NAME } from '../../model/labels.ts';
+import {
+  hasNaNObservations,
+  nativeFraction,
+  nativeQuantile,
+} from '../functions/native-histogram.ts';
+import type { Histogram as NativeHistogram } from '../../model/histogram.ts';
 import { type Bucket, bucketFraction, bucketQuantile } from '../functions/histogram.ts';
 import type { Call, Expr } from '../ast.ts';
 import { formatGeneral, formatOpenMetrics } from '../../model/number-text.ts';
 import { withLabel } from './aggregate.ts';
-import { type Block, withoutLabel, withoutName } from './block.ts';
+import { type Block, FLOAT, HISTOGRAM, setCell, withoutLabel, withoutName } from './block.ts';
 import type { EvalContext } from './context.ts';
 import { evaluateScalar, evaluateString, evaluateVector } from './arguments.ts';
 
@@ -15,6 +21,8 @@ interface Histogram {
   readonly labels: Labels;
   readonly name: string;
   readonly rows: { readonly row: number; readonly bound: number }[];
+  /** Rows with native histograms under these labels. */
+  readonly natives: number[];
 }
 
 export function histogramQuantile(node: Call, context: EvalContext): Block {
@@ -59,10 +67,18 @@ function quantiles(
     }
     for (let h = 0; h < histograms.length; h++) {
       const { name } = histograms[h]!;
-      fill(block, histograms[h]!, out, w * histograms.length + h, (buckets, t) => {
-        const { value, isForced } = bucketQuantile(phi[t]!, buckets);
-        if (isForced) informOfRepair(bucketNode, name, context);
-        return value;
+      fill(block, histograms[h]!, out, w * histograms.length + h, {
+        ofBuckets: (buckets, t) => {
+          const { value, isForced } = bucketQuantile(phi[t]!, buckets);
+          if (isForced) informOfRepair(bucketNode, name, context);
+          return value;
+        },
+        ofNative: (histogram, t) => {
+          const { value, note } = nativeQuantile(phi[t]!, histogram);
+          if (note !== undefined) informOfNaN(bucketNode, NAN_NOTES[note], name, context);
+          return value;
+        },
+        onMix: () => warnOfMix(bucketNode, name, context),
       });
     }
   }
@@ -77,9 +93,18 @@ export function histogramFraction(node: Call, context: EvalContext): Block {
   const labels = histograms.map((one) => one.labels);
   const out = context.block(labels, dropsFor(labels, context));
   for (let h = 0; h < histograms.length; h++) {
-    fill(block, histograms[h]!, out, h, (buckets, t) =>
-      bucketFraction(lower[t]!, upper[t]!, buckets),
-    );
+    const { name } = histograms[h]!;
+    const bucketNode = node.args[2]!;
+    fill(block, histograms[h]!, out, h, {
+      ofBuckets: (buckets, t) => bucketFraction(lower[t]!, upper[t]!, buckets),
+      ofNative: (histogram, t) => {
+        if (hasNaNObservations(histogram)) {
+          informOfNaN(bucketNode, NAN_NOTES.fraction, name, context);
+        }
+        return nativeFraction(lower[t]!, upper[t]!, histogram);
+      },
+      onMix: () => warnOfMix(bucketNode, name, context),
+    });
   }
   return out;
 }
@@ -91,32 +116,60 @@ function dropsFor(labels: readonly Labels[], context: EvalContext): Uint8Array {
 function informOfRepair(node: Expr, name: string, context: EvalContext): void {
   context.info(
     node,
-    `input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) for metric name ${JSON.stringify(name)}`,
+    `input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)${forMetric(name)}`,
   );
+}
+
+const NAN_NOTES = {
+  fraction:
+    'input to histogram_fraction has NaN observations, which are excluded from all fractions',
+  nan_result: 'input to histogram_quantile has NaN observations, result is NaN',
+  nan_skew: 'input to histogram_quantile has NaN observations, result is skewed higher',
+} as const;
+
+function informOfNaN(node: Expr, note: string, name: string, context: EvalContext): void {
+  context.info(node, note + forMetric(name));
+}
+
+function warnOfMix(node: Expr, name: string, context: EvalContext): void {
+  context.warn(node, `vector contains a mix of classic and native histograms${forMetric(name)}`);
+}
+
+function forMetric(name: string): string {
+  return name === '' ? '' : ` for metric name ${JSON.stringify(name)}`;
 }
 
 /** Groups rows by their labels without `le` (and without the name, unless removal is delayed). */
 function histogramsOf(block: Block, node: Expr, context: EvalContext): Histogram[] {
   const byKey = new Map<string, Histogram>();
   for (let row = 0; row < block.labels.length; row++) {
-    if (!block.present.subarray(row * block.steps, (row + 1) * block.steps).includes(1)) continue;
     const full = block.labels[row]!;
+    const cells = block.present.subarray(row * block.steps, (row + 1) * block.steps);
+    if (cells.includes(HISTOGRAM)) group(full).natives.push(row);
+    if (!cells.includes(FLOAT)) continue;
     const text = labelValue(full, 'le');
     const name = labelValue(full, METRIC_NAME);
     const bound = parseBound(text);
     if (bound === undefined) {
-      const message = `bucket label "le" is missing or has a malformed value of ${JSON.stringify(text)} for metric name ${JSON.stringify(name)}`;
+      const message = `bucket label "le" is missing or has a malformed value of ${JSON.stringify(text)}${forMetric(name)}`;
       context.warn(node, message);
       continue;
     }
+    group(full).rows.push({ row, bound });
+  }
+  return [...byKey.values()];
+
+  function group(full: Labels): Histogram {
     const rest = withoutLabel(full, 'le');
     const labels = context.delaysNames ? rest : withoutName(rest);
     const key = labelsKey(labels);
-    const known = byKey.get(key);
-    if (known === undefined) byKey.set(key, { labels, name, rows: [{ row, bound }] });
-    else known.rows.push({ row, bound });
+    let known = byKey.get(key);
+    if (known === undefined) {
+      known = { labels, name: labelValue(full, METRIC_NAME), rows: [], natives: [] };
+      byKey.set(key, known);
+    }
+    return known;
   }
-  return [...byKey.values()];
 }
 
 function parseBound(text: string): number | undefined {
@@ -126,22 +179,38 @@ function parseBound(text: string): number | undefined {
   return Number(text);
 }
 
+/** How a histogram of either kind is answered for. */
+interface Answers {
+  readonly ofBuckets: (buckets: Bucket[], t: number) => number;
+  readonly ofNative: (histogram: NativeHistogram, t: number) => number;
+  /** Both kinds under one name at one step: neither is answered for. */
+  readonly onMix: () => void;
+}
+
 function fill(
   block: Block,
-  histogram: Histogram,
+  { rows, natives }: Histogram,
   out: Block,
   outRow: number,
-  compute: (buckets: Bucket[], t: number) => number,
+  { ofBuckets, ofNative, onMix }: Answers,
 ): void {
   const { steps } = block;
   for (let t = 0; t < steps; t++) {
     const buckets: Bucket[] = [];
-    for (const { row, bound } of histogram.rows) {
+    for (const { row, bound } of rows) {
       const cell = row * steps + t;
-      if (block.present[cell] === 1) buckets.push({ bound, count: block.values[cell]! });
+      if (block.present[cell] === FLOAT) buckets.push({ bound, count: block.values[cell]! });
     }
-    if (buckets.length === 0) continue;
-    out.present[outRow * steps + t] = 1;
-    out.values[outRow * steps + t] = compute(buckets, t);
+    for (const row of natives) {
+      const histogram = block.histograms?.[row * steps + t];
+      if (histogram === undefined || block.present[row * steps + t] !== HISTOGRAM) continue;
+      if (buckets.length > 0) {
+        onMix();
+        buckets.length = 0;
+        continue;
+      }
+      setCell(out, outRow * steps + t, ofNative(histogram, t));
+    }
+    if (buckets.length > 0) setCell(out, outRow * steps + t, ofBuckets(buckets, t));
   }
 }

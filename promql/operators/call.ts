@@ -10,11 +10,21 @@ import { absentLabels, compareByLabels, labelJoiner, labelReplacer } from '../fu
 import { maxOf, minOf } from '../functions/go-math.ts';
 import { clampTo, numberFunctions, roundTo } from '../functions/math.ts';
 import { windowFunctions } from '../functions/over-time.ts';
+import { nativeFunction } from '../functions/native-window.ts';
 import { rateFunctions } from '../functions/rate-row.ts';
 import { formatGeneral } from '../../model/number-text.ts';
 import { compareRank } from './aggregate-rank.ts';
-import { type Block, mergeEqualRows, occupiedRows, pickRows } from './block.ts';
+import {
+  type Block,
+  FLOAT,
+  floatsOnly,
+  mergeEqualRows,
+  NONE,
+  occupiedRows,
+  pickRows,
+} from './block.ts';
 import { histogramFraction, histogramQuantile, histogramQuantiles } from './call-histogram.ts';
+import { ofNatives } from './call-native.ts';
 import { type EvalContext, executionError, type Value } from './context.ts';
 import {
   evaluateScalar,
@@ -57,18 +67,18 @@ function argument(node: Call, index: number, context: EvalContext): Block {
   return evaluateVector(node.args[index]!, context);
 }
 
-/** A block with another value in each sample, without metric names. */
+/** A block with another value in each number, without metric names; histograms are left out. */
 function mapped(
   block: Block,
   compute: (value: number, t: number) => number,
   context: EvalContext,
 ): Block {
-  const { steps } = block;
+  const { steps, present } = floatsOnly(block);
   const values = new Float64Array(block.values.length);
   for (let cell = 0; cell < values.length; cell++) {
-    if (block.present[cell] === 1) values[cell] = compute(block.values[cell]!, cell % steps);
+    if (present[cell] === FLOAT) values[cell] = compute(block.values[cell]!, cell % steps);
   }
-  return context.droppingNames({ ...block, values });
+  return context.droppingNames({ ...block, present, values, histograms: undefined });
 }
 
 const COUNTER_SUFFIX = /_(?:total|sum|count|bucket)$/;
@@ -81,7 +91,8 @@ function windowCall(node: Call, context: EvalContext): Block {
   const scalars = node.args.filter((arg) => arg.type === 'scalar');
   const [a, b] = scalars.map((arg) => evaluateScalar(arg, context));
   if (node.name === 'double_exponential_smoothing') checkFactors(a, b, context);
-  const block = runWindows(rangeSource(rangeArg, context), run, context, a, b);
+  const native = { run: nativeFunction(node.name), node: noteNode(rangeArg), context };
+  const block = runWindows(rangeSource(rangeArg, context), run, context, a, b, native);
   if (node.name === 'quantile_over_time') warnOfQuantiles(scalars[0] ?? node, a, block, context);
   return run.keepsName === true ? block : context.droppingNames(block);
 }
@@ -89,7 +100,8 @@ function windowCall(node: Call, context: EvalContext): Block {
 function rateCall(node: Call, context: EvalContext): Block {
   const rate = rateFunctions[node.name];
   assert(rate !== undefined, 'looked up before');
-  const block = runRates(rangeSource(node.args[0]!, context), rate, context);
+  const native = { run: nativeFunction(node.name), node: noteNode(node.args[0]!), context };
+  const block = runRates(rangeSource(node.args[0]!, context), rate, context, native);
   if (rate.isCounter) informOfGauges(node.args[0]!, block, context);
   return context.droppingNames(block);
 }
@@ -129,13 +141,19 @@ function checkFactor(what: string, value: number): void {
   );
 }
 
-function informOfGauges(arg: Expr, block: Block, context: EvalContext): void {
+/** Where notes about a range vector point to: of a subquery, to the start, as Prometheus has it. */
+function noteNode(arg: Expr): Expr {
   const range = unwrapped(arg);
-  const node = range.kind === 'subquery' ? { ...range, start: 0 } : range; // as Prometheus has it
+  return range.kind === 'subquery' ? { ...range, start: 0 } : range;
+}
+
+function informOfGauges(arg: Expr, block: Block, context: EvalContext): void {
+  const node = noteNode(arg);
   for (let row = 0; row < block.labels.length; row++) {
     const name = labelValue(block.labels[row]!, METRIC_NAME);
     if (name === '' || COUNTER_SUFFIX.test(name)) continue;
-    if (!block.present.subarray(row * block.steps, (row + 1) * block.steps).includes(1)) continue;
+    if (!block.present.subarray(row * block.steps, (row + 1) * block.steps).includes(FLOAT))
+      continue;
     const message = `metric might not be a counter, name does not end in _total/_sum/_count/_bucket: ${JSON.stringify(name)}`;
     context.info(node, message);
   }
@@ -194,7 +212,7 @@ function onlySamples(block: Block): Float64Array {
   const counts = new Uint32Array(steps);
   const found = new Float64Array(steps).fill(NaN);
   for (let cell = 0; cell < present.length; cell++) {
-    if (present[cell] === 0) continue;
+    if (present[cell] !== FLOAT) continue;
     const t = cell % steps;
     counts[t] = counts[t]! + 1;
     found[t] = counts[t] === 1 ? values[cell]! : NaN;
@@ -208,14 +226,14 @@ const vectorFunctions: Readonly<Partial<Record<FunctionName, CallOf<Block>>>> = 
   clamp,
   clamp_max: clamp,
   clamp_min: clamp,
-  histogram_avg: ofNativeHistograms,
-  histogram_count: ofNativeHistograms,
+  histogram_avg: ofNatives,
+  histogram_count: ofNatives,
   histogram_fraction: histogramFraction,
   histogram_quantile: histogramQuantile,
   histogram_quantiles: histogramQuantiles,
-  histogram_stddev: ofNativeHistograms,
-  histogram_stdvar: ofNativeHistograms,
-  histogram_sum: ofNativeHistograms,
+  histogram_stddev: ofNatives,
+  histogram_stdvar: ofNatives,
+  histogram_sum: ofNatives,
   label_join: relabeled,
   label_replace: relabeled,
   round,
@@ -226,12 +244,6 @@ const vectorFunctions: Readonly<Partial<Record<FunctionName, CallOf<Block>>>> = 
   timestamp: timestamps,
   vector: (node, context) => constantBlock(evaluateScalar(node.args[0]!, context), context),
 };
-
-/** Floats are no native histograms, so there is no answer. */
-function ofNativeHistograms(node: Call, context: EvalContext): Block {
-  argument(node, 0, context);
-  return context.block([]);
-}
 
 function round(node: Call, context: EvalContext): Block {
   const nearest = node.args[1] === undefined ? undefined : evaluateScalar(node.args[1], context);
@@ -244,7 +256,7 @@ function absent(node: Call, context: EvalContext): Block {
   const { present, steps } = evaluateVector(arg, context);
   const occupied = new Uint8Array(steps);
   for (let cell = 0; cell < present.length; cell++)
-    if (present[cell] === 1) occupied[cell % steps] = 1;
+    if (present[cell] !== NONE) occupied[cell % steps] = 1;
   return absentBlock(arg, occupied, context);
 }
 
@@ -298,10 +310,12 @@ function relabeled(node: Call, context: EvalContext): Block {
 
 /** Sorting matters for one step only; a range is sorted by labels at the end. */
 function sorted(node: Call, context: EvalContext): Block {
-  const block = argument(node, 0, context);
+  const isByValue = node.name === 'sort' || node.name === 'sort_desc';
+  const whole = argument(node, 0, context);
+  const block = isByValue ? floatsOnly(whole) : whole;
   if (!context.params.instant || block.steps !== 1) return block;
   const rows = occupiedRows(block);
-  if (node.name === 'sort' || node.name === 'sort_desc') {
+  if (isByValue) {
     const sign = node.name === 'sort' ? 1 : -1;
     const { values } = block;
     return pickRows(
@@ -321,5 +335,8 @@ function timestamps(node: Call, context: EvalContext): Block {
   if (arg.kind === 'vector_selector') {
     return context.droppingNames(selectInstant(arg, context, true));
   }
-  return mapped(evaluateVector(arg, context), (_, t) => context.stepMsAt(t) / 1000, context);
+  const block = evaluateVector(arg, context);
+  const present = block.present.map((kind) => (kind === NONE ? NONE : FLOAT));
+  const all = { ...block, present, histograms: undefined };
+  return mapped(all, (_, t) => context.stepMsAt(t) / 1000, context);
 }

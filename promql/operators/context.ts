@@ -127,10 +127,10 @@ export class EvalContext {
   }
 
   /** A block for these rows, refused when it would break the budget. */
-  block(labels: readonly Labels[], drop?: Uint8Array): Block {
+  block(labels: readonly Labels[], drop?: Uint8Array, hasHistograms = false): Block {
     this.checkSamples(labels.length * this.steps);
     this.state.budget.check?.();
-    return newBlock(labels, this.steps, drop);
+    return newBlock(labels, this.steps, drop, hasHistograms);
   }
 
   checkSamples(count: number): void {

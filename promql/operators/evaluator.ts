@@ -3,13 +3,14 @@
  * step, vectors are blocks, range vectors exist only as sources of windows.
  */
 import { assert, assertNever } from '../../model/assert.ts';
+import { scaleHistogram } from '../../model/histogram-math.ts';
 import type { Aggregation, Binary, Expr, Unary } from '../ast.ts';
 import { aggregateFold } from './aggregate.ts';
 import { aggregateK, aggregateQuantile, countValues } from './aggregate-rank.ts';
 import { type NumberOp, numberOps } from './arithmetic.ts';
 import { vectorScalar, vectorSet, vectorVector } from './binary.ts';
 import { evaluateScalar, evaluateString, evaluateVector } from './arguments.ts';
-import type { Block } from './block.ts';
+import { type Block, mapHistograms } from './block.ts';
 import { callFunction } from './call.ts';
 import { type EvalContext, executionError, type Value } from './context.ts';
 import { selectInstant } from './select.ts';
@@ -51,7 +52,9 @@ function unary({ op, expr }: Unary, context: EvalContext): Value {
   if (value.kind === 'scalar') return { kind: 'scalar', values: value.values.map((x) => -x) };
   assert(value.kind === 'vector', 'checked by the parser');
   const { block } = value;
-  return vectorValue(context.droppingNames({ ...block, values: block.values.map((x) => -x) }));
+  const histograms = mapHistograms(block, (one) => scaleHistogram(one, -1));
+  const values = block.values.map((x) => -x);
+  return vectorValue(context.droppingNames({ ...block, values, histograms }));
 }
 
 function aggregate(node: Aggregation, context: EvalContext): Block {

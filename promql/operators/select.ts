@@ -7,9 +7,10 @@
  */
 import type { SeriesColumns } from '../../model/series-columns.ts';
 import { STALE_NAN_HIGH, STALE_NAN_LOW } from '../../model/sample.ts';
+import type { Histogram } from '../../model/histogram.ts';
 import { assert } from '../../model/assert.ts';
 import type { VectorSelector } from '../ast.ts';
-import type { Block } from './block.ts';
+import { type Block, setCell } from './block.ts';
 import { type EvalContext, pinnedMs } from './context.ts';
 
 /** The series of a selector. */
@@ -22,7 +23,8 @@ export function columnsOf(node: VectorSelector, context: EvalContext): SeriesCol
 /** The newest sample of each series at each step, or (`asTimes`) the second it was taken at. */
 export function selectInstant(node: VectorSelector, context: EvalContext, asTimes = false): Block {
   const columns = columnsOf(node, context);
-  const block = context.block(columns.labels);
+  const hasHistograms = columns.histograms !== undefined && !asTimes;
+  const block = context.block(columns.labels, undefined, hasHistograms);
   const pinned = pinnedMs(node.at, context.params);
   const firstMs = (pinned ?? context.grid.startMs) - node.offsetMs;
   const stepMs = pinned === undefined ? context.grid.stepMs : 0;
@@ -39,7 +41,7 @@ export function fillInstant(
   lookbackMs: number,
   asTimes: boolean,
 ): void {
-  const { ends, timestamps, values } = columns;
+  const { ends, timestamps, values, histograms } = columns;
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
   const { steps, present, values: outValues } = block;
   let from = 0;
@@ -54,6 +56,8 @@ export function fillInstant(
       if (words[last * 2] === STALE_NAN_LOW && words[last * 2 + 1] === STALE_NAN_HIGH) continue;
       present[row * steps + t] = 1;
       outValues[row * steps + t] = asTimes ? timestamps[last]! / 1000 : values[last]!;
+      if (histograms === undefined || asTimes) continue;
+      if (histograms[last] !== undefined) setCell(block, row * steps + t, histograms[last]);
     }
     from = end;
   }
@@ -61,7 +65,7 @@ export function fillInstant(
 
 /** The columns without stale markers; the same object when there are none. */
 export function withoutStale(columns: SeriesColumns): SeriesColumns {
-  const { ends, timestamps, values } = columns;
+  const { ends, timestamps, values, histograms } = columns;
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
   let stale = 0;
   for (let i = 0; i < values.length; i++) {
@@ -74,6 +78,7 @@ export function withoutStale(columns: SeriesColumns): SeriesColumns {
     ends: new Uint32Array(ends.length),
     timestamps: new Float64Array(kept),
     values: new Float64Array(kept),
+    histograms: histograms === undefined ? undefined : new Array<Histogram | undefined>(kept),
   };
   let to = 0;
   let at = 0;
@@ -82,6 +87,7 @@ export function withoutStale(columns: SeriesColumns): SeriesColumns {
       if (words[at * 2 + 1] === STALE_NAN_HIGH && words[at * 2] === STALE_NAN_LOW) continue;
       live.timestamps[to] = timestamps[at]!;
       live.values[to] = values[at]!;
+      if (live.histograms !== undefined) live.histograms[to] = histograms?.[at];
       to++;
     }
     live.ends[row] = to;

@@ -6,6 +6,8 @@
  *  heap[1] heap[2] …        container/heap leaves them in, so that ties fall as in Prometheus.
  */
 
+import { FLOAT } from './block.ts';
+
 /**
  * Puts the chosen ones of `rows` into `heap[0..n)`, unsorted, and returns n. `sign` is 1 for the
  * largest, -1 for the smallest. NaN loses against every number. `heap` holds at least k rows.
@@ -23,7 +25,7 @@ export function selectTop(
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i]!;
     const cell = row * steps + t;
-    if (present[cell] === 0) continue;
+    if (present[cell] !== FLOAT) continue;
     if (size < k) {
       heap[size] = row;
       rise(heap, size, values, t, steps, sign);

@@ -2,11 +2,13 @@
  * Runs a function over windows of samples: of a matrix selector, or of a subquery, whose answer is
  * turned into sorted samples first. From there on both are the same.
  */
+import type { Histogram } from '../../model/histogram.ts';
 import type { Labels } from '../../model/labels.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
 import { fillRateRow, lastResets, type RateFunction } from '../functions/rate-row.ts';
 import type { WindowFunction, Window } from '../functions/window.ts';
-import type { Block } from './block.ts';
+import { type Block, NONE } from './block.ts';
+import { hasHistograms, mixedRateRow, mixedRow, type NativeCall } from './windows-native.ts';
 import type { EvalContext } from './context.ts';
 
 /** Samples, and the windows to look at them through: (end - range, end], end = first + t * step. */
@@ -23,21 +25,23 @@ export interface RangeSource {
 export function columnsFromBlock(block: Block, firstMs: number, stepMs: number): SeriesColumns {
   const { labels, steps, present } = block;
   let count = 0;
-  for (let cell = 0; cell < present.length; cell++) count += present[cell]!;
+  for (let cell = 0; cell < present.length; cell++) if (present[cell] !== NONE) count++;
   const timestamps = new Float64Array(count);
   const values = new Float64Array(count);
+  const histograms = block.histograms && new Array<Histogram | undefined>(count);
   const ends = new Uint32Array(labels.length);
   let to = 0;
   for (let row = 0; row < labels.length; row++) {
     for (let t = 0; t < steps; t++) {
-      if (present[row * steps + t] === 0) continue;
+      if (present[row * steps + t] === NONE) continue;
       timestamps[to] = firstMs + t * stepMs;
       values[to] = block.values[row * steps + t]!;
+      if (histograms !== undefined) histograms[to] = block.histograms?.[row * steps + t];
       to++;
     }
     ends[row] = to;
   }
-  return { labels, ends, timestamps, values };
+  return { labels, ends, timestamps, values, histograms };
 }
 
 /** One answer per series and step; steps with too few samples stay empty. */
@@ -47,10 +51,11 @@ export function runWindows(
   context: EvalContext,
   a: Float64Array | undefined,
   b: Float64Array | undefined,
+  native: NativeCall,
 ): Block {
   const { columns, rangeMs, firstEndMs, stepMs } = source;
-  const { ends, timestamps, values } = columns;
-  const block = context.block(columns.labels, source.drop);
+  const { ends, timestamps, values, histograms } = columns;
+  const block = context.block(columns.labels, source.drop, histograms !== undefined);
   const { steps } = block;
   const window = newWindow(timestamps, values);
   // `@` pins the window: one answer for all steps, unless something else changes with them.
@@ -59,6 +64,11 @@ export function runWindows(
   for (let row = 0; row < ends.length; row++) {
     context.checkRow(row);
     const end = ends[row]!;
+    if (histograms !== undefined && hasHistograms(histograms, start, end)) {
+      mixedRow(source, row, { kernel, samplesMin }, { a, b }, block, native);
+      start = end;
+      continue;
+    }
     let from = start;
     let to = start;
     for (let t = 0; t < steps; t++) {
@@ -90,15 +100,22 @@ export function runWindows(
 
 /** rate, increase or delta of every series and step. */
 export function runRates(
-  { columns, drop, ...windows }: RangeSource,
+  source: RangeSource,
   rate: RateFunction,
   context: EvalContext,
+  native: NativeCall,
 ): Block {
-  const block = context.block(columns.labels, drop);
+  const { columns, drop, ...windows } = source;
+  const { ends, histograms } = columns;
+  const block = context.block(columns.labels, drop, histograms !== undefined);
   const lastReset = rate.isCounter ? lastResets(columns) : NO_RESETS;
   const shape = { ...windows, ...rate, steps: block.steps };
-  for (let row = 0; row < columns.ends.length; row++) {
+  for (let row = 0; row < ends.length; row++) {
     context.checkRow(row);
+    if (histograms !== undefined && hasHistograms(histograms, row && ends[row - 1]!, ends[row]!)) {
+      mixedRateRow(source, row, shape, block, native);
+      continue;
+    }
     fillRateRow(columns, lastReset, row, shape, block);
   }
   return block;
@@ -125,12 +142,13 @@ export function occupiedSteps(source: RangeSource, steps: number): Uint8Array {
 
 /** The answer of a range vector as a whole query: the samples of the one window. */
 export function samplesOfWindow(source: RangeSource): SeriesColumns {
-  const { labels, ends, timestamps, values } = source.columns;
+  const { labels, ends, timestamps, values, histograms } = source.columns;
   const startMs = source.firstEndMs - source.rangeMs;
   const keptLabels: Labels[] = [];
   const keptEnds: number[] = [];
   const keptTimes: number[] = [];
   const keptValues: number[] = [];
+  const keptHistograms: (Histogram | undefined)[] = [];
   let at = 0;
   for (let row = 0; row < labels.length; row++) {
     const before = keptTimes.length;
@@ -138,6 +156,7 @@ export function samplesOfWindow(source: RangeSource): SeriesColumns {
       if (timestamps[at]! <= startMs || timestamps[at]! > source.firstEndMs) continue;
       keptTimes.push(timestamps[at]!);
       keptValues.push(values[at]!);
+      keptHistograms.push(histograms?.[at]);
     }
     if (keptTimes.length === before) continue;
     keptLabels.push(labels[row]!);
@@ -148,6 +167,7 @@ export function samplesOfWindow(source: RangeSource): SeriesColumns {
     ends: Uint32Array.from(keptEnds),
     timestamps: Float64Array.from(keptTimes),
     values: Float64Array.from(keptValues),
+    histograms: histograms && keptHistograms,
   };
 }
 
