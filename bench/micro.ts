@@ -80,7 +80,8 @@ const route = (body: Uint8Array): void => {
   const ring = {
     version: 1,
     replicationFactor: 1,
-    replicas: (_: number, out: Uint16Array) => ((out[0] = 0), 1),
+    positionOf: () => 0,
+    replicasAt: (_: number, out: Uint16Array) => ((out[0] = 0), 1),
   };
   const context = {
     tenant: ANONYMOUS_TENANT,

@@ -167,6 +167,7 @@ function writeRing(view: ClusterView): WriteRing {
   return {
     version: view.version,
     replicationFactor: view.ring.rf,
-    replicas: (hash, out) => view.ring.replicaSet(hash, 'write', out),
+    positionOf: (hash) => view.ring.positionOf(hash),
+    replicasAt: (position, out) => view.ring.writeReplicasAt(position, out),
   };
 }

@@ -4,7 +4,8 @@
  * A hit means that those very bytes were validated before. Losing the table costs time, never
  * correctness, so it is bounded bluntly: over its bound it starts again from empty.
  *
- *   entry i:  raw[4i..4i+4)   canonical[4i..4i+4)   peers[i]   next[i]
+ *   entry i:  raw[4i..4i+4)   canonical[4i..4i+4)   peers[i]   positions[i]   next[i]
+ *   peers[i]  ring version (24 bits), one bit for each position in the replica set that holds the series
  *   slots[]   open addressing on the first raw word (a keyed hash: nobody can aim at it): 0 = empty,
  *             else entry + 1
  *
@@ -15,6 +16,9 @@
 
 const ENTRIES_START = 1 << 12;
 const FILL_RATIO_MAX = 0.5;
+/** Versions of rings that 24 bits tell apart, but for one: the version of an entry not placed yet. */
+export const RING_VERSIONS = 0xff_ffff;
+const NO_VERSION = RING_VERSIONS << 8;
 
 export interface KnownSeries {
   readonly entriesMax: number;
@@ -23,11 +27,13 @@ export interface KnownSeries {
   raw: Uint32Array;
   canonical: Uint32Array;
   peers: Uint32Array;
+  /** The series' place on the ring, of the version that stands in `peers`. */
+  positions: Uint32Array;
   next: Uint32Array;
   slots: Uint32Array;
 }
 
-/** An empty table that never holds over `entriesMax` series (a power of two), about 48 bytes each. */
+/** An empty table that never holds over `entriesMax` series (a power of two), about 52 bytes each. */
 export function createKnownSeries(entriesMax = 1 << 21): KnownSeries {
   return { entriesMax, count: 0, ...emptyColumns(Math.min(ENTRIES_START, entriesMax)) };
 }
@@ -82,7 +88,7 @@ export function addKnownSeries(
     table.raw[entry * 4 + i] = raw[rawOffset + i]!;
     table.canonical[entry * 4 + i] = canonical[i]!;
   }
-  table.peers[entry] = 0;
+  table.peers[entry] = NO_VERSION;
   table.next[entry] = entry + 1; // a guess: who comes next is learnt next
   table.slots[freeSlot(table, raw[rawOffset]!)] = entry + 1;
   return entry;
@@ -105,6 +111,7 @@ function growOrForget(table: KnownSeries): void {
     columns.raw.set(table.raw);
     columns.canonical.set(table.canonical);
     columns.peers.set(table.peers);
+    columns.positions.set(table.positions);
     columns.next.set(table.next);
   }
   Object.assign(table, columns);
@@ -120,6 +127,7 @@ function emptyColumns(capacity: number): Omit<KnownSeries, 'count' | 'entriesMax
     raw: new Uint32Array((capacity + 1) * 4),
     canonical: new Uint32Array((capacity + 1) * 4),
     peers: new Uint32Array(capacity + 1),
+    positions: new Uint32Array(capacity + 1),
     next: new Uint32Array(capacity + 1),
     slots: new Uint32Array(capacity / FILL_RATIO_MAX),
   };

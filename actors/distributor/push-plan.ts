@@ -17,7 +17,12 @@ import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { canonicalLabelBytes } from '../../model/wire/raw-labels.ts';
 import type { WriteColumns } from '../../model/wire/remote-write.ts';
 import { type EncodedWriteBatch, allocateWriteBatch } from '../../model/wire/write-batch.ts';
-import { type KnownSeries, addKnownSeries, findKnownSeries } from './known-series.ts';
+import {
+  type KnownSeries,
+  RING_VERSIONS,
+  addKnownSeries,
+  findKnownSeries,
+} from './known-series.ts';
 
 /** A chunk is one message to an ingester: at most this many samples, so that appending it is short. */
 export const SAMPLES_PER_CHUNK_MAX = 4096;
@@ -25,11 +30,13 @@ const ERRORS_KEPT_MAX = 10;
 
 /** Where series go, as one immutable picture of the ring. */
 export interface WriteRing {
-  /** Changes whenever any replica set may have changed; 24 bits are compared. */
+  /** Changes whenever any replica set may have changed; its remainder by `RING_VERSIONS` is compared. */
   readonly version: number;
   readonly replicationFactor: number;
-  /** Writes the replica set of `hash` into `out`: indexes of instances, best first. Returns its size. */
-  replicas(hash: number, out: Uint16Array): number;
+  /** The place of a hash on the ring; worth remembering while the version stays. */
+  positionOf(hash: number): number;
+  /** Writes the replica set of a place into `out`: indexes of instances, best first. Returns its size. */
+  replicasAt(position: number, out: Uint16Array): number;
 }
 
 export interface PushContext {
@@ -127,8 +134,8 @@ export function continuePushPlan(plan: PushPlan, seriesMax: number): boolean {
   return stop === columns.seriesCount;
 }
 
-/** Keeps the first few errors: the first one becomes the answer. */
-export function noteError(plan: PushPlan, error: StarlingError): void {
+/** Keeps the first few errors of invalid series: the first one becomes the answer. */
+function noteError(plan: PushPlan, error: StarlingError): void {
   if (error.http >= 500) throw error; // not about the series: the request fails
   if (plan.errors.length < ERRORS_KEPT_MAX) plan.errors.push(error);
 }
@@ -147,9 +154,13 @@ function routeSeries(plan: PushPlan, series: number, start: number, end: number)
     noteError(plan, new StarlingError(error, { series: describeSeries(plan, series) }));
   }
   if (start === end) return;
-  const replicas = ring.replicas(canonical[base]!, plan.scratchReplicas);
-  const knownWord = known.peers[entry]!;
-  const holders = knownWord >>> 8 === (ring.version & 0xff_ffff) ? knownWord & 0xff : 0;
+  const version = ring.version % RING_VERSIONS;
+  if (known.peers[entry]! >>> 8 !== version) {
+    known.peers[entry] = version << 8; // what was known of an older ring is void
+    known.positions[entry] = ring.positionOf(canonical[base]!);
+  }
+  const replicas = ring.replicasAt(known.positions[entry]!, plan.scratchReplicas);
+  const holders = known.peers[entry]! & 0xff;
   const allHold = holders === (1 << replicas) - 1;
   if (!allHold && !plan.labelBytes.has(series)) {
     plan.labelBytes.set(series, labelBytesOf(plan, series));
@@ -292,7 +303,7 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
 /** Remembers that the chunk's instance holds the series that it was sent with labels. */
 export function markHeld(plan: PushPlan, chunk: Chunk): void {
   const { known, ring } = plan.context;
-  const version = (ring.version & 0xff_ffff) << 8;
+  const version = ring.version % RING_VERSIONS;
   let entry = -1;
   for (let i = 0; i < chunk.seriesCount; i++) {
     const marked = chunk.rows[i]!;
@@ -301,10 +312,8 @@ export function markHeld(plan: PushPlan, chunk: Chunk): void {
     const series = plan.rowSeries[row]!;
     entry = findKnownSeries(known, plan.columns.rawFingerprints, series * 4, entry);
     if (entry < 0) continue;
-    const position = replicaPosition(plan, row, chunk);
-    const word = known.peers[entry]!;
-    const kept = (word & 0xffff_ff00) >>> 0 === version >>> 0 ? word & 0xff : 0;
-    known.peers[entry] = (version | kept | (1 << position)) >>> 0;
+    if (known.peers[entry]! >>> 8 !== version) continue; // routed anew since, on another ring
+    known.peers[entry]! |= 1 << replicaPosition(plan, row, chunk);
   }
 }
 

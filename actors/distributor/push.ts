@@ -23,7 +23,6 @@ import {
   continuePushPlan,
   fillChunk,
   markHeld,
-  noteError,
 } from './push-plan.ts';
 import { type PushTally, countAnswer, createTally, pushVerdict } from './quorum.ts';
 
@@ -108,6 +107,24 @@ async function decodeAndRoute(
   return plan;
 }
 
+/** The push while its chunks are out. */
+interface Flight {
+  readonly dependencies: PushDependencies;
+  readonly plan: PushPlan;
+  readonly tally: PushTally;
+  /** Why instances failed: the first few. */
+  readonly reasons: Set<string>;
+  /** The answers that refused rows: the first few. */
+  readonly refusals: Refusal[];
+}
+
+interface Refusal {
+  readonly chunk: Chunk;
+  readonly answer: IngesterPushAnswer;
+}
+
+const REASONS_KEPT_MAX = 10;
+
 /** Sends every chunk, counts the answers, and settles as soon as the verdict is known. */
 function sendChunks(
   dependencies: PushDependencies,
@@ -116,81 +133,88 @@ function sendChunks(
 ): Promise<PushResult> {
   const replicas = plan.rowReplicas.subarray(0, plan.rowCount);
   const tally = createTally(plan.rowCount, replicas, dependencies.writeQuorum);
-  const reasons = new Set<string>();
+  const flight: Flight = { dependencies, plan, tally, reasons: new Set(), refusals: [] };
   return new Promise((resolve, reject) => {
-    let isSettled = false;
     const settle = (released: Promise<void>): void => {
       const verdict = pushVerdict(tally);
-      if (isSettled || verdict === 'pending') return;
-      isSettled = true;
-      if (verdict === 'failed') reject(noQuorum(tally, reasons));
+      if (verdict === 'pending') return;
+      if (verdict === 'failed') reject(noQuorum(flight));
       else {
-        const refusedSamples = refusedSampleCount(plan, tally);
-        const isClean = verdict === 'stored' && plan.errors.length === 0;
-        const refused = isClean ? undefined : firstError(plan, tally);
-        resolve({ samplesStored: samples - refusedSamples, refused, released });
+        const samplesStored = samples - refusedSampleCount(plan, tally);
+        // Validation comes first, then what a quorum refused; an overruled refusal is not an error.
+        const refused = plan.errors[0] ?? (verdict === 'refused' ? refusalOf(flight) : undefined);
+        resolve({ samplesStored, refused, released });
       }
     };
-    const answered = plan.chunks.map(async (chunk) => {
-      await sendChunk(dependencies, plan, tally, chunk, reasons);
-    });
-    const released = Promise.all(answered).then(() => undefined);
-    for (const one of answered) void one.then(() => settle(released));
+    const answered = plan.chunks.map((chunk) => sendChunk(flight, chunk));
+    const released = Promise.allSettled(answered).then(() => undefined);
+    for (const one of answered) one.then(() => settle(released)).catch(reject);
     settle(released);
   });
 }
 
-/** Sends one chunk, again with labels where the ingester asks, and counts its rows. Never rejects. */
-async function sendChunk(
-  dependencies: PushDependencies,
-  plan: PushPlan,
-  tally: PushTally,
-  chunk: Chunk,
-  reasons: Set<string>,
-): Promise<void> {
-  const instance = dependencies.instances[chunk.instance]!;
+/** Sends one chunk, again with labels where the ingester asks, and counts each of its rows once. */
+async function sendChunk(flight: Flight, chunk: Chunk): Promise<void> {
+  const { plan } = flight;
+  const answer = await trySend(flight, chunk);
+  if (answer === undefined) return;
+  countChunk(flight, chunk, answer);
+  markHeld(plan, chunk);
+  if (answer.unknown.length === 0) return;
+  const again = chunkWithLabels(plan, chunk, answer.unknown);
+  const second = await trySend(flight, again);
+  if (second === undefined) return;
+  countChunk(flight, again, second);
+  // It had the labels: what it still does not know is not stored there.
+  if (second.unknown.length > 0) noteReason(flight, again, 'it does not know series it was sent');
+  for (const index of second.unknown) countAnswer(flight.tally, rowOf(again, index), 'fail');
+  markHeld(plan, again);
+}
+
+/** The answer to a chunk, or undefined after its rows were counted as failed. */
+async function trySend(flight: Flight, chunk: Chunk): Promise<IngesterPushAnswer | undefined> {
+  const { dependencies, plan, tally } = flight;
   try {
+    const instance = dependencies.instances[chunk.instance]!;
     const answer = await dependencies.send(instance, fillChunk(plan, chunk));
-    if (answer.unknown.length > 0) {
-      const again = chunkWithLabels(plan, chunk, answer.unknown);
-      const second = await dependencies.send(instance, fillChunk(plan, again));
-      if (second.unknown.length > 0) throw new StarlingError('internal', undefined);
-      countChunk(plan, tally, again, second, undefined);
-      markHeld(plan, again);
-    }
-    countChunk(plan, tally, chunk, answer, answer.unknown);
-    markHeld(plan, chunk);
+    if (areIndexes(answer.unknown, chunk) && areIndexes(answer.rejected, chunk)) return answer;
+    noteReason(flight, chunk, 'its answer names series that it was not sent');
   } catch (thrown) {
-    const error = toStarlingError(thrown);
-    if (reasons.size < 10) reasons.add(`${instance}: ${error.message}`);
-    failChunk(tally, chunk);
+    noteReason(flight, chunk, toStarlingError(thrown).message);
   }
-}
-
-/** Counts an answered chunk; rows in `skipped` are counted by the chunk that sent them again. */
-function countChunk(
-  plan: PushPlan,
-  tally: PushTally,
-  chunk: Chunk,
-  answer: IngesterPushAnswer,
-  skipped: Uint32Array | undefined,
-): void {
-  for (const error of answer.errors) noteError(plan, error);
-  let nextRejected = 0;
-  let nextSkipped = 0;
-  for (let i = 0; i < chunk.seriesCount; i++) {
-    if (skipped?.[nextSkipped] === i) {
-      nextSkipped++;
-      continue;
-    }
-    const isRejected = answer.rejected[nextRejected] === i;
-    if (isRejected) nextRejected++;
-    countAnswer(tally, rowOf(chunk, i), isRejected ? 'reject' : 'ack');
-  }
-}
-
-function failChunk(tally: PushTally, chunk: Chunk): void {
   for (let i = 0; i < chunk.seriesCount; i++) countAnswer(tally, rowOf(chunk, i), 'fail');
+  return undefined;
+}
+
+/** Rising indexes of series of the chunk. */
+function areIndexes(indexes: Uint32Array, chunk: Chunk): boolean {
+  let next = 0;
+  for (const index of indexes) {
+    if (index < next || index >= chunk.seriesCount) return false;
+    next = index + 1;
+  }
+  return true;
+}
+
+function noteReason({ dependencies, reasons }: Flight, chunk: Chunk, why: string): void {
+  if (reasons.size >= REASONS_KEPT_MAX) return;
+  reasons.add(`${dependencies.instances[chunk.instance]!}: ${why}`);
+}
+
+/** Counts an answered chunk; unknown rows are counted when they were sent again. */
+function countChunk(flight: Flight, chunk: Chunk, answer: IngesterPushAnswer): void {
+  const { rejected, unknown } = answer;
+  if (rejected.length > 0 && flight.refusals.length < REASONS_KEPT_MAX) {
+    flight.refusals.push({ chunk, answer });
+  }
+  let nextRejected = 0;
+  let nextUnknown = 0;
+  for (let i = 0; i < chunk.seriesCount; i++) {
+    const isRejected = rejected[nextRejected] === i;
+    if (isRejected) nextRejected++;
+    if (unknown[nextUnknown] === i) nextUnknown++;
+    else countAnswer(flight.tally, rowOf(chunk, i), isRejected ? 'reject' : 'ack');
+  }
 }
 
 function rowOf(chunk: Chunk, index: number): number {
@@ -198,15 +222,12 @@ function rowOf(chunk: Chunk, index: number): number {
   return marked < 0 ? -marked - 1 : marked;
 }
 
-function noQuorum(tally: PushTally, reasons: ReadonlySet<string>): StarlingError {
+function noQuorum({ reasons, tally }: Flight): StarlingError {
   let row = 0;
   while (tally.decided[row] !== 3) row++;
   const why = [...reasons].join('; ') || 'the replicas disagree';
-  return new StarlingError('write.no_quorum', {
-    acks: tally.acks[row]!,
-    needed: tally.quorum,
-    why,
-  });
+  const facts = { acks: tally.acks[row]!, needed: tally.quorum, why };
+  return new StarlingError('write.no_quorum', facts);
 }
 
 function refusedSampleCount(plan: PushPlan, tally: PushTally): number {
@@ -217,10 +238,12 @@ function refusedSampleCount(plan: PushPlan, tally: PushTally): number {
   return samples;
 }
 
-/** The error of the answer. A reject that a quorum overruled is not one. */
-function firstError(plan: PushPlan, tally: PushTally): StarlingError | undefined {
-  if (plan.invalidSamples === 0 && tally.refusedRows === 0) {
-    return plan.errors.find((error) => error.id === 'series.histograms_unsupported');
+/** Why the first row that was refused was: ingesters list reasons in the order of the rows. */
+function refusalOf({ refusals, tally }: Flight): StarlingError {
+  for (const { answer, chunk } of refusals) {
+    const rank = answer.rejected.findIndex((index) => tally.decided[rowOf(chunk, index)] === 2);
+    const error = answer.errors[Math.min(rank, answer.errors.length - 1)];
+    if (error !== undefined && error.http < 500) return error;
   }
-  return plan.errors[0];
+  return new StarlingError('sample.refused', undefined);
 }

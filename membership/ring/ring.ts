@@ -97,6 +97,12 @@ export class Ring {
     if (this.tokens.length === 0) return 0;
     const position = this.positionOf(hash);
     if (operation === 'read') return this.#find(position, true, out);
+    return this.writeReplicasAt(position, out);
+  }
+
+  /** Hot: the 'write' set of all hashes that `positionOf` maps to `position`; 0 on an empty ring. */
+  writeReplicasAt(position: number, out: Uint16Array): number {
+    if (this.tokens.length === 0) return 0;
     const memo = this.#writeMemo;
     const from = position * (this.rf + 1);
     if (memo[from] === UNKNOWN) {

@@ -55,7 +55,8 @@ async function store(limits: Partial<Limits> = {}): Promise<Store> {
             ring: {
               version: 1,
               replicationFactor: 1,
-              replicas: (_hash, out) => {
+              positionOf: () => 0,
+              replicasAt: (_position, out) => {
                 out[0] = 0;
                 return 1;
               },

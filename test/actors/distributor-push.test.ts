@@ -27,7 +27,9 @@ class ToyIngester {
   readonly #labels = new Map<string, string>();
   batches = 0;
   seriesWithLabels = 0;
-  mode: 'down' | 'reject' | 'up' = 'up';
+  mode: 'down' | 'newer' | 'reject' | 'up' = 'up';
+  /** What comes instead of an answer to batches that carry labels, after they were stored. */
+  onLabels: (() => IngesterPushAnswer) | undefined;
 
   push(batch: WriteBatch): IngesterPushAnswer {
     this.batches++;
@@ -45,7 +47,10 @@ class ToyIngester {
       }
       const labels = this.#labels.get(key);
       if (labels === undefined) unknown.push(i);
-      else if (this.mode === 'reject') {
+      else if (this.mode === 'newer') {
+        rejected.push(i);
+        errors.push(new StarlingError('internal', undefined, 'sample.invented_later'));
+      } else if (this.mode === 'reject') {
         rejected.push(i);
         errors.push(
           new StarlingError('sample.out_of_order', { series: labels, timestampMs: 1, lastMs: 2 }),
@@ -57,7 +62,13 @@ class ToyIngester {
         }
       }
     }
+    if (batch.labelBytes.length > 0 && this.onLabels !== undefined) return this.onLabels();
     return { unknown: Uint32Array.from(unknown), rejected: Uint32Array.from(rejected), errors };
+  }
+
+  forget(name: string): void {
+    for (const [key, labels] of this.#labels)
+      if (labels.includes(`,${name},`)) this.#labels.delete(key);
   }
 
   forgetSeries(): void {
@@ -81,7 +92,8 @@ function cluster(rf: number, instances = rf) {
           ring: {
             version,
             replicationFactor: rf,
-            replicas: (hash, out) => {
+            positionOf: (hash) => hash,
+            replicasAt: (hash, out) => {
               for (let r = 0; r < rf; r++) out[r] = (hash + r) % instances;
               return rf;
             },
@@ -199,6 +211,70 @@ t.test('W23, W25, W26, W42 bad series are refused, the rest is stored', async (t
   await check([], 'series.missing_metric_name');
 });
 
+t.test('W23 a bad series without samples is refused too', async (t) => {
+  const { push } = cluster(3);
+  const result = await push([{ labels: [['a', 'b']] }, series(1)]);
+  t.match(result, { samplesStored: 1, refused: { id: 'series.missing_metric_name' } });
+  t.match(await push([{ labels: [['a', 'b']] }]), { refused: { http: 400 } });
+});
+
+t.test('the answer names the error that counted, not one that a quorum overruled', async (t) => {
+  const { ingesters, push } = cluster(3);
+  ingesters[0]!.mode = 'reject';
+  const bad: TestSeries = { labels: [['a', 'b']], samples: [[1, 1]] };
+  t.match(await push([series(1), bad]), { refused: { id: 'series.missing_metric_name' } });
+  t.match(await push([{ ...series(1), histograms: 1 }]), {
+    refused: { id: 'series.histograms_unsupported' },
+  });
+});
+
+t.test('runPush() settles whatever an ingester answers', async (t) => {
+  const none = new Uint32Array();
+  const check = async (
+    onLabels: (() => IngesterPushAnswer) | undefined,
+    mode: ToyIngester['mode'],
+    expected: string,
+  ): Promise<void> => {
+    const { ingesters, push } = cluster(1);
+    Object.assign(ingesters[0]!, { onLabels, mode });
+    const outcome = await push([series(1), series(2)]).then(
+      ({ refused, released }) => released.then(() => refused?.id ?? 'stored'),
+      (error: unknown) => (error as StarlingError).id,
+    );
+    t.equal(outcome, expected);
+  };
+  const answer = (unknown: readonly number[], rejected: readonly number[]): IngesterPushAnswer => ({
+    unknown: Uint32Array.from(unknown),
+    rejected: Uint32Array.from(rejected),
+    errors: [],
+  });
+  await check(undefined, 'newer', 'sample.refused');
+  await check(() => answer([2], []), 'up', 'write.no_quorum');
+  await check(() => answer([1, 0], []), 'up', 'write.no_quorum');
+  await check(() => answer([], [7]), 'up', 'write.no_quorum');
+  await check(() => answer([0], []), 'up', 'write.no_quorum');
+  await check(() => answer([], [0]), 'up', 'sample.refused');
+  await check(() => ({ unknown: none, rejected: none, errors: [] }), 'up', 'stored');
+});
+
+t.test('rows that were acknowledged stay so when sending the others again fails', async (t) => {
+  const { ingesters, push } = cluster(3);
+  const [a, b, c] = ingesters;
+  await push([series(1), series(2), series(3)]);
+  // On two replicas the second series alone is sent again, and that fails on one of them.
+  c!.mode = 'down';
+  for (const one of [a!, b!]) one.forget('m2');
+  b!.onLabels = () => {
+    throw new StarlingError('node.unreachable', { instance: 'b', why: 'gone' });
+  };
+  const failed = push([series(1, 1, 2000), series(2, 1, 2000), series(3, 1, 2000)]);
+  await t.rejects(failed, refusal('write.no_quorum', /gone/));
+  c!.mode = 'up';
+  b!.forget('m2');
+  const stored = await push([series(1, 1, 3000), series(2, 1, 3000), series(3, 1, 3000)]);
+  t.match(stored, { samplesStored: 3, refused: undefined });
+});
+
 t.test('native histograms are refused with a reason, floats beside them are stored', async (t) => {
   const { ingesters, push } = cluster(1);
   const result = await push([{ ...series(1), histograms: 2, exemplars: 1 }]);
@@ -215,7 +291,7 @@ t.test('too few registered replicas is a 503 before anything is sent', async (t)
         limits: SINGLE_TENANT_LIMITS,
         seriesKey: tenantFingerprintKey(secret, ANONYMOUS_TENANT, 'series'),
         known: createKnownSeries(),
-        ring: { version: 1, replicationFactor: 3, replicas: () => 1 },
+        ring: { version: 1, replicationFactor: 3, positionOf: () => 0, replicasAt: () => 1 },
       },
       rawKey: tenantFingerprintKey(secret, ANONYMOUS_TENANT, 'raw'),
       writeQuorum: 2,
