@@ -13,6 +13,7 @@ import { ingesterCodecs } from '../actors/ingester/codecs.ts';
 import { INGESTER_SHARDS, type IngesterMessage } from '../actors/ingester/messages.ts';
 import { MembershipActor, gossipRecords } from '../actors/membership/actor.ts';
 import { ClusterViews } from '../actors/membership/cluster-view.ts';
+import { membershipCodecs } from '../actors/membership/codecs.ts';
 import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
 import { QuerierActor } from '../actors/querier/actor.ts';
 import { QUERIER_PATH } from '../actors/querier/messages.ts';
@@ -206,14 +207,13 @@ function createParts(options: NodeOptions, identity: Identity): Parts {
     log,
     rpc,
     codec: createEnvelopeCodec(),
-    codecs: ingesterCodecs,
+    codecs: new Map([...ingesterCodecs, ...membershipCodecs]),
     resolve: (instance) =>
       views.current.registry.instances.get(instance)?.addresses.grpc ??
       gossip.member(instance)?.controlAddress,
-    makeHello: () => gossip.makeHello(),
-    verifyHello: (hello) => {
-      const verdict = gossip.verifyHello(hello);
-      return 'hello' in verdict ? { instance: verdict.hello.id } : { why: verdict.refused };
+    hellos: {
+      dial: (target) => gossip.dialHello(target),
+      accept: () => gossip.acceptHello(),
     },
     onEscalate: (path, cause) =>
       options.onEnd(`the actor ${path} failed for good: ${String(cause)}`, 'failed'),
@@ -286,6 +286,9 @@ function spawnRoles(
   runtime.spawn({
     path: MEMBERSHIP_PATH,
     mailboxMax: MAILBOX_MAX,
+    remote: membershipCodecs,
+    // Made anew it would begin with the registry of this boot's start, and lose what it heard since.
+    canRestart: false,
     create: (context) =>
       new MembershipActor(context, {
         clock,
@@ -345,6 +348,7 @@ function spawnIngesters({ options, readiness, runtime, tenants, views }: Parts):
     runtime.spawn<IngesterMessage>({
       path: `/ingester/${shard}`,
       mailboxMax: MAILBOX_MAX,
+      remote: ingesterCodecs,
       create: (context) => {
         if (shard === 0)
           context.every(INGESTER_TICK_MS, () => ({ type: 'tick', nowMs: clock.wallMs() }));

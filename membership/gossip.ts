@@ -28,7 +28,7 @@ import { createSwimShell } from './adapters/swim-shell.ts';
 import { canonicalAddress } from './swim/address.ts';
 import { PACKET_OVERHEAD_BYTES, PacketCipher } from './swim/cipher.ts';
 import { apply, createCore, nextWakeMs } from './swim/core.ts';
-import { HelloCipher, type VerifiedHello } from './swim/hello.ts';
+import { type AcceptedHello, type DialledHello, HelloCipher } from './swim/hello.ts';
 import { createKeyring } from './swim/keyring.ts';
 import { CORE_COUNTERS, selfClaim, viewOf, zeroDrops, type CoreState } from './swim/state.ts';
 import {
@@ -199,14 +199,14 @@ export class Gossip {
     return this.#apply({ type: 'push_pull_received', bytes });
   }
 
-  /** The first frame of a stream that this node dials. */
-  makeHello(): Uint8Array {
-    return this.#hello.makeHello();
+  /** Begins the hello of a stream that this node dials; without a target anybody may answer. */
+  dialHello(target: InstanceId | undefined): DialledHello {
+    return this.#hello.dial(target);
   }
 
-  /** Who dialled: checks the first frame of a stream. */
-  verifyHello(frame: Uint8Array): VerifiedHello {
-    return this.#hello.verifyHello(frame);
+  /** Begins the hello of a stream that somebody dialled. */
+  acceptHello(): AcceptedHello {
+    return this.#hello.accept();
   }
 
   /** Takes another set of cluster keys, the primary first. Nobody is lost if both sides overlap. */

@@ -7,11 +7,11 @@ import type { Envelope, EnvelopeCodec, EnvelopeKind } from '../actors/runtime/in
 import { StarlingError } from '../model/errors.ts';
 
 /** Numbers are the wire's: append only. */
-const KINDS: readonly EnvelopeKind[] = [
+const KINDS: readonly (EnvelopeKind | undefined)[] = [
   'hello',
   'ask',
   'stream',
-  'tell',
+  undefined, // was a message without an answer
   'answer',
   'error',
   'frame',

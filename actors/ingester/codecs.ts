@@ -1,7 +1,9 @@
 /**
  * How the ingester's messages cross between nodes. A push is its WriteBatch' own bytes; its answer two
- * columns and a few errors. Reads are small asks with msgpack; their answers are frames of bytes.
+ * columns and a few errors. Reads are small asks with msgpack; their answers are frames of bytes. What
+ * arrives is checked field by field before the actor sees it.
  */
+import { z } from 'zod';
 import {
   type ErrorFacts,
   type ErrorId,
@@ -10,7 +12,13 @@ import {
 } from '../../model/errors.ts';
 import { parseTenantId } from '../../model/ids.ts';
 import { decodeWriteBatch } from '../../model/wire/write-batch.ts';
-import { type Message, type PayloadCodec, packControl, unpackControl } from '../runtime/index.ts';
+import {
+  type Message,
+  type PayloadCodec,
+  checkedCodec,
+  packControl,
+  unpackChecked,
+} from '../runtime/index.ts';
 import type { IngesterMessage, PushAnswer } from './messages.ts';
 
 type PushMessage = Extract<IngesterMessage, { readonly type: 'push' }>;
@@ -22,16 +30,35 @@ export type EncodedPush = {
   readonly bytes: Uint8Array;
 };
 
-interface WireError {
-  readonly id: string;
-  readonly facts: unknown;
-}
-
-interface WirePushAnswer {
-  readonly unknown: readonly number[];
-  readonly rejected: readonly number[];
-  readonly errors: readonly WireError[];
-}
+// The payload's own bound is the bound of every text and list in it.
+const text = z.string();
+/** A time; open ranges are infinite. */
+const time = z.custom<number>((value) => typeof value === 'number' && !Number.isNaN(value));
+const count = z.number().int().min(0);
+const index = z.number().int().min(0).max(0xffffffff);
+const scope = z.object({
+  tenant: z.string().transform(parseTenantId),
+  selectors: z.array(
+    z.array(z.object({ name: text, type: z.enum(['=', '!=', '=~', '!~']), value: text })),
+  ),
+  range: z.object({ minTimeMs: time, maxTimeMs: time }),
+  limit: count,
+});
+const projection = z.object({
+  kind: z.enum(['only', 'without']),
+  names: z.array(text),
+});
+const hints = z.object({
+  // msgpack has no `undefined` of its own.
+  projection: projection.nullish().transform((one) => one ?? undefined),
+  newestOnly: z.boolean(),
+});
+const readSummary = z.object({ digest: text, oldestTimeMs: time });
+const wirePushAnswer = z.object({
+  unknown: z.array(index),
+  rejected: z.array(index),
+  errors: z.array(z.object({ id: z.string(), facts: z.unknown() })),
+});
 
 const pushCodec: PayloadCodec = {
   encodeMessage: (message) => {
@@ -41,7 +68,7 @@ const pushCodec: PayloadCodec = {
   decodeMessage: (bytes) => ({ type: 'push', batch: decodeWriteBatch(bytes) }) as Message,
   encodeAnswer: (answer) => {
     const { errors, rejected, unknown } = answer as PushAnswer; // what `push` is answered with
-    const wire: WirePushAnswer = {
+    const wire = {
       unknown: [...unknown],
       rejected: [...rejected],
       errors: errors.map((error) => ({ id: error.id, facts: error.facts })),
@@ -49,7 +76,7 @@ const pushCodec: PayloadCodec = {
     return packControl(wire);
   },
   decodeAnswer: (bytes): PushAnswer => {
-    const wire = unpackControl(bytes) as WirePushAnswer; // checked by the conversions below
+    const wire = unpackChecked(bytes, wirePushAnswer, 'answer to push');
     return {
       unknown: Uint32Array.from(wire.unknown),
       rejected: Uint32Array.from(wire.rejected),
@@ -58,29 +85,22 @@ const pushCodec: PayloadCodec = {
   },
 };
 
-function reviveError({ facts, id }: WireError): StarlingError {
+function reviveError({
+  facts,
+  id,
+}: {
+  readonly id: string;
+  readonly facts: unknown;
+}): StarlingError {
   if (!Object.hasOwn(errorCatalogue, id)) return new StarlingError('internal', undefined, id);
   return new StarlingError(id as ErrorId, facts as ErrorFacts<ErrorId>);
 }
 
-/** Reads: the scope travels as msgpack arrays and is checked when it arrives. */
-const readCodec: PayloadCodec = {
-  encodeMessage: packControl,
-  decodeMessage: (bytes) => {
-    const message = unpackControl(bytes) as Message & {
-      readonly scope: { readonly tenant: string };
-    };
-    parseTenantId(message.scope.tenant);
-    return message;
-  },
-  encodeAnswer: packControl,
-  decodeAnswer: (bytes) => unpackControl(bytes),
-};
-
+/** What other instances may send to an ingester, by message type, and how its answers are read. */
 export const ingesterCodecs: ReadonlyMap<string, PayloadCodec> = new Map([
   ['push', pushCodec],
-  ['select', readCodec],
-  ['series', readCodec],
-  ['label-names', readCodec],
-  ['label-values', readCodec],
+  ['select', checkedCodec('select', z.object({ scope, hints }), readSummary)],
+  ['series', checkedCodec('series', z.object({ scope }), readSummary)],
+  ['label-names', checkedCodec('label-names', z.object({ scope }), readSummary)],
+  ['label-values', checkedCodec('label-values', z.object({ scope, name: text }), readSummary)],
 ]);

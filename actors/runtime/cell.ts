@@ -4,7 +4,8 @@
  * nact's own supervision (whose `resume` and `reset` can run two handlers at once), its ask ids are
  * not used (32 random bits collide), and no cell has more than about a hundred siblings.
  *
- *   running --throw--> restarting --back-off--> running       too many restarts: stopped, escalated
+ *   running --throw--> restarting --back-off--> running
+ *                 too many restarts, or not to be restarted at all: stopped, escalated
  */
 import { dispatch, spawn, stop } from 'nact';
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
@@ -104,12 +105,6 @@ export class Cell<Own extends Message> {
     return {
       path: this.options.path,
       tell: tellOrDrop,
-      pipe(work, done, failed) {
-        work.then(
-          (value) => tellOrDrop(done(value)),
-          (error: unknown) => tellOrDrop(failed(toStarlingError(error))),
-        );
-      },
       every: (intervalMs, message) => {
         const slot = this.#timers.length;
         const arm = (): void => {
@@ -157,7 +152,7 @@ export class Cell<Own extends Message> {
       error: String(cause),
       stack: stackOf(cause),
     });
-    if (this.#recentRestarts > RESTARTS_MAX) {
+    if (this.#recentRestarts > RESTARTS_MAX || this.options.canRestart === false) {
       this.#state = 'stopped';
       onEscalate(path, cause);
       return;

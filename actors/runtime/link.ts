@@ -7,7 +7,10 @@
  *   stream  path, type, payload          -> frame* (each spends a credit) then answer | error
  *   credit  n more frames                cancel   nobody waits any more
  *
- * When the stream breaks, every ask over it fails at once with `node.unreachable`, and every ask it
+ *   opening --hello accepted both ways--> open --> closed
+ *
+ * While it opens, nothing but hellos is read or sent, in small frames; asks wait, within their bounds
+ * and deadlines. When the stream breaks, every ask over it fails at once with `node.unreachable`, and every ask it
  * carried in is cancelled.
  */
 import {
@@ -17,36 +20,37 @@ import {
   errorCatalogue,
 } from '../../model/errors.ts';
 import type { Clock, Log, RpcStream, Timer } from '../../platform/platform.ts';
-import { packControl, unpackControl } from './payload.ts';
-import { ReplyGate } from './reply.ts';
+import { Inbound, type InboundAsk } from './inbound.ts';
+import { unpackControl } from './payload.ts';
+import type { ReplyGate } from './reply.ts';
 import type { Call, Envelope, EnvelopeCodec, EnvelopeKind } from './types.ts';
 
 export const PROTOCOL_VERSION = 1;
 export const FRAME_BYTES_MAX = 1024 * 1024;
 /** Envelopes waiting for the stream, in bytes, before new asks are refused. */
 export const LINK_PENDING_BYTES_MAX = 32 * 1024 * 1024;
-/** Frames an answer may be ahead of its reader. */
-export const STREAM_CREDIT = 4;
+/** Envelopes waiting for the stream, in bytes, before a peer that does not read is cut off. */
+export const LINK_QUEUE_BYTES_MAX = 256 * 1024 * 1024;
+/** A frame before the hello. */
+export const HELLO_FRAME_BYTES_MAX = 1024;
 export const ASKS_PER_LINK_MAX = 10_000;
+/** Correlation ids end here; a new stream begins again. */
+const CORRELATION_ID_MAX = 0xffffffff;
 const NO_BYTES = new Uint8Array(0);
-
-/** What a peer asks of us over a link. */
-export interface InboundAsk {
-  readonly kind: 'ask' | 'stream' | 'tell';
-  readonly path: string;
-  readonly type: string;
-  readonly payload: Uint8Array;
-}
 
 export interface LinkOptions {
   readonly stream: RpcStream;
   readonly codec: EnvelopeCodec;
   readonly clock: Clock;
   readonly log: Log;
+  /** Who is at the other end, as far as it is known. */
   readonly peer: string;
   /** Handles an ask; a throw becomes its error. `encodeAnswer` is returned for the answer's bytes. */
   readonly onAsk: (ask: InboundAsk, reply: ReplyGate) => (answer: unknown) => Uint8Array;
+  /** A message of the hello; `open` or `refuse` follow in time. */
   readonly onHello: (payload: Uint8Array) => void;
+  /** The peer broke the rules before the link was open; the stream closes. */
+  readonly onEarlyBreach: (why: string) => void;
   readonly onClose: (why: string) => void;
 }
 
@@ -57,18 +61,12 @@ interface OutgoingAsk {
   readonly onFrame: ((bytes: Uint8Array) => void) | undefined;
 }
 
-interface IncomingAsk {
-  readonly gate: ReplyGate;
-  readonly timer: Timer;
-  credit: number;
-  /** Frames that wait for credit: the handler awaits them, so there is one at a time. */
-  readonly waiting: (() => void)[];
-}
-
 export class Link {
   readonly #options: LinkOptions;
   readonly #outgoing = new Map<number, OutgoingAsk>();
-  readonly #incoming = new Map<number, IncomingAsk>();
+  readonly #inbound: Inbound;
+  #peer: string;
+  #isOpen = false;
   #ready: Envelope[] = [];
   #readyBytes = 0;
   #isFlushPlanned = false;
@@ -78,7 +76,15 @@ export class Link {
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    const { stream } = options;
+    this.#peer = options.peer;
+    const { clock, onAsk, stream } = options;
+    this.#inbound = new Inbound({
+      clock,
+      peer: () => this.#peer,
+      onAsk,
+      post: (kind, parts) => this.#post(kind, parts),
+      onBreach: (why) => this.#breach(why),
+    });
     stream.onFrame((frame) => this.#receive(frame));
     stream.onDrain(() => {
       this.#isBlocked = false;
@@ -91,17 +97,26 @@ export class Link {
     return this.#isClosed;
   }
 
-  get pendingBytes(): number {
-    return this.#readyBytes;
+  get isOpen(): boolean {
+    return this.#isOpen && !this.#isClosed;
   }
 
+  /** Asks that the peer has open here, and their bytes. */
+  get inboundLoad(): { readonly asks: number; readonly bytes: number } {
+    return this.#inbound.load;
+  }
+
+  /** Sends a message of the hello at once, in a frame of its own. */
   sendHello(payload: Uint8Array): void {
-    this.#post('hello', { payload });
+    if (this.#isClosed || this.#isOpen) return;
+    this.#options.stream.send(this.#options.codec.encode([envelopeOf('hello', { payload })]));
   }
 
-  tell(path: string, type: string, payload: Uint8Array): void {
-    if (!this.#isClosed && this.#readyBytes < LINK_PENDING_BYTES_MAX)
-      this.#post('tell', { path, type, payload });
+  /** The hello is done: what waits may leave. */
+  open(peer: string): void {
+    this.#peer = peer;
+    this.#isOpen = true;
+    this.#flush();
   }
 
   /** Asks; with `onFrame` the answer may come in frames first. */
@@ -120,7 +135,7 @@ export class Link {
     const { timeoutMs, ...target } = ask;
     const done = new Promise<Uint8Array>((resolve, reject) => {
       const timer = this.#options.clock.after(timeoutMs, () => {
-        const what = `${ask.type} at ${this.#options.peer}`;
+        const what = `${ask.type} at ${this.#peer}`;
         this.#abandon(id, new StarlingError('request.deadline', { what, timeoutMs }));
       });
       this.#outgoing.set(id, { timer, resolve, reject, onFrame });
@@ -143,7 +158,8 @@ export class Link {
   }
 
   #refusal(): StarlingError | undefined {
-    const { peer } = this.#options;
+    const peer = this.#peer;
+    if (this.#nextId > CORRELATION_ID_MAX) this.close('its correlation ids are used up');
     if (this.#isClosed)
       return new StarlingError('node.unreachable', { instance: peer, why: 'the stream is closed' });
     if (this.#readyBytes >= LINK_PENDING_BYTES_MAX) {
@@ -173,18 +189,13 @@ export class Link {
 
   #post(kind: EnvelopeKind, parts: Partial<Envelope>): void {
     if (this.#isClosed) return;
-    const envelope: Envelope = {
-      correlationId: 0,
-      path: '',
-      type: '',
-      remainingMs: 0,
-      payload: NO_BYTES,
-      ...parts,
-      version: PROTOCOL_VERSION,
-      kind,
-    };
+    const envelope = envelopeOf(kind, parts);
     this.#ready.push(envelope);
     this.#readyBytes += envelope.payload.length + 64;
+    if (this.#readyBytes > LINK_QUEUE_BYTES_MAX) {
+      this.#breach('it does not read its answers');
+      return;
+    }
     if (this.#isFlushPlanned) return;
     this.#isFlushPlanned = true;
     this.#options.clock.nextTurn(() => this.#flush());
@@ -192,6 +203,7 @@ export class Link {
 
   #flush(): void {
     this.#isFlushPlanned = false;
+    if (!this.#isOpen) return;
     let from = 0;
     while (from < this.#ready.length && !this.#isBlocked && !this.#isClosed) {
       let to = from;
@@ -210,17 +222,33 @@ export class Link {
   }
 
   #receive(frame: Uint8Array): void {
+    if (!this.#isOpen && frame.length > HELLO_FRAME_BYTES_MAX) {
+      this.#breach(`a frame of ${frame.length} bytes before the hello`);
+      return;
+    }
     let envelopes: readonly Envelope[];
     try {
       envelopes = this.#options.codec.decode(frame);
     } catch (error) {
-      this.#options.stream.close(`a malformed frame: ${String(error)}`);
+      this.#breach(`a malformed frame: ${String(error)}`);
       return;
     }
     for (const envelope of envelopes) {
       if (this.#isClosed) return; // a refused hello, say: what came with it is not looked at
-      this.#dispatch(envelope);
+      if (Math.abs(envelope.version - PROTOCOL_VERSION) > 1)
+        this.#breach(`an envelope of protocol ${envelope.version}, this node ${PROTOCOL_VERSION}`);
+      else if ((envelope.kind === 'hello') === this.#isOpen)
+        this.#breach(this.#isOpen ? 'another hello' : `an ${envelope.kind} before the hello`);
+      else this.#dispatch(envelope);
     }
+  }
+
+  /** The peer does not keep to the protocol. */
+  #breach(why: string): void {
+    if (this.#isClosed) return;
+    if (this.#isOpen) this.#options.log.warn('stream closed', { peer: this.#peer, why });
+    else this.#options.onEarlyBreach(why);
+    this.#options.stream.close(why);
   }
 
   #dispatch(envelope: Envelope): void {
@@ -231,15 +259,13 @@ export class Link {
         break;
       case 'ask':
       case 'stream':
-      case 'tell':
-        this.#serve(envelope, envelope.kind);
+        this.#inbound.serve(envelope, envelope.kind);
         break;
       case 'cancel':
-        this.#incoming.get(correlationId)?.gate.cancel();
-        this.#forget(correlationId);
+        this.#inbound.cancel(correlationId);
         break;
       case 'credit':
-        this.#grant(correlationId, envelope.remainingMs);
+        this.#inbound.grant(correlationId, envelope.remainingMs);
         break;
       case 'error':
         this.#settle(correlationId)?.reject(decodeError(envelope.type, payload));
@@ -264,89 +290,33 @@ export class Link {
     return ask;
   }
 
-  #serve(envelope: Envelope, kind: InboundAsk['kind']): void {
-    const { correlationId: id, path, payload, remainingMs, type } = envelope;
-    let encodeAnswer: (answer: unknown) => Uint8Array = () => NO_BYTES;
-    const gate = new ReplyGate({
-      answer: (value) => {
-        this.#forget(id);
-        if (kind !== 'tell')
-          this.#post('answer', { correlationId: id, payload: encodeAnswer(value) });
-      },
-      error: (error) => {
-        this.#forget(id);
-        if (kind !== 'tell') this.#post('error', { correlationId: id, ...encodeError(error) });
-      },
-      frame: (bytes) => this.#sendFrame(id, bytes),
-    });
-    if (kind !== 'tell') {
-      const timer = this.#options.clock.after(Math.max(1, remainingMs), () => {
-        gate.cancel();
-        this.#forget(id);
-      });
-      this.#incoming.set(id, { gate, timer, credit: STREAM_CREDIT, waiting: [] });
-    }
-    try {
-      encodeAnswer = this.#options.onAsk({ kind, path, type, payload }, gate);
-    } catch (error) {
-      gate.failOnce(
-        error instanceof StarlingError
-          ? (error as StarlingError)
-          : new StarlingError('internal', undefined, error),
-      );
-    }
-  }
-
-  #sendFrame(id: number, payload: Uint8Array): Promise<void> {
-    const ask = this.#incoming.get(id);
-    if (ask === undefined) return Promise.reject(new StarlingError('request.canceled', undefined));
-    ask.credit--;
-    this.#post('frame', { correlationId: id, payload });
-    if (ask.credit > 0) return Promise.resolve();
-    return new Promise((resolve) => ask.waiting.push(resolve));
-  }
-
-  #grant(id: number, frames: number): void {
-    const ask = this.#incoming.get(id);
-    if (ask === undefined) return;
-    ask.credit = Math.min(ask.credit + frames, STREAM_CREDIT);
-    while (ask.credit > 0 && ask.waiting.length > 0) ask.waiting.shift()?.();
-  }
-
-  /** Drops an incoming ask; a handler that waits for credit goes on and finds it cancelled. */
-  #forget(id: number): void {
-    const ask = this.#incoming.get(id);
-    if (ask === undefined) return;
-    this.#incoming.delete(id);
-    ask.timer.cancel();
-    for (const resume of ask.waiting) resume();
-  }
-
   #closed(why: string): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#ready = [];
     this.#readyBytes = 0;
-    const { peer } = this.#options;
+    const peer = this.#peer;
     for (const ask of this.#outgoing.values()) {
       ask.timer.cancel();
       ask.reject(new StarlingError('node.unreachable', { instance: peer, why }));
     }
     this.#outgoing.clear();
-    for (const [id, ask] of [...this.#incoming]) {
-      ask.gate.cancel();
-      this.#forget(id);
-    }
+    this.#inbound.cancelAll();
     this.#options.onClose(why);
   }
 }
 
-function encodeError(error: StarlingError): {
-  readonly type: string;
-  readonly payload: Uint8Array;
-} {
-  const facts: unknown = error.facts;
-  return { type: error.id, payload: packControl(facts ?? {}) };
+function envelopeOf(kind: EnvelopeKind, parts: Partial<Envelope>): Envelope {
+  return {
+    correlationId: 0,
+    path: '',
+    type: '',
+    remainingMs: 0,
+    payload: NO_BYTES,
+    ...parts,
+    version: PROTOCOL_VERSION,
+    kind,
+  };
 }
 
 /** An id this version does not know becomes `internal`. */

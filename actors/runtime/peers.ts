@@ -1,8 +1,9 @@
 /**
  * Links to other nodes: one per peer and lane, dialled when first needed, and those that peers dialled
- * to us. The first frame either way is a hello that names the instance and proves the cluster's key;
- * until it arrived nothing else is read from a stream.
+ * to us. Both ends prove who they are before anything else passes; a link to an instance opens only
+ * when that very instance answers, whoever listens at its address by now.
  */
+import { assert } from '../../model/assert.ts';
 import { StarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type {
@@ -13,9 +14,10 @@ import type {
   RpcStream,
   RpcStreams,
 } from '../../platform/platform.ts';
-import { type InboundAsk, Link } from './link.ts';
+import type { InboundAsk } from './inbound.ts';
+import { Link } from './link.ts';
 import type { ReplyGate } from './reply.ts';
-import type { EnvelopeCodec } from './types.ts';
+import type { EnvelopeCodec, Hellos, RefusedHello } from './types.ts';
 
 export const HELLO_TIMEOUT_MS = 5000;
 export const REDIAL_BACKOFF_MS = 250;
@@ -30,11 +32,7 @@ export interface PeersOptions {
   readonly codec: EnvelopeCodec;
   /** The gRPC address of an instance; undefined when it is not known. */
   readonly resolve: (instance: InstanceId) => string | undefined;
-  readonly makeHello: () => Uint8Array;
-  /** The instance that a hello proves, or why it does not. */
-  readonly verifyHello: (
-    hello: Uint8Array,
-  ) => { readonly instance: InstanceId } | { readonly why: string };
+  readonly hellos: Hellos;
   readonly onAsk: (
     from: InstanceId,
     ask: InboundAsk,
@@ -64,6 +62,17 @@ export class Peers {
     return this.#refusedHellos;
   }
 
+  /** Asks that peers have open here, and their bytes. */
+  get inboundLoad(): { readonly asks: number; readonly bytes: number } {
+    let asks = 0;
+    let bytes = 0;
+    for (const { inboundLoad } of this.#inbound) {
+      asks += inboundLoad.asks;
+      bytes += inboundLoad.bytes;
+    }
+    return { asks, bytes };
+  }
+
   get linkCount(): number {
     return this.#dialled.size + this.#inbound.size;
   }
@@ -77,19 +86,27 @@ export class Peers {
   linkTo(instance: InstanceId, lane: Lane): Link {
     const address = this.#options.resolve(instance);
     if (address === undefined) throw unreachable(instance, 'its address is not known');
-    return this.linkToAddress(address, lane, instance);
+    return this.#link(address, lane, instance);
   }
 
-  /** A link by address alone: for seeds whose identity is not known yet. */
-  linkToAddress(address: string, lane: Lane, instance: string = address): Link {
-    if (this.#isClosed) throw unreachable(instance, 'this node is stopping');
-    const key = `${lane} ${instance}`;
+  /** A link by address alone, to whoever proves the cluster there: for seeds and probes. */
+  linkToAddress(address: string, lane: Lane): Link {
+    return this.#link(address, lane, undefined);
+  }
+
+  #link(address: string, lane: Lane, instance: InstanceId | undefined): Link {
+    const name = instance ?? address;
+    if (this.#isClosed) throw unreachable(name, 'this node is stopping');
+    const key = `${lane} ${name}`;
     const known = this.#dialled.get(key);
-    if (known?.address === address && !known.link.isClosed) return known.link;
-    known?.link.close('the address changed');
+    if (known !== undefined) {
+      if (known.address === address && !known.link.isClosed) return known.link;
+      this.#dialled.delete(key); // first, so that its end is no failure of the new address
+      known.link.close('the address changed');
+    }
     const nowMs = this.#options.clock.monotonicMs();
     if (nowMs - (this.#failedAtMs.get(key) ?? Number.NEGATIVE_INFINITY) < REDIAL_BACKOFF_MS) {
-      throw unreachable(instance, 'it was not reachable a moment ago');
+      throw unreachable(name, 'it was not reachable a moment ago');
     }
     const link = this.#dial(address, lane, instance, key);
     this.#dialled.set(key, { address, link });
@@ -103,36 +120,57 @@ export class Peers {
     await this.#listener?.close();
   }
 
-  #dial(address: string, lane: Lane, instance: string, key: string): Link {
-    const { clock, codec, log, makeHello, rpc } = this.#options;
+  #dial(address: string, lane: Lane, instance: InstanceId | undefined, key: string): Link {
+    const { clock, codec, hellos, log, rpc } = this.#options;
+    const hello = hellos.dial(instance);
+    const stream = rpc.connect(address, lane);
+    const timer = clock.after(HELLO_TIMEOUT_MS, () => stream.close('no hello'));
+    const refuse = (why: string): void => this.#refused({ remote: address, lane, instance, why });
     const link: Link = new Link({
-      stream: rpc.connect(address, lane),
+      stream,
       codec,
       clock,
       log,
-      peer: instance,
+      peer: instance ?? address,
       // A peer never asks over a stream that we dialled.
       onAsk: () => {
         throw new StarlingError('node.unimplemented', { what: 'asks over a dialled stream' });
       },
-      onHello: () => undefined,
+      onHello: (message) => {
+        const verdict = hello.receive(message);
+        if ('refused' in verdict) {
+          refuse(verdict.why);
+          shut(link, verdict);
+          return;
+        }
+        timer.cancel();
+        this.#failedAtMs.delete(key);
+        link.sendHello(verdict.last);
+        link.open(verdict.peer.id);
+      },
+      onEarlyBreach: refuse,
       onClose: () => {
+        timer.cancel();
+        if (this.#dialled.get(key)?.link !== link) return;
+        this.#dialled.delete(key);
         this.#failedAtMs.set(key, clock.monotonicMs());
-        if (this.#dialled.get(key)?.link === link) this.#dialled.delete(key);
       },
     });
-    link.sendHello(makeHello());
+    link.sendHello(hello.first);
     return link;
   }
 
   #accept(stream: RpcStream): void {
-    const { clock, codec, log, onAsk, verifyHello } = this.#options;
+    const { clock, codec, hellos, log, onAsk } = this.#options;
     if (this.#inbound.size >= INBOUND_STREAMS_MAX || this.#isClosed) {
       stream.close('too many streams');
       return;
     }
+    const hello = hellos.accept();
     let from: InstanceId | undefined;
     const timer = clock.after(HELLO_TIMEOUT_MS, () => stream.close('no hello'));
+    const refuse = (why: string): void =>
+      this.#refused({ remote: stream.remoteAddress, lane: stream.lane, why });
     const link: Link = new Link({
       stream,
       codec,
@@ -140,22 +178,22 @@ export class Peers {
       log,
       peer: stream.remoteAddress,
       onAsk: (ask, reply) => {
-        if (from !== undefined) return onAsk(from, ask, reply);
-        this.#refusedHellos++;
-        stream.close('an ask before the hello');
-        throw new StarlingError('request.canceled', undefined);
+        assert(from !== undefined, 'peers: an ask on a link that is not open');
+        return onAsk(from, ask, reply);
       },
-      onHello: (hello) => {
-        timer.cancel();
-        const verdict = verifyHello(hello);
-        if ('instance' in verdict) {
-          from = verdict.instance;
-          return;
+      onHello: (message) => {
+        const verdict = hello.receive(message);
+        if ('refused' in verdict) {
+          refuse(verdict.why);
+          shut(link, verdict);
+        } else if ('reply' in verdict) link.sendHello(verdict.reply);
+        else {
+          timer.cancel();
+          from = verdict.peer.id;
+          link.open(from);
         }
-        this.#refusedHellos++;
-        log.warn('stream refused', { remote: stream.remoteAddress, why: verdict.why });
-        stream.close('refused');
       },
+      onEarlyBreach: refuse,
       onClose: () => {
         timer.cancel();
         this.#inbound.delete(link);
@@ -163,6 +201,17 @@ export class Peers {
     });
     this.#inbound.add(link);
   }
+
+  #refused(facts: Readonly<Record<string, unknown>>): void {
+    this.#refusedHellos++;
+    this.#options.log.warn('stream refused', facts);
+  }
+}
+
+/** Tells the peer why, then closes. */
+function shut(link: Link, { reply, why }: RefusedHello): void {
+  if (reply !== undefined) link.sendHello(reply);
+  link.close(why);
 }
 
 function unreachable(instance: string, why: string): StarlingError {

@@ -8,7 +8,7 @@ import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { Clock, Log } from '../../platform/platform.ts';
 import { Cell, type NactRef } from './cell.ts';
-import type { InboundAsk } from './link.ts';
+import type { InboundAsk } from './inbound.ts';
 import { packControl, unpackControl } from './payload.ts';
 import { Peers, type PeersOptions } from './peers.ts';
 import { ReplyGate } from './reply.ts';
@@ -115,7 +115,7 @@ export class ActorRuntime {
         payload: codec.encodeMessage(message),
         timeoutMs,
       });
-      return call.done.then((bytes) => codec.decodeAnswer(bytes) as Answer);
+      return call.done.then((bytes) => decodeAnswer(codec, bytes, address) as Answer);
     } catch (error) {
       return Promise.reject(toStarlingError(error));
     }
@@ -203,17 +203,41 @@ export class ActorRuntime {
     const payload = codec.encodeMessage(message);
     const call = link.call({ path: to.path, type: message.type, payload, timeoutMs }, onFrame);
     return {
-      done: call.done.then((bytes) => codec.decodeAnswer(bytes) as Answer),
+      done: call.done.then((bytes) => decodeAnswer(codec, bytes, to.instance) as Answer),
       cancel: call.cancel,
     };
   }
 
-  /** A peer's ask: decode, admit, and say how its answer is encoded. */
+  /** A peer's ask: only a declared type, decoded and checked, is admitted. */
   #serve(from: InstanceId, ask: InboundAsk, reply: ReplyGate): (answer: unknown) => Uint8Array {
-    const codec = this.#codec(ask.type);
     const cell = this.#cell(ask.path);
-    const message = codec.decodeMessage(ask.payload);
+    const codec = cell.options.remote?.get(ask.type);
+    if (codec === undefined) {
+      const what = `${ask.type.slice(0, 64)} from another instance at ${ask.path}`;
+      throw new StarlingError('node.unimplemented', { what });
+    }
+    const message = decodeMessage(codec, ask.payload);
     cell.send({ ...message, type: ask.type, reply, from } as Message);
     return (answer) => codec.encodeAnswer(answer);
+  }
+}
+
+/** Whatever a decoder throws about bytes from outside is about the bytes. */
+function decodeMessage(codec: PayloadCodec, bytes: Uint8Array): Message {
+  try {
+    return codec.decodeMessage(bytes);
+  } catch (error) {
+    if (error instanceof StarlingError) throw error;
+    throw new StarlingError('protobuf.corrupt', { why: 'a malformed payload', offset: 0 }, error);
+  }
+}
+
+/** A malformed answer is a failure of the peer, not of the request. */
+function decodeAnswer(codec: PayloadCodec, bytes: Uint8Array, instance: string): unknown {
+  try {
+    return codec.decodeAnswer(bytes);
+  } catch (error) {
+    const why = 'its answer is malformed';
+    throw new StarlingError('node.unreachable', { instance, why }, error);
   }
 }

@@ -37,12 +37,6 @@ export interface ActorContext<Own extends Message> {
   readonly path: string;
   /** Sends a message to this very actor: how completions come back. */
   tell(message: Own): void;
-  /** Turns a promise into a message; a rejection too. */
-  pipe<Value>(
-    work: Promise<Value>,
-    done: (value: Value) => Own,
-    failed: (error: StarlingError) => Own,
-  ): void;
   /** Tells the message every `intervalMs` until the actor stops or restarts. */
   every(intervalMs: number, message: () => Own): void;
 }
@@ -59,6 +53,13 @@ export interface ActorOptions<Own extends Message> {
   readonly create: (context: ActorContext<Own>) => Actor<Own>;
   /** Messages admitted and not yet handled, at most; over it an ask is `node.overloaded`. */
   readonly mailboxMax: number;
+  /**
+   * The message types that other instances may send, with decoders that check every field. Any other
+   * type is answered `node.unimplemented` and never reaches the actor.
+   */
+  readonly remote?: ReadonlyMap<string, PayloadCodec>;
+  /** False: the first fault stops the actor for good and is escalated. */
+  readonly canRestart?: boolean;
 }
 
 /** Where an actor lives. */
@@ -78,16 +79,45 @@ export interface Call<Answer> {
   readonly cancel: () => void;
 }
 
-/** How one message type crosses between nodes. Absent: msgpack of the message without `reply`. */
+/** How one message type crosses between nodes. What arrives is hostile: decoders check all of it. */
 export interface PayloadCodec {
   readonly encodeMessage: (message: Message) => Uint8Array;
+  /** Throws `protobuf.corrupt`. */
   readonly decodeMessage: (bytes: Uint8Array) => Message;
   readonly encodeAnswer: (answer: unknown) => Uint8Array;
+  /** Throws `protobuf.corrupt`. */
   readonly decodeAnswer: (bytes: Uint8Array) => unknown;
 }
 
+/** A hello that was not accepted: `why` for people, `reply` for the peer before the stream closes. */
+export interface RefusedHello {
+  readonly refused: string;
+  readonly why: string;
+  readonly reply: Uint8Array | undefined;
+}
+
+/** How two ends of a stream prove to each other who they are. None of the calls throws. */
+export interface Hellos {
+  /** The dialler's half, to one instance, or to whoever answers. */
+  readonly dial: (target: InstanceId | undefined) => {
+    readonly first: Uint8Array;
+    receive(
+      answer: Uint8Array,
+    ): { readonly peer: { readonly id: InstanceId }; readonly last: Uint8Array } | RefusedHello;
+  };
+  /** The acceptor's half, for one stream. */
+  readonly accept: () => {
+    receive(
+      message: Uint8Array,
+    ):
+      | { readonly reply: Uint8Array }
+      | { readonly peer: { readonly id: InstanceId } }
+      | RefusedHello;
+  };
+}
+
 export type EnvelopeKind =
-  'answer' | 'ask' | 'cancel' | 'credit' | 'error' | 'frame' | 'hello' | 'stream' | 'tell';
+  'answer' | 'ask' | 'cancel' | 'credit' | 'error' | 'frame' | 'hello' | 'stream';
 
 /** One message between two nodes. */
 export interface Envelope {
@@ -95,9 +125,9 @@ export interface Envelope {
   readonly kind: EnvelopeKind;
   /** Names the ask that this belongs to, unique per stream and direction. */
   readonly correlationId: number;
-  /** Target path of an ask, stream or tell; else ''. */
+  /** Target path of an ask or stream; else ''. */
   readonly path: string;
-  /** Message type of an ask, stream or tell; error id of an error. */
+  /** Message type of an ask or stream; error id of an error. */
   readonly type: string;
   /** Milliseconds the asker still waits; 0 for none. For credit: frames granted. */
   readonly remainingMs: number;

@@ -1,6 +1,7 @@
 // Goal: asks are answered once, by whom they asked, in time or not at all; nobody can flood anybody.
 // Method: runtimes over streams in memory, time that moves only when told; nact's traps one by one.
 import t from 'tap';
+import { z } from 'zod';
 import {
   type Actor,
   type ActorOptions,
@@ -8,6 +9,7 @@ import {
   type Message,
   type Reply,
   type StreamReply,
+  checkedCodec,
 } from '../../actors/runtime/index.ts';
 import { StarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
@@ -66,6 +68,13 @@ class ToyActor implements Actor<Toy> {
   }
 }
 
+/** What crosses between the toys, unchecked. */
+const toyCodecs = new Map(
+  ['echo', 'fail', 'hold', 'pour', 'throw', 'twice'].map((type) => [
+    type,
+    checkedCodec(type, z.looseObject({}), z.unknown()),
+  ]),
+);
 const options = { timeoutMs: 1000, lane: 'control' } as const;
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -74,6 +83,7 @@ function spawnToy(runtime: ActorRuntime, more: Partial<ActorOptions<Toy>> = {}):
   runtime.spawn<Toy>({
     path: '/toy',
     mailboxMax: 1000,
+    remote: toyCodecs,
     create: () => {
       const actor = new ToyActor();
       made.push(actor);

@@ -7,7 +7,6 @@ import { canonicalAddress } from '../../membership/swim/address.ts';
 import { PACKET_OVERHEAD_BYTES, PacketCipher } from '../../membership/swim/cipher.ts';
 import { decodePayload, encodeMessage, type Message } from '../../membership/swim/codec.ts';
 import { apply, createCore } from '../../membership/swim/core.ts';
-import { HelloCipher } from '../../membership/swim/hello.ts';
 import { createKeyring } from '../../membership/swim/keyring.ts';
 import { decodePushPull, encodePushPull } from '../../membership/swim/push-pull.ts';
 import { ReplayWindow } from '../../membership/swim/replay.ts';
@@ -346,45 +345,6 @@ t.test('ReplayWindow accepts each counter once, like a set that forgets the old'
     properties,
   );
   test.pass('held');
-});
-
-t.test('HelloCipher proves key, label and identity, and refuses a second use', async (test) => {
-  const secret = randomSecret();
-  const cipher = (
-    seed: number,
-    name: string,
-    label: string,
-    ...secrets: Uint8Array[]
-  ): HelloCipher =>
-    new HelloCipher(nodeCiphers, random(seed), {
-      ring: createKeyring(nodeCiphers, label, secrets),
-      id: id(name),
-      boot: 9,
-    });
-  const server = cipher(1, 'srv', 'prod', secret);
-  const dialler = cipher(2, 'cli', 'prod', secret);
-  const frame = dialler.makeHello();
-  const check = (bytes: Uint8Array, refused: string): void => {
-    test.same(server.verifyHello(bytes), { refused });
-  };
-  test.same(server.verifyHello(frame), { hello: { id: 'cli', boot: 9, protocol: 1 } });
-  check(frame, 'replayed');
-  check(new Uint8Array(0), 'malformed');
-  check(new Uint8Array(300), 'malformed');
-  const newer = dialler.makeHello();
-  newer[0] = 9;
-  check(newer, 'malformed');
-  check(cipher(3, 'cli', 'prod').makeHello(), 'mode');
-  check(cipher(3, 'cli', 'test', secret).makeHello(), 'label');
-  check(cipher(3, 'cli', 'prod', randomSecret()).makeHello(), 'key_unknown');
-  for (let offset = 10; offset < frame.length; offset++) {
-    const forged = dialler.makeHello();
-    forged[offset] = (forged[offset] ?? 0) ^ 1;
-    const answer = server.verifyHello(forged);
-    test.ok('refused' in answer, `a changed byte ${offset}`);
-  }
-  const open = cipher(5, 'srv', 'prod');
-  test.ok('hello' in open.verifyHello(cipher(6, 'cli', 'prod').makeHello()), 'without a key');
 });
 
 t.test('packets keep to packetBytesMax whatever waits', async (test) => {

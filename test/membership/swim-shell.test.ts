@@ -238,8 +238,9 @@ t.test(
     test.ok(drops.cipher_label > 0 && drops.cipher_mode > 0 && drops.cipher_key_unknown > 0);
     test.equal(drops.cipher_version, 1);
     test.ok(world.logged.includes('gossip datagrams dropped'));
-    const hello = strangers[0]?.makeHello() ?? new Uint8Array(0);
-    test.same(a.verifyHello(hello), { refused: 'label' }, 'the hello is what keeps them out');
+    const first = strangers[0]?.dialHello(undefined).first ?? new Uint8Array(0);
+    const verdict = a.acceptHello().receive(first);
+    test.match(verdict, { refused: 'label' }, 'the hello is what keeps them out');
   },
 );
 

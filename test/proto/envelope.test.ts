@@ -16,11 +16,11 @@ import {
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const codec = createEnvelopeCodec();
 /** In the order of their numbers on the wire, which never change. */
-const KINDS: readonly EnvelopeKind[] = [
+const KINDS: readonly (EnvelopeKind | undefined)[] = [
   'hello',
   'ask',
   'stream',
-  'tell',
+  undefined, // given up
   'answer',
   'error',
   'frame',
@@ -33,7 +33,7 @@ const frameType = judge.lookupType('starling.v1.Frame');
 
 const anyEnvelope = fc.record({
   version: fc.nat(2 ** 31 - 1),
-  kind: fc.constantFrom(...KINDS),
+  kind: fc.constantFrom(...KINDS.filter((kind) => kind !== undefined)),
   correlationId: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
   path: fc.string({ maxLength: 60 }),
   type: fc.string({ maxLength: 30 }),

@@ -9,6 +9,7 @@ import { createEnvelopeCodec } from '../../proto/envelope-codec.ts';
 import { createGrpcStreams } from '../../proto/grpc-streams.ts';
 import { refusal } from '../support/refusal.ts';
 import { silentLog } from '../support/toy-tsdb.ts';
+import { hellosOf } from '../support/wired-runtimes.ts';
 
 interface Pair {
   readonly near: RpcStream;
@@ -98,11 +99,7 @@ t.test('a hello that proves nothing is refused, and nothing is asked of the node
       rpc,
       codec: createEnvelopeCodec(),
       resolve: () => undefined,
-      makeHello: () => Buffer.from(hello),
-      verifyHello: (bytes) =>
-        Buffer.from(bytes).toString() === 'proof'
-          ? { instance: 'known' as InstanceId } // any valid id
-          : { why: 'not proven' },
+      hellos: hellosOf(hello),
       onAsk: (_from, _ask, reply) => {
         asked++;
         setImmediate(() => reply.ok('served'));
@@ -113,16 +110,16 @@ t.test('a hello that proves nothing is refused, and nothing is asked of the node
     t.teardown(() => made.close());
     return made;
   };
-  const server = peers('server', 'proof');
+  const server = peers('server', 'server');
   const address = await server.listen('127.0.0.1:0');
   const ask = { path: '/x', type: 'x', payload: new Uint8Array(0), timeoutMs: 30_000 };
-  for (const hello of ['forged', '']) {
+  for (const hello of ['intruder-1', 'intruder-2']) {
     const call = peers(`client-${hello}`, hello).linkToAddress(address, 'control').call(ask);
     await t.rejects(call.done, refusal('node.unreachable', /./));
   }
   t.equal(server.refusedHellos, 2);
   t.equal(asked, 0);
-  const good = peers('client', 'proof').linkToAddress(address, 'control').call(ask);
+  const good = peers('client', 'client').linkToAddress(address, 'control').call(ask);
   t.equal(Buffer.from(await good.done).toString(), 'served');
   t.equal(asked, 1);
 });

@@ -1,6 +1,10 @@
 /** Two actor runtimes over streams in memory: frames are copied and arrive on a later turn, in order. */
-import { ActorRuntime, type RuntimeOptions } from '../../actors/runtime/index.ts';
-import type { InstanceId } from '../../model/ids.ts';
+import { ActorRuntime, type Hellos, type RuntimeOptions } from '../../actors/runtime/index.ts';
+import { HelloCipher } from '../../membership/swim/hello.ts';
+import { createKeyring } from '../../membership/swim/keyring.ts';
+import { type InstanceId, parseInstanceId } from '../../model/ids.ts';
+import { createNodeCiphers } from '../../platform/node/ciphers.ts';
+import { createNodeRandom } from '../../platform/node/random.ts';
 import type { Lane, RpcStream, RpcStreams } from '../../platform/platform.ts';
 import { createEnvelopeCodec } from '../../proto/envelope-codec.ts';
 import { FakeClock } from './fake-clock.ts';
@@ -86,7 +90,17 @@ export interface Wired {
 
 let systems = 0;
 
-/** A runtime that listens at its own name. Hellos are names; `refused` ones are not let in. */
+/** Real hellos of a cluster with a key; names that begin with 'intruder' have another key. */
+export function hellosOf(name: string, protocol = 1): Hellos {
+  const ciphers = createNodeCiphers();
+  const secret = new Uint8Array(32).fill(name.startsWith('intruder') ? 6 : 7);
+  const ring = createKeyring(ciphers, 'test', [secret]);
+  const id = parseInstanceId(name);
+  const cipher = new HelloCipher(ciphers, createNodeRandom(), { ring, id, boot: 1, protocol });
+  return { dial: (target) => cipher.dial(target), accept: () => cipher.accept() };
+}
+
+/** A runtime that listens at its own name. */
 export async function wire(
   name: string,
   rpc: MemoryWire,
@@ -103,11 +117,7 @@ export async function wire(
     codec: createEnvelopeCodec(),
     codecs: new Map(),
     resolve: (instance) => (instance === 'unknown' ? undefined : instance),
-    makeHello: () => Buffer.from(name),
-    verifyHello: (hello) => {
-      const from = Buffer.from(hello).toString();
-      return from.startsWith('intruder') ? { why: 'label' } : { instance: from as InstanceId };
-    },
+    hellos: hellosOf(name),
     onEscalate: (path) => void escalated.push(path),
     ...overrides,
   });
