@@ -51,7 +51,7 @@ export const errorCatalogue = {
   'request.body_timeout': {
     http: 408,
     grpc: 'DEADLINE_EXCEEDED',
-    retryable: true,
+    retryable: false, // a sender that follows the remote-write contract drops what is answered 4xx
     message: (f: { readonly timeoutMs: number }) =>
       `the request body did not arrive within ${f.timeoutMs} ms`,
   },
@@ -202,6 +202,11 @@ export const errorCatalogue = {
     ...invalid,
     message: (f: SeriesFacts & { readonly timestampMs: number; readonly maxTimeMs: number }) =>
       `too-far-in-future: the sample of ${f.series} at ${f.timestampMs} is after ${f.maxTimeMs}, now plus creation_grace_period; timestamps are milliseconds since 1970`,
+  },
+  'sample.refused': {
+    ...invalid,
+    message: () =>
+      'a quorum of instances refused samples for a reason that this one does not know: they may run a newer version',
   },
   // --- limits ---
   'limit.ingestion_rate': {

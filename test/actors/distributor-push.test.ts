@@ -259,20 +259,18 @@ t.test('runPush() settles whatever an ingester answers', async (t) => {
 
 t.test('rows that were acknowledged stay so when sending the others again fails', async (t) => {
   const { ingesters, push } = cluster(3);
-  const [a, b, c] = ingesters;
-  await push([series(1), series(2), series(3)]);
+  const at = (timeMs: number): readonly TestSeries[] => [1, 2, 3].map((i) => series(i, 1, timeMs));
+  await push(at(1000));
   // On two replicas the second series alone is sent again, and that fails on one of them.
-  c!.mode = 'down';
-  for (const one of [a!, b!]) one.forget('m2');
-  b!.onLabels = () => {
+  ingesters[2]!.mode = 'down';
+  for (const one of ingesters.slice(0, 2)) one.forget('m2');
+  ingesters[1]!.onLabels = () => {
     throw new StarlingError('node.unreachable', { instance: 'b', why: 'gone' });
   };
-  const failed = push([series(1, 1, 2000), series(2, 1, 2000), series(3, 1, 2000)]);
-  await t.rejects(failed, refusal('write.no_quorum', /gone/));
-  c!.mode = 'up';
-  b!.forget('m2');
-  const stored = await push([series(1, 1, 3000), series(2, 1, 3000), series(3, 1, 3000)]);
-  t.match(stored, { samplesStored: 3, refused: undefined });
+  await t.rejects(push(at(2000)), refusal('write.no_quorum', /gone/));
+  ingesters[2]!.mode = 'up';
+  ingesters[1]!.forget('m2');
+  t.match(await push(at(3000)), { samplesStored: 3, refused: undefined });
 });
 
 t.test('native histograms are refused with a reason, floats beside them are stored', async (t) => {
