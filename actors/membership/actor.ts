@@ -3,7 +3,7 @@
  * that must be durable is waited for before the next one; until then inputs queue. It also answers the
  * control-lane halves of gossip, and publishes the registry that the other roles use.
  */
-import { StarlingError } from '../../model/errors.ts';
+import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import {
   type Gossip,
@@ -41,9 +41,12 @@ export interface MembershipDependencies {
   readonly clock: Clock;
   readonly log: Log;
   readonly runtime: () => ActorRuntime;
-  readonly gossip: Gossip;
-  readonly identity: Identity;
-  readonly registryFile: RegistryFile;
+  readonly gossip: Pick<
+    Gossip,
+    'answerPing' | 'answerPushPull' | 'broadcast' | 'onEvent' | 'onRecord'
+  >;
+  readonly identity: Pick<Identity, 'raiseBootCounter'>;
+  readonly registryFile: Pick<RegistryFile, 'save'>;
   readonly views: ClusterViews;
   readonly config: LifecycleConfig;
   /** What the data directory remembered. */
@@ -63,10 +66,17 @@ type RemoteMessage =
   | { readonly type: 'ballot'; readonly ballot: BallotMessage }
   | { readonly type: 'exchange'; readonly exchange: ExchangeMessage };
 
+interface WaitingInput {
+  readonly input: LifecycleInput;
+  readonly reply: Reply<null> | undefined;
+}
+
 export class MembershipActor implements Actor<MembershipMessage> {
   readonly #dependencies: MembershipDependencies;
   readonly #context: ActorContext<MembershipMessage>;
-  readonly #inputs: LifecycleInput[] = [];
+  readonly #inputs: WaitingInput[] = [];
+  /** Ends the callbacks of gossip. */
+  readonly #unsubscribe: readonly (() => void)[];
   readonly #forgets = new Map<InstanceId, Reply<null>[]>();
   #state: LifecycleState;
   #isRunning = false;
@@ -76,10 +86,13 @@ export class MembershipActor implements Actor<MembershipMessage> {
     this.#dependencies = dependencies;
     this.#context = context;
     this.#state = createLifecycle(dependencies.config);
-    dependencies.gossip.onRecord((record) => context.tell({ type: 'records', records: [record] }));
-    dependencies.gossip.onEvent((event) => {
-      if (event.type === 'alive') this.#exchangeWith(event.member.id);
-    });
+    const { gossip } = dependencies;
+    this.#unsubscribe = [
+      gossip.onRecord((record) => context.tell({ type: 'records', records: [record] })),
+      gossip.onEvent((event) => {
+        if (event.type === 'alive') this.#exchangeWith(event.member.id);
+      }),
+    ];
     this.#enqueue({ type: 'started', registry: dependencies.registry });
     context.every(TICK_MS, () => ({ type: 'tick' }));
   }
@@ -90,20 +103,23 @@ export class MembershipActor implements Actor<MembershipMessage> {
 
   stop(): void {
     this.#isStopped = true;
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
   }
 
   receive(message: MembershipMessage): void {
     switch (message.type) {
       case 'ballot':
+        if (!isFrom(message.ballot.from, message)) break;
         this.#receiveBallot(message.ballot);
         message.reply.ok(null);
         break;
       case 'exchange':
+        if (!isFrom(message.exchange.from, message)) break;
         this.#receiveExchange(message.exchange);
         message.reply.ok(this.#exchangeMessage());
         break;
       case 'exchanged':
-        this.#receiveExchange(message.answer);
+        this.#receiveExchange(message.answer, message.pull);
         break;
       case 'forget':
         this.#forgets.set(message.instance, [
@@ -119,7 +135,7 @@ export class MembershipActor implements Actor<MembershipMessage> {
         message.reply.ok(this.#dependencies.gossip.answerPing(message.target));
         break;
       case 'pull':
-        this.#pull(message.from, message.reply);
+        this.#pull(message.peer, message.reply);
         break;
       case 'push-pull':
         this.#answerPushPull(message.bytes, message.reply);
@@ -131,8 +147,7 @@ export class MembershipActor implements Actor<MembershipMessage> {
         this.#enqueue({ type: 'tick' });
         break;
       case 'wrote':
-        this.#enqueue({ type: 'wrote' });
-        this.#whenIdle(() => message.reply.ok(null));
+        this.#enqueue({ type: 'wrote' }, message.reply);
         break;
     }
   }
@@ -151,9 +166,10 @@ export class MembershipActor implements Actor<MembershipMessage> {
     if (records.length > 0) this.#enqueue({ type: 'registry-changed', records });
   }
 
-  #receiveExchange(exchange: ExchangeMessage): void {
+  /** Merges what a peer told; `pull` is answered once that is durable and published. */
+  #receiveExchange(exchange: ExchangeMessage, pull?: Reply<null>): void {
     this.#receiveRecords(exchange.records);
-    this.#enqueue({ type: 'met-instance', id: exchange.from });
+    this.#enqueue({ type: 'met-instance', id: exchange.from }, pull);
   }
 
   #receiveBallot(ballot: BallotMessage): void {
@@ -180,22 +196,11 @@ export class MembershipActor implements Actor<MembershipMessage> {
     );
   }
 
-  #pull(from: InstanceId, reply: Reply<null>): void {
-    this.#ask<ExchangeMessage>(from, { type: 'exchange', exchange: this.#exchangeMessage() }).then(
-      (answer) => {
-        this.#context.tell({ type: 'exchanged', with: from, answer });
-        // The next message of this actor finds the answer merged and published, or on its way to disk.
-        this.#whenIdle(() => reply.ok(null));
-      },
-      (error: unknown) => reply.fail(error as StarlingError),
+  #pull(peer: InstanceId, reply: Reply<null>): void {
+    this.#ask<ExchangeMessage>(peer, { type: 'exchange', exchange: this.#exchangeMessage() }).then(
+      (answer) => this.#context.tell({ type: 'exchanged', with: peer, answer, pull: reply }),
+      (error: unknown) => reply.fail(toStarlingError(error)),
     );
-  }
-
-  #whenIdle(callback: () => void): void {
-    this.#dependencies.clock.nextTurn(() => {
-      if (this.#isRunning || this.#inputs.length > 0) this.#whenIdle(callback);
-      else callback();
-    });
   }
 
   #ask<Answer>(peer: InstanceId, message: RemoteMessage): Promise<Answer> {
@@ -204,12 +209,15 @@ export class MembershipActor implements Actor<MembershipMessage> {
     return runtime.ask<Answer>({ instance: peer, path: MEMBERSHIP_PATH }, message, options).done;
   }
 
-  #enqueue(input: LifecycleInput): void {
+  /** Queues an input. `reply` is answered when everything that followed from it was done, in order. */
+  #enqueue(input: LifecycleInput, reply?: Reply<null>): void {
     if (this.#inputs.length >= INPUTS_MAX) {
       this.#dependencies.log.warn('membership input dropped', { input: input.type });
+      const facts = { what: 'inputs of membership', countMax: INPUTS_MAX };
+      reply?.fail(new StarlingError('node.overloaded', facts));
       return; // repaired by the next exchange
     }
-    this.#inputs.push(input);
+    this.#inputs.push({ input, reply });
     if (!this.#isRunning) void this.#run();
   }
 
@@ -218,15 +226,16 @@ export class MembershipActor implements Actor<MembershipMessage> {
     this.#isRunning = true;
     try {
       for (
-        let input = this.#inputs.shift();
-        input !== undefined && !this.#isStopped;
-        input = this.#inputs.shift()
+        let next = this.#inputs.shift();
+        next !== undefined && !this.#isStopped;
+        next = this.#inputs.shift()
       ) {
         const { clock } = this.#dependencies;
         const now = { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
-        const { effects, state } = stepLifecycle(this.#state, input, now);
+        const { effects, state } = stepLifecycle(this.#state, next.input, now);
         this.#state = state;
         for (const effect of effects) await this.#perform(effect);
+        next.reply?.ok(null);
       }
     } catch (error) {
       this.#dependencies.log.error('membership failed', { error: String(error) });
@@ -316,6 +325,17 @@ export class MembershipActor implements Actor<MembershipMessage> {
     for (const reply of this.#forgets.get(id) ?? []) settle(reply);
     this.#forgets.delete(id);
   }
+}
+
+/** Whether a sender is who it says in the message; the stream proved who it is. */
+function isFrom(
+  claimed: InstanceId,
+  { from, reply }: { readonly from: InstanceId; readonly reply: Pick<Reply<null>, 'fail'> },
+): boolean {
+  if (claimed === from) return true;
+  const why = `a message of ${claimed} from ${from}`;
+  reply.fail(new StarlingError('protobuf.corrupt', { why, offset: 0 }));
+  return false;
 }
 
 const NO_BALLOT = { stamp: '', record: null, electorate: '', isReturning: false, why: '' } as const;

@@ -31,17 +31,30 @@ export interface ExchangeMessage {
 }
 
 export type MembershipMessage =
-  | { readonly type: 'ballot'; readonly ballot: BallotMessage; readonly reply: Reply<null> }
+  | {
+      readonly type: 'ballot';
+      readonly ballot: BallotMessage;
+      readonly from: InstanceId;
+      readonly reply: Reply<null>;
+    }
   | {
       readonly type: 'exchange';
       readonly exchange: ExchangeMessage;
+      readonly from: InstanceId;
       readonly reply: Reply<ExchangeMessage>;
     }
-  | { readonly type: 'exchanged'; readonly with: InstanceId; readonly answer: ExchangeMessage }
+  | {
+      readonly type: 'exchanged';
+      readonly with: InstanceId;
+      readonly answer: ExchangeMessage;
+      /** The ask that this exchange was made for. */
+      readonly pull?: Reply<null>;
+    }
   | { readonly type: 'forget'; readonly instance: InstanceId; readonly reply: Reply<null> }
   | { readonly type: 'input'; readonly input: LifecycleInput }
   | { readonly type: 'ping'; readonly target: string; readonly reply: Reply<boolean> }
-  | { readonly type: 'pull'; readonly from: InstanceId; readonly reply: Reply<null> }
+  /** Answered when the registry of that peer was merged, made durable and published. */
+  | { readonly type: 'pull'; readonly peer: InstanceId; readonly reply: Reply<null> }
   | { readonly type: 'push-pull'; readonly bytes: Uint8Array; readonly reply: Reply<Uint8Array> }
   | { readonly type: 'records'; readonly records: readonly Uint8Array[] }
   | { readonly type: 'tick' }

@@ -210,7 +210,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
       },
       pullRegistry: async (instance) => {
         const to = { instance: runtime.self, path: MEMBERSHIP_PATH };
-        const pull = { type: 'pull', from: instance };
+        const pull = { type: 'pull', peer: instance };
         await runtime.ask<null>(to, pull, { timeoutMs: PULL_TIMEOUT_MS, lane: 'control' }).done;
       },
       bytesMax: QUERY_BYTES_MAX,
