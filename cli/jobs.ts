@@ -4,6 +4,7 @@ import {
   type EvaluateInput,
   runEvaluateJob,
 } from '../actors/querier/evaluate-job.ts';
+import { WARM_UP_JOB, runWarmUpJob } from '../actors/querier/warm-up.ts';
 import type { JobTable } from '../platform/node/workers.ts';
 
 export const jobs: JobTable = new Map([
@@ -14,6 +15,13 @@ export const jobs: JobTable = new Map([
       const { buffer, byteLength } = output.data;
       const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
       return { output, transfer: isWhole ? [buffer] : [] };
+    },
+  ],
+  [
+    WARM_UP_JOB,
+    () => {
+      runWarmUpJob();
+      return { output: {} };
     },
   ],
 ]);

@@ -5,9 +5,11 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, hostname, networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
+import { WARM_UP_JOB, warmUpSteps } from '../actors/querier/warm-up.ts';
 import { type HttpServer, startHttpServer } from '../http/server.ts';
 import { StarlingError } from '../model/errors.ts';
 import { createNodePlatform } from '../platform/node/index.ts';
+import type { Platform } from '../platform/platform.ts';
 import { LoopMeter } from '../platform/node/loop-meter.ts';
 import { createGrpcStreams } from '../proto/grpc-streams.ts';
 import type { ServeArguments } from './command-line.ts';
@@ -75,6 +77,7 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
     throw error;
   });
   platform.log.info('listening', { http: http?.address });
+  void warmUp(platform);
   let isStopping = false;
   const stop = async (why: string, exitCode: number): Promise<void> => {
     if (isStopping) process.exit(EXIT_FAILED);
@@ -94,6 +97,19 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
   for (const { kind, why } of ended.slice(0, 1)) onEnd(why, kind);
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.on(signal, () => void stop(signal, 0));
+}
+
+/** In the background: requests that come meanwhile are answered between its steps. */
+async function warmUp({ clock, log, workers }: Platform): Promise<void> {
+  try {
+    const inWorker = workers.run(WARM_UP_JOB, {});
+    for (const _ of warmUpSteps()) {
+      await new Promise<void>((resolve) => clock.nextTurn(resolve));
+    }
+    await inWorker;
+  } catch (error) {
+    log.debug('warm-up ended early', { error: String(error) }); // stopped, or queries came first
+  }
 }
 
 function readLoop(meter: LoopMeter): LoopFigures {

@@ -15,6 +15,7 @@ export {
   type SelectHints,
   type Selectors,
 } from './head/select.ts';
+export { Head } from './head/head.ts';
 export { mergeLabelSets, mergeSeriesFrames } from './merge/merge.ts';
 export { Tsdb, type AppendResult, type TsdbOptions, type TsdbStats } from './tsdb.ts';
 export { TsdbManager, type TsdbManagerOptions } from './tsdb-manager.ts';
