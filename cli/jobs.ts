@@ -5,9 +5,9 @@ import {
   runEvaluateJob,
 } from '../actors/querier/evaluate-job.ts';
 import { WARM_UP_JOB, runWarmUpJob } from '../actors/querier/warm-up.ts';
-import type { JobTable } from '../platform/node/workers.ts';
+import type { Job, JobTable } from '../platform/node/workers.ts';
 
-export const jobs: JobTable = new Map([
+export const jobs: JobTable = new Map<string, Job>([
   [
     EVALUATE_JOB,
     (input) => {

@@ -65,9 +65,8 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
     onEnd: (why, kind) => onEnd(why, kind),
     serveHttp: async (api) => {
       const { httpListen: listen, multitenancy } = config;
-      const { clock } = platform;
-      const { parse: parseDate } = Date;
-      http = await startHttpServer({ api, clock, listen, multitenancy, parseDate, version });
+      const shared = { clock: platform.clock, parseDate: Date.parse, version };
+      http = await startHttpServer({ api, listen, multitenancy, ...shared });
       return http.address;
     },
   }).catch(async (error: unknown) => {
