@@ -60,12 +60,30 @@ export function unquote(literal: string): string {
       at = escape.end;
       continue;
     }
-    if (bytes.length > 0) value += Buffer.from(bytes).toString();
+    if (bytes.length > 0) value += decodeBytes(bytes);
     bytes = [];
     value += escape?.ok === true ? String.fromCodePoint(escape.code) : literal[at]!;
     at = escape?.ok === true ? escape.end : at + 1;
   }
-  return bytes.length > 0 ? value + Buffer.from(bytes).toString() : value;
+  return bytes.length > 0 ? value + decodeBytes(bytes) : value;
+}
+
+const LONE_BYTES = 0xdc00;
+
+/** Bytes as UTF-8; those that are none become lone surrogates, so that messages can show them. */
+function decodeBytes(bytes: readonly number[]): string {
+  const whole = Buffer.from(bytes).toString();
+  if (!whole.includes('\ufffd')) return whole;
+  let text = '';
+  for (let at = 0; at < bytes.length;) {
+    const lead = bytes[at]!;
+    const length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    const rune = Buffer.from(bytes.slice(at, at + length)).toString();
+    const isRune = Array.from(rune).length === 1 && rune !== '\ufffd' && at + length <= bytes.length;
+    text += isRune ? rune : String.fromCharCode(LONE_BYTES + lead);
+    at += isRune ? length : 1;
+  }
+  return text;
 }
 
 function failure(why: string): { readonly ok: false; readonly why: string } {

@@ -48,6 +48,7 @@ function escapeRune(rune: string, delimiter: string): string {
   if (isPrintable(rune)) return rune;
   const code = rune.codePointAt(0) ?? 0;
   if (code < 0x20 || code === 0x7f) return `\\x${code.toString(16).padStart(2, '0')}`;
+  if (code >= 0xdc80 && code <= 0xdcff) return `\\x${(code - 0xdc00).toString(16)}`; // a lone byte
   if (code >= 0xd800 && code <= 0xdfff) return '\ufffd'; // half a surrogate pair has no UTF-8 form
   if (code < 0x10000) return `\\u${code.toString(16).padStart(4, '0')}`;
   return `\\U${code.toString(16).padStart(8, '0')}`;

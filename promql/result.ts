@@ -54,7 +54,7 @@ export function encodeResult(result: ResultValue): Uint8Array {
 
 /** A JSON string without what could end a script element; only string results are written so. */
 function htmlSafe(text: string): string {
-  return JSON.stringify(text).replaceAll(
+  return JSON.stringify(text.replaceAll(/[\ud800-\udfff]/gu, '\ufffd')).replaceAll(
     /[<>&\u2028\u2029]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

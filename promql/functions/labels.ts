@@ -6,7 +6,7 @@ import { withLabel } from '../operators/aggregate.ts';
 import { executionError } from '../operators/context.ts';
 
 export function isLabelName(name: string): boolean {
-  return name !== '' && !name.includes('\ufffd');
+  return name !== '' && !/[\ufffd\ud800-\udfff]/u.test(name); // lone surrogates are stray bytes
 }
 
 /** label_replace(v, target, replacement, source, regex) for one label set. */

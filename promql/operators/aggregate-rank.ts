@@ -5,8 +5,10 @@
 import { histogramText } from '../../model/histogram-text.ts';
 import type { Labels } from '../../model/labels.ts';
 import { labelsKey } from '../../model/labels.ts';
+import { isLabelName } from '../functions/labels.ts';
 import { quantileOf } from '../functions/summation.ts';
 import { formatGeneral, formatPlain } from '../../model/number-text.ts';
+import { quote } from '../printer-quote.ts';
 import type { Aggregation } from '../ast.ts';
 import { withLabel } from './aggregate.ts';
 import { informOfIgnored } from './aggregate-native.ts';
@@ -119,8 +121,8 @@ export function countValues(
   name: string,
   context: EvalContext,
 ): Block {
-  if (name === '' || name.includes('\ufffd')) {
-    throw executionError(`invalid label name ${JSON.stringify(name)}`);
+  if (!isLabelName(name)) {
+    throw executionError(`invalid label name ${quote(name)}`);
   }
   const { groupOf, labels } = groupRows(node, block);
   const { present, steps, values, histograms } = block;

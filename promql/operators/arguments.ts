@@ -4,6 +4,7 @@
  */
 import { assert } from '../../model/assert.ts';
 import type { Expr, MatrixSelector, Subquery } from '../ast.ts';
+import type { SeriesColumns } from '../../model/series-columns.ts';
 import { type Block, occupiedRows, pickRows } from './block.ts';
 import { type EvalContext, pinnedMs, subqueryGrid } from './context.ts';
 import { columnsOf, withoutStale } from './select.ts';
@@ -57,10 +58,32 @@ function subquerySource(node: Subquery, context: EvalContext): RangeSource {
   const block = pickRows(whole, occupiedRows(whole));
   const pinned = pinnedMs(node.at, context.params);
   return {
-    columns: columnsFromBlock(block, grid.startMs, grid.stepMs),
+    columns: withoutStaleHints(columnsFromBlock(block, grid.startMs, grid.stepMs)),
     drop: block.drop,
     rangeMs: node.rangeMs,
     firstEndMs: (pinned ?? context.grid.startMs) - node.offsetMs,
     stepMs: pinned === undefined ? context.grid.stepMs : 0,
   };
+}
+
+/**
+ * Reset hints tell about the sample before in storage. A subquery repeats samples and leaves some
+ * out: of a repeated reset only the first counts, and "no reset" may no longer be true.
+ */
+function withoutStaleHints(columns: SeriesColumns): SeriesColumns {
+  const { ends, histograms } = columns;
+  if (histograms === undefined) return columns;
+  const kept = histograms.slice();
+  let start = 0;
+  for (const end of ends) {
+    for (let i = start; i < end; i++) {
+      const histogram = histograms[i];
+      const isRepeated = i > start && histogram === histograms[i - 1];
+      if (histogram?.hint === 'not_reset' || (histogram?.hint === 'reset' && isRepeated)) {
+        kept[i] = { ...histogram, hint: 'unknown' };
+      }
+    }
+    start = end;
+  }
+  return { ...columns, histograms: kept };
 }

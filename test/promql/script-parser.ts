@@ -1,31 +1,34 @@
 /**
- * Reads the PromQL acceptance scripts of Prometheus: `load`, `clear` and `eval` blocks, and the
- * notation of series. Native histograms are only noticed, not read.
+ * Reads acceptance scripts: `clear`, `load` and `eval` blocks. A block ends at an empty line or at a
+ * comment; `clear` is a line of its own.
  */
 import assert from 'node:assert/strict';
-import { type Labels, labelsFromPairs } from '../../model/labels.ts';
-import { parseDuration, parseSelector } from '../../promql/index.ts';
+import { unquote } from '../../promql/lexer-string.ts';
+import { labelsKey } from '../../model/labels.ts';
+import {
+  durationMs,
+  numberOf,
+  parseSeries,
+  parseStartTimes,
+  type ScriptSeries,
+} from './script-series.ts';
 
-/** A number, a gap, the stale marker, or a native histogram. */
-export type Item = number | 'gap' | 'histogram' | 'stale';
-
-export interface ScriptSeries {
-  readonly labels: Labels;
-  readonly items: readonly Item[];
-}
-
-export interface Annotations {
-  readonly kind: 'fail' | 'info' | 'warn';
-  readonly wanted: boolean;
+export interface Expectation {
+  readonly kind: 'fail' | 'info' | 'no_info' | 'no_warn' | 'warn';
   readonly message: string | undefined;
   readonly regex: string | undefined;
+}
+
+/** A series to load, with the start times of its samples relative to them. */
+export interface LoadedSeries extends ScriptSeries {
+  readonly startOffsets: readonly (number | undefined)[] | undefined;
 }
 
 export interface LoadCommand {
   readonly kind: 'load';
   readonly gapMs: number;
   readonly makesHistograms: boolean;
-  readonly series: readonly ScriptSeries[];
+  readonly series: readonly LoadedSeries[];
 }
 
 export interface EvalCommand {
@@ -34,67 +37,86 @@ export interface EvalCommand {
   readonly query: string;
   readonly startMs: number;
   readonly endMs: number;
+  /** 0 for an instant. */
   readonly stepMs: number;
   readonly instant: boolean;
   readonly ordered: boolean;
-  readonly expects: readonly Annotations[];
+  readonly expects: readonly Expectation[];
   readonly series: readonly ScriptSeries[];
   readonly scalar: number | undefined;
   readonly text: string | undefined;
+  /** An instant query that answers with a range vector: where its points are. */
   readonly rangeVector: { readonly startMs: number; readonly stepMs: number } | undefined;
 }
 
 export type Command = { readonly kind: 'clear' } | EvalCommand | LoadCommand;
 
+/** Throws when the text is no script. */
 export function parseScript(script: string): Command[] {
-  const lines = script.split('\n').map((line) => line.trim());
+  const lines = script.split('\n').map((line) => line.trim().replace(/^#.*$/, ''));
   const commands: Command[] = [];
-  for (let at = 0; at < lines.length;) {
+  for (let at = 0; at < lines.length; at++) {
+    const head = lines[at]!;
+    if (head === '') continue;
+    const word = head.split(/[ \t]/)[0]!.toLowerCase();
     const first = at;
-    if (/^clear$/i.test(lines[at]!)) at++;
-    else while (at < lines.length && !isBlank(lines[at]!)) at++;
-    if (at > first) commands.push(parseBlock(lines.slice(first, at), first + 1));
-    else at++;
+    while (word !== 'clear' && at + 1 < lines.length && lines[at + 1] !== '') at++;
+    const body = lines.slice(first + 1, at + 1);
+    if (word === 'clear') commands.push({ kind: 'clear' });
+    else if (word.startsWith('load')) commands.push(parseLoad(head, body));
+    else if (word.startsWith('eval')) commands.push(parseEval(head, body, first + 1));
+    else assert.fail(`line ${first + 1}: unknown command ${head}`);
   }
   return commands;
 }
 
-function isBlank(line: string): boolean {
-  return line === '' || line.startsWith('#');
-}
-
-function parseBlock([head = '', ...rest]: readonly string[], line: number): Command {
-  if (head.toLowerCase().startsWith('load')) {
-    const [word = '', gap = ''] = head.split(/\s+/);
-    const makesHistograms = word.toLowerCase() === 'load_with_nhcb';
-    const series = rest.filter((text) => !text.includes('@st')).map(parseSeries);
-    return { kind: 'load', gapMs: durationMs(gap), makesHistograms, series };
+function parseLoad(head: string, body: readonly string[]): LoadCommand {
+  const parts = /^load(_with_nhcb)?\s+(.+?)$/i.exec(head);
+  assert(parts !== null, `load: ${head}`);
+  const series = new Map<string, LoadedSeries>();
+  let starts: ReturnType<typeof parseStartTimes>;
+  for (const line of body) {
+    const read = parseStartTimes(line);
+    if (read !== undefined) {
+      starts = read;
+      continue;
+    }
+    const { labels, items } = parseSeries(line);
+    const key = labelsKey(labels);
+    const isSame = starts === undefined || labelsKey(starts.labels) === key;
+    assert(isSame, `start times of another series before ${line}`);
+    const isLong = starts === undefined || starts.offsets.length === items.length;
+    assert(isLong, `as many start times as samples: ${line}`);
+    series.set(key, { labels, items, startOffsets: starts?.offsets });
+    starts = undefined;
   }
-  if (head.toLowerCase() === 'clear') return { kind: 'clear' };
-  return parseEval(head, rest, line);
+  assert(starts === undefined, 'start times without their series');
+  const makesHistograms = parts[1] !== undefined;
+  return {
+    kind: 'load',
+    gapMs: durationMs(parts[2] ?? ''),
+    makesHistograms,
+    series: [...series.values()],
+  };
 }
 
-function durationMs(text: string): number {
-  const parsed = parseDuration(text);
-  assert(parsed.ok, `duration ${text}`);
-  return parsed.ms;
-}
+const INSTANT = /^eval(?:_(fail|warn|info|ordered))?\s+instant\s+(?:at\s+(.+?))?\s+(.+)$/i;
+const RANGE =
+  /^eval(?:_(fail|warn|info))?\s+range\s+from\s+(.+)\s+to\s+(.+)\s+step\s+(.+?)\s+(.+)$/i;
 
 function parseEval(head: string, rest: readonly string[], line: number): EvalCommand {
-  const instant = /^eval(?:_(\w+))?\s+instant\s+(?:at\s+(\S+)\s+)?(.+)$/i.exec(head);
-  const range = /^eval(?:_(\w+))?\s+range\s+from\s+(.+)\s+to\s+(.+)\s+step\s+(\S+)\s+(.+)$/i.exec(
-    head,
-  );
-  const old = instant?.[1] ?? range?.[1];
-  const startMs = durationMs(instant?.[2] ?? range?.[2] ?? '0');
-  const body = new EvalBody(old);
+  const instant = INSTANT.exec(head);
+  const range = instant === null ? RANGE.exec(head) : null;
+  assert(instant !== null || range !== null, `line ${line}: ${head}`);
+  const body = new EvalBody((instant?.[1] ?? range?.[1])?.toLowerCase(), instant !== null);
   for (const text of rest) body.read(text);
+  const startMs = body.rangeVector?.endMs ?? durationMs(instant?.[2] ?? range?.[2] ?? '0');
   return {
     kind: 'eval',
     line,
     query: instant?.[3] ?? range?.[5] ?? '',
-    startMs: body.rangeVector?.endMs ?? startMs,
-    endMs: range === null ? (body.rangeVector?.endMs ?? startMs) : durationMs(range[3] ?? ''),
+    startMs,
+    endMs: range === null ? startMs : durationMs(range[3] ?? ''),
     stepMs: range === null ? 0 : durationMs(range[4] ?? ''),
     instant: range === null,
     ordered: body.ordered,
@@ -106,121 +128,65 @@ function parseEval(head: string, rest: readonly string[], line: number): EvalCom
   };
 }
 
+const RANGE_VECTOR = /^expect\s+range\s+vector\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)$/;
+const EXPECT = /^expect\s+(ordered|fail|warn|no_warn|info|no_info)(?:\s+(msg|regex):(.*))?$/;
+const OLD_FAIL = /^expected_fail_(message|regexp)\s+(.+)$/;
+
 class EvalBody {
   ordered = false;
   scalar: number | undefined;
   text: string | undefined;
   rangeVector: { startMs: number; endMs: number; stepMs: number } | undefined;
-  readonly expects: Annotations[] = [];
+  readonly expects: Expectation[] = [];
   readonly series: ScriptSeries[] = [];
+  readonly #isInstant: boolean;
 
-  constructor(old: string | undefined) {
+  constructor(old: string | undefined, isInstant: boolean) {
+    this.#isInstant = isInstant;
     if (old === 'ordered') this.ordered = true;
-    if (old === 'fail' || old === 'warn' || old === 'info') {
-      this.expects.push({ kind: old, wanted: true, message: undefined, regex: undefined });
-    }
+    if (old === 'fail' || old === 'warn' || old === 'info') this.#add(old, undefined, '');
   }
 
   read(text: string): void {
-    const range = /^expect\s+range\s+vector\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)$/.exec(text);
+    const range = RANGE_VECTOR.exec(text);
     const string = /^expect\s+string\s+(.+)$/.exec(text);
-    const expect = /^expect\s+(no_)?(fail|warn|info|ordered)(?:\s+(msg|regex):(.*))?$/.exec(text);
-    const old = /^expected_fail_(message|regexp)\s+(.+)$/.exec(text);
+    const expect = EXPECT.exec(text);
+    const old = OLD_FAIL.exec(text);
+    const number = numberOf(text);
     if (range !== null) {
       const [startMs = 0, endMs = 0, stepMs = 0] = range.slice(1).map(durationMs);
       this.rangeVector = { startMs, endMs, stepMs };
     } else if (string !== null) {
-      const quoted = string[1] ?? '';
-      this.text = quoted.startsWith('`') ? quoted.slice(1, -1) : String(JSON.parse(quoted));
+      this.text = unquote(string[1] ?? '');
     } else if (old !== null) {
-      this.#add('fail', true, old[1] === 'message' ? 'msg' : 'regex', old[2] ?? '');
+      this.expects.length = 0;
+      this.#add('fail', old[1] === 'message' ? 'msg' : 'regex', old[2] ?? '');
     } else if (expect !== null) {
-      const [, no, kind, how, detail = ''] = expect;
-      if (kind === 'ordered') this.ordered = true;
-      else if (kind !== undefined) this.#add(kind, no === undefined, how, detail.trim());
-    } else if (/^[-+.\dIN][^{]*$/i.test(text) && !Number.isNaN(numberOf(text) ?? 0 / 0)) {
-      this.scalar = numberOf(text);
-    } else if (/^NaN$/i.test(text)) {
-      this.scalar = NaN;
+      this.#expect(expect[1] ?? '', expect[2], (expect[3] ?? '').trim());
+    } else if (/^expect(?:ed)?[\s_]/.test(text)) {
+      assert.fail(`expectation ${text}`);
+    } else if (number !== undefined) {
+      this.scalar = number;
     } else {
-      this.series.push(parseSeries(text));
+      const series = parseSeries(text);
+      const isOne = !this.#isInstant || this.rangeVector !== undefined || series.items.length <= 1;
+      assert(isOne, `one value at an instant: ${text}`);
+      this.series.push(series);
     }
   }
 
-  #add(kind: string, wanted: boolean, how: string | undefined, detail: string): void {
-    if (kind !== 'fail' && kind !== 'info' && kind !== 'warn') return;
+  #expect(kind: string, how: string | undefined, detail: string): void {
+    if (kind === 'ordered') this.ordered = true;
+    else this.#add(kind as Expectation['kind'], how, detail); // the alternatives of EXPECT
+  }
+
+  #add(kind: Expectation['kind'], how: string | undefined, detail: string): void {
+    const kinds = [...this.expects.map((one) => one.kind), kind];
+    assert(kinds.filter((one) => one === 'fail').length <= 1, 'one expected failure at most');
+    for (const one of ['warn', 'info'] as const) {
+      assert(!kinds.includes(one) || !kinds.includes(`no_${one}`), `${one} and no_${one}`);
+    }
     const message = how === 'msg' ? detail : undefined;
-    this.expects.push({ kind, wanted, message, regex: how === 'regex' ? detail : undefined });
+    this.expects.push({ kind, message, regex: how === 'regex' ? detail : undefined });
   }
-}
-
-/** A number as in scripts; undefined when it is none. */
-function numberOf(text: string): number | undefined {
-  if (/^[+-]?nan$/i.test(text)) return NaN;
-  if (/^[+]?inf$/i.test(text)) return Infinity;
-  if (/^-inf$/i.test(text)) return -Infinity;
-  return /^[+-]?(\d|\.\d|0x)/i.test(text) ? Number(text) : undefined;
-}
-
-/** `name{labels} items…`. */
-export function parseSeries(text: string): ScriptSeries {
-  const end = metricEnd(text);
-  const tokens = text.slice(end).match(/(?:\{\{.*?\}\}[+-]?)+\S*|\S+/g) ?? [];
-  return { labels: parseMetric(text.slice(0, end)), items: tokens.flatMap(parseItem) };
-}
-
-function metricEnd(text: string): number {
-  let quote = '';
-  let depth = 0;
-  for (let i = 0; i < text.length; i++) {
-    const char = text[i]!;
-    if (quote !== '') {
-      if (char === '\\') i++;
-      else if (char === quote) quote = '';
-    } else if (char === '"' || char === "'") {
-      quote = char;
-    } else if (char === '{') {
-      depth++;
-    } else if (char === '}') {
-      return i + 1;
-    } else if (/\s/.test(char) && depth === 0) {
-      if (
-        !text.slice(i).trimStart().startsWith('{') ||
-        text.slice(i).trimStart().startsWith('{{')
-      ) {
-        return i;
-      }
-    }
-  }
-  return text.length;
-}
-
-function parseMetric(text: string): Labels {
-  const compact = text.trim();
-  if (/^\{\s*\}$/.test(compact)) return [];
-  const matchers = parseSelector(compact);
-  return labelsFromPairs(matchers.map(({ name, value }) => [name, value] as const));
-}
-
-const NUMBER = String.raw`(?:inf|nan|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)`;
-const ITEM = new RegExp(`^([+-]?${NUMBER})([+-]${NUMBER})?(?:x(\\d+))?$`, 'i');
-
-function parseItem(token: string): Item[] {
-  const gap = /^_(?:x(\d+))?$/.exec(token);
-  if (gap !== null) return new Array<Item>(Number(gap[1] ?? 1)).fill('gap');
-  if (token === 'stale') return ['stale'];
-  if (token.startsWith('{{')) {
-    const times = /\}x(\d+)$/.exec(token);
-    return new Array<Item>(Number(times?.[1] ?? 0) + 1).fill('histogram');
-  }
-  const parts = ITEM.exec(token);
-  assert(parts !== null, `item ${token}`);
-  let value = numberOf(parts[1] ?? '') ?? NaN;
-  const step = parts[2] === undefined ? 0 : (numberOf(parts[2]) ?? NaN);
-  const items: Item[] = [value];
-  for (let i = 0; i < Number(parts[3] ?? 0); i++) {
-    if (parts[2] !== undefined) value += step;
-    items.push(value);
-  }
-  return items;
 }
