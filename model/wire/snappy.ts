@@ -13,6 +13,7 @@ import { StarlingError } from '../errors.ts';
 /** A decode in progress. `target` is owned by the caller and is full when `isDone`. */
 export interface SnappyDecode {
   readonly source: Uint8Array;
+  readonly sourceView: DataView;
   readonly target: Uint8Array;
   readonly targetView: DataView;
   readonly length: number;
@@ -63,7 +64,9 @@ export function beginSnappyDecode(
   let sourceOffset = 0;
   while (source[sourceOffset]! >= 0x80) sourceOffset++;
   const targetView = new DataView(target.buffer, target.byteOffset, length);
-  return { source, target, targetView, length, sourceOffset: sourceOffset + 1, targetOffset: 0 };
+  const sourceView = new DataView(source.buffer, source.byteOffset, source.length);
+  const views = { source, sourceView, target, targetView };
+  return { ...views, length, sourceOffset: sourceOffset + 1, targetOffset: 0 };
 }
 
 /**
@@ -92,15 +95,17 @@ export function snappyDecode(source: Uint8Array, bytesMax: number): Uint8Array {
   return decode.target;
 }
 
-/** Literals and copies up to this length are moved byte by byte: a native call costs more. */
+/** Longer literals are moved by a native call; for shorter ones it costs more than it saves. */
 const NATIVE_COPY_BYTES = 48;
+const WORD_BYTES = 4;
 
 /**
  * Hot loop: moves elements until `stopAt` bytes are written or the source ends. Returns what is
- * wrong, if anything. `decode.length` bounds the target; nothing is written past it.
+ * wrong, if anything. `decode.length` bounds the target; nothing is written past it. Where there is
+ * room, whole words are moved, up to three bytes too many: the next element overwrites these.
  */
 function decodeElements(decode: SnappyDecode, stopAt: number): string | undefined {
-  const { source, target, targetView, length } = decode;
+  const { source, sourceView, target, targetView, length } = decode;
   const sourceEnd = source.length;
   let from = decode.sourceOffset;
   let to = decode.targetOffset;
@@ -121,12 +126,16 @@ function decodeElements(decode: SnappyDecode, stopAt: number): string | undefine
       if (!(headerEnd + count <= sourceEnd)) failure = 'truncated literal';
       else if (to + count > length) failure = 'yields more than it declares';
       if (failure !== undefined) break;
-      if (count <= NATIVE_COPY_BYTES) {
-        for (let i = 0; i < count; i++) target[to + i] = source[headerEnd + i]!;
-      } else {
-        target.set(source.subarray(headerEnd, headerEnd + count), to);
-      }
       from = headerEnd + count;
+      if (count > NATIVE_COPY_BYTES) {
+        target.set(source.subarray(headerEnd, from), to);
+      } else if (from + WORD_BYTES <= sourceEnd && to + count + WORD_BYTES <= length) {
+        for (let i = 0; i < count; i += WORD_BYTES) {
+          targetView.setInt32(to + i, sourceView.getInt32(headerEnd + i, true), true);
+        }
+      } else {
+        for (let i = 0; i < count; i++) target[to + i] = source[headerEnd + i]!;
+      }
       to += count;
       continue;
     }
@@ -149,12 +158,14 @@ function decodeElements(decode: SnappyDecode, stopAt: number): string | undefine
     if (failure !== undefined) break;
     // Ranges may overlap: moved in rising order, by words only when a word cannot overlap itself.
     const end = to + count;
-    if (offset >= 4) {
-      for (; to + 4 <= end; to += 4) {
+    if (offset >= WORD_BYTES && end + WORD_BYTES <= length) {
+      for (; to < end; to += WORD_BYTES) {
         targetView.setInt32(to, targetView.getInt32(to - offset, true), true);
       }
+      to = end;
+    } else {
+      for (; to < end; to++) target[to] = target[to - offset]!;
     }
-    for (; to < end; to++) target[to] = target[to - offset]!;
     from = next;
   }
   decode.sourceOffset = from;
