@@ -16,6 +16,8 @@ import type { Envelope, EnvelopeKind } from './types.ts';
 export const INBOUND_ASKS_MAX = 10_000;
 /** Bytes of them; a single ask over it is still admitted when it is alone. */
 export const INBOUND_BYTES_MAX = 64 * 1024 * 1024;
+/** Bytes of the asks of all streams of this node. */
+export const NODE_INBOUND_BYTES_MAX = 512 * 1024 * 1024;
 /** No handler works longer for a peer, whatever the peer says. */
 export const INBOUND_TIMEOUT_MAX_MS = 10 * 60_000;
 /** Frames an answer may be ahead of its reader. */
@@ -29,7 +31,13 @@ export interface InboundAsk {
   readonly payload: Uint8Array;
 }
 
+/** What the streams of one node share: bytes of asks that are open. */
+export interface InboundBudget {
+  usedBytes: number;
+}
+
 export interface InboundOptions {
+  readonly budget: InboundBudget;
   readonly clock: Clock;
   readonly peer: () => string;
   /** Handles an ask; a throw becomes its error. What it returns encodes the answer. */
@@ -59,9 +67,9 @@ export class Inbound {
     this.#options = options;
   }
 
-  /** Asks that are open, and their bytes. */
-  get load(): { readonly asks: number; readonly bytes: number } {
-    return { asks: this.#open.size, bytes: this.#byteCount };
+  /** Asks that are open. */
+  get openCount(): number {
+    return this.#open.size;
   }
 
   serve(envelope: Envelope, kind: InboundAsk['kind']): void {
@@ -121,6 +129,10 @@ export class Inbound {
       const what = `bytes of asks from ${peer}`;
       return new StarlingError('node.overloaded', { what, countMax: INBOUND_BYTES_MAX });
     }
+    if (this.#options.budget.usedBytes + byteCount > NODE_INBOUND_BYTES_MAX) {
+      const what = 'bytes of asks from other instances';
+      return new StarlingError('node.overloaded', { what, countMax: NODE_INBOUND_BYTES_MAX });
+    }
     return undefined;
   }
 
@@ -129,6 +141,7 @@ export class Inbound {
     const timer = this.#options.clock.after(timeoutMs, () => this.cancel(id));
     const byteCount = payload.length;
     this.#byteCount += byteCount;
+    this.#options.budget.usedBytes += byteCount;
     this.#open.set(id, { gate, timer, byteCount, credit: STREAM_CREDIT, waiting: [] });
   }
 
@@ -168,6 +181,7 @@ export class Inbound {
     if (ask === undefined) return;
     this.#open.delete(id);
     this.#byteCount -= ask.byteCount;
+    this.#options.budget.usedBytes -= ask.byteCount;
     ask.timer.cancel();
     for (const resume of ask.waiting) resume();
   }

@@ -20,7 +20,7 @@ import {
   errorCatalogue,
 } from '../../model/errors.ts';
 import type { Clock, Log, RpcStream, Timer } from '../../platform/platform.ts';
-import { Inbound, type InboundAsk } from './inbound.ts';
+import { Inbound, type InboundAsk, type InboundBudget } from './inbound.ts';
 import { unpackControl } from './payload.ts';
 import type { ReplyGate } from './reply.ts';
 import type { Call, Envelope, EnvelopeCodec, EnvelopeKind } from './types.ts';
@@ -45,6 +45,7 @@ export interface LinkOptions {
   readonly log: Log;
   /** Who is at the other end, as far as it is known. */
   readonly peer: string;
+  readonly inboundBudget: InboundBudget;
   /** Handles an ask; a throw becomes its error. `encodeAnswer` is returned for the answer's bytes. */
   readonly onAsk: (ask: InboundAsk, reply: ReplyGate) => (answer: unknown) => Uint8Array;
   /** A message of the hello; `open` or `refuse` follow in time. */
@@ -77,8 +78,9 @@ export class Link {
   constructor(options: LinkOptions) {
     this.#options = options;
     this.#peer = options.peer;
-    const { clock, onAsk, stream } = options;
+    const { clock, inboundBudget, onAsk, stream } = options;
     this.#inbound = new Inbound({
+      budget: inboundBudget,
       clock,
       peer: () => this.#peer,
       onAsk,
@@ -101,9 +103,9 @@ export class Link {
     return this.#isOpen && !this.#isClosed;
   }
 
-  /** Asks that the peer has open here, and their bytes. */
-  get inboundLoad(): { readonly asks: number; readonly bytes: number } {
-    return this.#inbound.load;
+  /** Asks that the peer has open here. */
+  get inboundCount(): number {
+    return this.#inbound.openCount;
   }
 
   /** Sends a message of the hello at once, in a frame of its own. */

@@ -14,7 +14,7 @@ import type {
   RpcStream,
   RpcStreams,
 } from '../../platform/platform.ts';
-import type { InboundAsk } from './inbound.ts';
+import type { InboundAsk, InboundBudget } from './inbound.ts';
 import { Link } from './link.ts';
 import type { ReplyGate } from './reply.ts';
 import type { EnvelopeCodec, Hellos, RefusedHello } from './types.ts';
@@ -50,6 +50,7 @@ export class Peers {
   readonly #dialled = new Map<string, Dialled>();
   readonly #failedAtMs = new Map<string, number>();
   readonly #inbound = new Set<Link>();
+  readonly #inboundBudget: InboundBudget = { usedBytes: 0 };
   #listener: RpcListener | undefined;
   #refusedHellos = 0;
   #isClosed = false;
@@ -65,12 +66,8 @@ export class Peers {
   /** Asks that peers have open here, and their bytes. */
   get inboundLoad(): { readonly asks: number; readonly bytes: number } {
     let asks = 0;
-    let bytes = 0;
-    for (const { inboundLoad } of this.#inbound) {
-      asks += inboundLoad.asks;
-      bytes += inboundLoad.bytes;
-    }
-    return { asks, bytes };
+    for (const { inboundCount } of this.#inbound) asks += inboundCount;
+    return { asks, bytes: this.#inboundBudget.usedBytes };
   }
 
   get linkCount(): number {
@@ -131,6 +128,7 @@ export class Peers {
       codec,
       clock,
       log,
+      inboundBudget: this.#inboundBudget,
       peer: instance ?? address,
       // A peer never asks over a stream that we dialled.
       onAsk: () => {
@@ -176,6 +174,7 @@ export class Peers {
       codec,
       clock,
       log,
+      inboundBudget: this.#inboundBudget,
       peer: stream.remoteAddress,
       onAsk: (ask, reply) => {
         assert(from !== undefined, 'peers: an ask on a link that is not open');

@@ -9,7 +9,6 @@ import type { InstanceId } from '../../model/ids.ts';
 import type { Clock, Log } from '../../platform/platform.ts';
 import { Cell, type NactRef } from './cell.ts';
 import type { InboundAsk } from './inbound.ts';
-import { packControl, unpackControl } from './payload.ts';
 import { Peers, type PeersOptions } from './peers.ts';
 import { ReplyGate } from './reply.ts';
 import type {
@@ -30,16 +29,9 @@ export interface RuntimeOptions extends Omit<PeersOptions, 'onAsk'> {
   /** Unique per node and boot: nact's table of systems is global to the process. */
   readonly systemName: string;
   readonly onEscalate: (path: string, cause: unknown) => void;
-  /** Codecs of the message types that do not travel as msgpack. */
+  /** How the message types that may be sent to other instances travel, and what they answer. */
   readonly codecs: ReadonlyMap<string, PayloadCodec>;
 }
-
-const controlCodec: PayloadCodec = {
-  encodeMessage: packControl,
-  decodeMessage: (bytes) => unpackControl(bytes) as Message, // the role checks what it reads
-  encodeAnswer: packControl,
-  decodeAnswer: unpackControl,
-};
 
 export class ActorRuntime {
   readonly self: InstanceId;
@@ -106,8 +98,8 @@ export class ActorRuntime {
     message: OutgoingMessage,
     timeoutMs: number,
   ): Promise<Answer> {
-    const codec = this.#codec(message.type);
     try {
+      const codec = this.#codec(message.type);
       const link = this.peers.linkToAddress(address, 'control');
       const call = link.call({
         path,
@@ -148,7 +140,10 @@ export class ActorRuntime {
   }
 
   #codec(type: string): PayloadCodec {
-    return this.#options.codecs.get(type) ?? controlCodec;
+    const codec = this.#options.codecs.get(type);
+    if (codec === undefined)
+      throw new StarlingError('node.unimplemented', { what: `sending ${type} to an instance` });
+    return codec;
   }
 
   #askHere<Answer>(

@@ -97,7 +97,7 @@ function spawnToy(runtime: ActorRuntime, more: Partial<ActorOptions<Toy>> = {}):
 async function pair() {
   const rpc = new MemoryWire();
   const clock = new FakeClock();
-  const a = await wire('a', rpc, clock);
+  const a = await wire('a', rpc, clock, { codecs: toyCodecs });
   const b = await wire('b', rpc, clock);
   const actors = spawnToy(b.runtime);
   const toB = { instance: 'b' as InstanceId, path: '/toy' };
@@ -115,11 +115,12 @@ t.test('an ask is answered alike here and over there, errors with id and facts',
     await t.rejects(ask({ type: 'fail' }, from), refusal('sample.too_old', /at 5 is before 9/));
   }
   await t.rejects(
-    a.runtime.ask({ instance: 'b' as InstanceId, path: '/nobody' }, { type: 'x' }, options).done,
+    a.runtime.ask({ instance: 'b' as InstanceId, path: '/nobody' }, { type: 'fail' }, options).done,
     refusal('node.unimplemented', /\/nobody/),
   );
   await t.rejects(
-    a.runtime.ask({ instance: 'unknown' as InstanceId, path: '/toy' }, { type: 'x' }, options).done,
+    a.runtime.ask({ instance: 'unknown' as InstanceId, path: '/toy' }, { type: 'fail' }, options)
+      .done,
     refusal('node.unreachable'),
   );
 });
@@ -267,7 +268,7 @@ t.test(
 
 t.test('nothing is served before a hello that proves the cluster', async (t) => {
   const { b, clock, rpc, toB } = await pair();
-  const intruder = await wire('intruder', rpc, clock);
+  const intruder = await wire('intruder', rpc, clock, { codecs: toyCodecs });
   await t.rejects(
     intruder.runtime.ask(toB, { type: 'echo', text: 'x' }, options).done,
     refusal('node.unreachable'),

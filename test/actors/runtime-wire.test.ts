@@ -16,9 +16,11 @@ import {
   INBOUND_ASKS_MAX,
   INBOUND_BYTES_MAX,
   INBOUND_TIMEOUT_MAX_MS,
+  NODE_INBOUND_BYTES_MAX,
 } from '../../actors/runtime/inbound.ts';
-import { HELLO_FRAME_BYTES_MAX } from '../../actors/runtime/link.ts';
+import { HELLO_FRAME_BYTES_MAX, PROTOCOL_VERSION } from '../../actors/runtime/link.ts';
 import { HELLO_TIMEOUT_MS, REDIAL_BACKOFF_MS } from '../../actors/runtime/peers.ts';
+import { GOSSIP_PROTOCOL } from '../../membership/swim/types.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { RpcStream } from '../../platform/platform.ts';
 import { createEnvelopeCodec } from '../../proto/envelope-codec.ts';
@@ -67,6 +69,10 @@ function box({ runtime }: Wired): BoxActor {
   return actor;
 }
 
+/** A runtime that can send what the box takes. */
+const node = (...[name, rpc, clock, more]: Parameters<typeof wire>): Promise<Wired> =>
+  wire(name, rpc, clock, { codecs: boxCodecs, ...more });
+
 const put = (from: Wired, to: string, timeoutMs = 1000): Promise<string> =>
   from.runtime.ask<string>(
     { instance: to as InstanceId, path: '/box' },
@@ -106,10 +112,10 @@ t.test('a sample for an instance is never taken by another one at its address', 
   const rpc = new MemoryWire();
   const clock = new FakeClock();
   let addressOfB = 'b';
-  const a = await wire('a', rpc, clock, {
+  const a = await node('a', rpc, clock, {
     resolve: (instance) => (instance === 'b' ? addressOfB : instance),
   });
-  const c = await wire('c', rpc, clock); // c was restarted at the address that b had
+  const c = await node('c', rpc, clock); // c was restarted at the address that b had
   const atC = box(c);
   addressOfB = 'c';
   await t.rejects(put(a, 'b'), refusal('node.unreachable', /not who was dialled|another instance/));
@@ -126,7 +132,7 @@ t.test('a dialler sends nothing before the listener proved who it is', async (t)
   const rpc = new MemoryWire();
   const clock = new FakeClock();
   const heard: Envelope[] = [];
-  const a = await wire('a', rpc, clock);
+  const a = await node('a', rpc, clock);
   for (const [name, answer] of [
     ['mute', undefined],
     ['echo', (payload: Uint8Array) => payload],
@@ -160,11 +166,11 @@ t.test('a dialler sends nothing before the listener proved who it is', async (t)
 
 t.test('who is dialled by address alone may be anybody of the cluster', async (t) => {
   const rpc = new MemoryWire();
-  const a = await wire('a', rpc);
-  box(await wire('b', rpc));
+  const a = await node('a', rpc);
+  box(await node('b', rpc));
   const message = { type: 'put', text: 'x' };
   t.equal(await a.runtime.askAddress('b', '/box', message, 1000), 'kept');
-  await wire('intruder', rpc);
+  await node('intruder', rpc);
   await t.rejects(
     a.runtime.askAddress('intruder', '/box', message, 1000),
     refusal('node.unreachable', /cluster key/),
@@ -172,13 +178,14 @@ t.test('who is dialled by address alone may be anybody of the cluster', async (t
 });
 
 t.test('protocols next to each other speak, others part with a sentence', async (t) => {
+  t.equal(PROTOCOL_VERSION, GOSSIP_PROTOCOL, 'envelopes and hellos name one protocol');
   const rpc = new MemoryWire();
   const clock = new FakeClock();
-  const a = await wire('a', rpc, clock, { hellos: hellosOf('a', 2) });
+  const a = await node('a', rpc, clock, { hellos: hellosOf('a', 2) });
   for (const protocol of [1, 2, 3])
-    box(await wire(`v${protocol}`, rpc, clock, { hellos: hellosOf(`v${protocol}`, protocol) }));
+    box(await node(`v${protocol}`, rpc, clock, { hellos: hellosOf(`v${protocol}`, protocol) }));
   for (const name of ['v1', 'v2', 'v3']) t.equal(await put(a, name), 'kept', name);
-  await wire('v4', rpc, clock, { hellos: hellosOf('v4', 4) });
+  await node('v4', rpc, clock, { hellos: hellosOf('v4', 4) });
   await t.rejects(put(a, 'v4'), refusal('node.unreachable', /more than one version apart/));
 });
 
@@ -186,10 +193,10 @@ t.test('an address that changed is called at once', async (t) => {
   const rpc = new MemoryWire();
   const clock = new FakeClock();
   let address = 'b';
-  const a = await wire('a', rpc, clock, { resolve: () => address });
-  box(await wire('b', rpc, clock));
+  const a = await node('a', rpc, clock, { resolve: () => address });
+  box(await node('b', rpc, clock));
   t.equal(await put(a, 'b'), 'kept');
-  const moved = await wire('moved', rpc, clock, { hellos: hellosOf('b') });
+  const moved = await node('moved', rpc, clock, { hellos: hellosOf('b') });
   box(moved);
   address = 'moved';
   t.equal(await put(a, 'b'), 'kept', 'no back-off is left from the old address');
@@ -197,7 +204,7 @@ t.test('an address that changed is called at once', async (t) => {
 
 t.test('what an actor does not declare, or cannot be decoded, never reaches it', async (t) => {
   const rpc = new MemoryWire();
-  const b = await wire('b', rpc);
+  const b = await node('b', rpc);
   const actor = box(b);
   b.runtime.spawn<Box>({ path: '/local', mailboxMax: 1, create: () => actor });
   const { closed, received, send } = await byHand(rpc, 'b');
@@ -226,8 +233,8 @@ t.test('what an actor does not declare, or cannot be decoded, never reaches it',
 
 t.test('a malformed answer is a failure of the peer', async (t) => {
   const rpc = new MemoryWire();
-  const a = await wire('a', rpc, undefined, { codecs: boxCodecs });
-  const b = await wire('b', rpc);
+  const a = await node('a', rpc, undefined, { codecs: boxCodecs });
+  const b = await node('b', rpc);
   b.runtime.spawn<Box>({
     path: '/box',
     mailboxMax: 1,
@@ -242,7 +249,7 @@ t.test('a malformed answer is a failure of the peer', async (t) => {
 t.test('before the hello a frame is small, and nothing but a hello', async (t) => {
   const rpc = new MemoryWire();
   const clock = new FakeClock();
-  const b = await wire('b', rpc, clock);
+  const b = await node('b', rpc, clock);
   const actor = box(b);
   let refused = 0;
   const check = async (frame: Uint8Array, why: RegExp): Promise<void> => {
@@ -276,7 +283,7 @@ t.test('before the hello a frame is small, and nothing but a hello', async (t) =
 t.test('a link has so many asks and bytes open, for so long', async (t) => {
   const rpc = new MemoryWire();
   const clock = new FakeClock();
-  const b = await wire('b', rpc, clock);
+  const b = await node('b', rpc, clock);
   const actor = box(b);
   const { closed, received, send } = await byHand(rpc, 'b');
   const hold = { type: 'hold', remainingMs: 0xffffffff };
@@ -311,7 +318,7 @@ t.test('a link has so many asks and bytes open, for so long', async (t) => {
 
 t.test('a correlation id is used once', async (t) => {
   const rpc = new MemoryWire();
-  const b = await wire('b', rpc);
+  const b = await node('b', rpc);
   const actor = box(b);
   for (const id of [7, 6, 0]) {
     const { closed, send } = await byHand(rpc, 'b');
@@ -324,4 +331,27 @@ t.test('a correlation id is used once', async (t) => {
     t.ok(actor.held.at(-1)?.isCancelled);
     t.same(b.runtime.peers.inboundLoad, { asks: 0, bytes: 0 });
   }
+});
+
+t.test('all links together have so many bytes open', async (t) => {
+  const rpc = new MemoryWire();
+  const b = await node('b', rpc);
+  box(b);
+  const payload = packControl({ ignored: new Uint8Array(3 * 1024 * 1024) });
+  const perLink = Math.floor(INBOUND_BYTES_MAX / payload.length);
+  const fitting = Math.floor(NODE_INBOUND_BYTES_MAX / payload.length);
+  let link = await byHand(rpc, 'b');
+  for (let i = 0; i < fitting; i++) {
+    if (i % perLink === 0) link = await byHand(rpc, 'b');
+    link.send({ type: 'hold', correlationId: i + 1, payload });
+    await turn();
+  }
+  await turns();
+  t.equal(b.runtime.peers.inboundLoad.asks, fitting);
+  const last = await byHand(rpc, 'b');
+  last.send({ type: 'hold', correlationId: 1, payload });
+  await turns();
+  t.equal(last.received[0]?.type, 'node.overloaded');
+  rpc.cut();
+  t.same(b.runtime.peers.inboundLoad, { asks: 0, bytes: 0 }, 'and give them back');
 });
