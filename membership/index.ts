@@ -21,6 +21,7 @@ export {
   encodeRecord,
   instancesById,
   loadRegistry,
+  mergeRecords,
   recordKey,
   recordsOf,
   registryDigest,

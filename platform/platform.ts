@@ -137,8 +137,15 @@ export interface Workers {
   /**
    * Runs the job `name` with `input`. Buffers in `transfer` move to the worker. Rejects with the
    * job's error (StarlingError survives the way), or with `node.overloaded` when the queue is full.
+   * When `signal` aborts, a job that waits is dropped, and one that runs has a second to notice by
+   * itself before its thread is ended; either way `run` rejects with the signal's reason.
    */
-  run<Output>(name: string, input: unknown, transfer?: readonly ArrayBuffer[]): Promise<Output>;
+  run<Output>(
+    name: string,
+    input: unknown,
+    transfer?: readonly ArrayBuffer[],
+    signal?: AbortSignal,
+  ): Promise<Output>;
   close(): Promise<void>;
 }
 

@@ -2,7 +2,7 @@
  * Workers without threads: a job runs inline, after a delay, on a copy of its input, as the border
  * between real threads would have it. Buffers that move are detached from the caller.
  */
-import { StarlingError } from '../model/errors.ts';
+import { StarlingError, toStarlingError } from '../model/errors.ts';
 import type { Workers } from '../platform/platform.ts';
 import type { Loop, Owner } from './loop.ts';
 import type { SimRandom } from './random.ts';
@@ -22,7 +22,12 @@ export function createSimWorkers(
   let waiting = 0;
   let isClosed = false;
   return {
-    run: <Output>(name: string, input: unknown, transfer: readonly ArrayBuffer[] = []) =>
+    run: <Output>(
+      name: string,
+      input: unknown,
+      transfer: readonly ArrayBuffer[] = [],
+      signal?: AbortSignal,
+    ) =>
       new Promise<Output>((resolve, reject) => {
         if (isClosed || waiting >= QUEUE_MAX) {
           const facts = { what: 'the queue of worker jobs', countMax: QUEUE_MAX };
@@ -35,14 +40,11 @@ export function createSimWorkers(
           waiting--;
           const job = options.jobs.get(name);
           try {
+            signal?.throwIfAborted();
             if (job === undefined) throw new Error(`there is no job ${name}`);
             resolve(structuredClone(job(copy).output) as Output);
           } catch (error) {
-            reject(
-              error instanceof StarlingError
-                ? error
-                : new StarlingError('internal', undefined, error),
-            );
+            reject(toStarlingError(error));
           }
         });
       }),

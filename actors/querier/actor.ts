@@ -7,13 +7,13 @@ import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import { type Labels, compareUtf8 } from '../../model/labels.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { TimeRange } from '../../model/sample.ts';
-import { readPlan } from '../../membership/index.ts';
+import { decodeRecords, mergeRecords, readPlan, registryDigest } from '../../membership/index.ts';
 import type { Clock, Workers } from '../../platform/platform.ts';
 import { parseExpr, selectionsOf } from '../../promql/index.ts';
 import { type SelectHints, mergeLabelSets } from '../../storage/index.ts';
 import { type ReadScope, type ReadSummary, ingesterPathOf } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
-import { MEMBERSHIP_PATH } from '../membership/messages.ts';
+import { type ExchangeMessage, MEMBERSHIP_PATH } from '../membership/messages.ts';
 import { type Actor, type ActorRuntime, type Reply, unpackControl } from '../runtime/index.ts';
 import {
   EVALUATE_JOB,
@@ -21,11 +21,14 @@ import {
   type EvaluateOutput,
   runEvaluateJob,
 } from './evaluate-job.ts';
+import { NodeBytes } from './byte-budget.ts';
 import { type Gathered, gather } from './gather.ts';
 import type { NamesOutcome, QuerierMessage, Query, QueryOutcome, SeriesQuery } from './messages.ts';
+import { Ticket } from './ticket.ts';
 
 export const QUERIES_MAX = 200;
 export const QUERY_BYTES_MAX = 1024 * 1024 * 1024;
+export const QUERIES_BYTES_MAX = 2 * QUERY_BYTES_MAX;
 export const NAMES_TIMEOUT_MS = 30_000;
 const LOOKBACK_MS = 5 * 60_000;
 const PULL_TIMEOUT_MS = 3000;
@@ -52,6 +55,7 @@ type ReadMessage =
 
 export class QuerierActor implements Actor<QuerierMessage> {
   readonly #dependencies: QuerierDependencies;
+  readonly #bytes = new NodeBytes(QUERIES_BYTES_MAX);
   #inFlight = 0;
   /** Turns with every gather, so that all instances get their share of reads. */
   #turn = 0;
@@ -63,25 +67,36 @@ export class QuerierActor implements Actor<QuerierMessage> {
   receive(message: QuerierMessage): void {
     switch (message.type) {
       case 'label-names':
-        this.#run(message.reply, () =>
-          this.#names({ type: 'label-names' }, message.query, message.reply),
+        this.#run(message.reply, NAMES_TIMEOUT_MS, (ticket) =>
+          this.#names({ type: 'label-names' }, message.query, ticket),
         );
         break;
       case 'label-values': {
-        const { name, query, reply } = message;
-        this.#run(reply, () => this.#names({ type: 'label-values', name }, query, reply));
+        const { name } = message;
+        this.#run(message.reply, NAMES_TIMEOUT_MS, (ticket) =>
+          this.#names({ type: 'label-values', name }, message.query, ticket),
+        );
         break;
       }
-      case 'query':
-        this.#run(message.reply, () => this.#query(message.query, message.reply));
+      case 'query': {
+        const { queryTimeoutMs } = this.#dependencies;
+        const timeoutMs = Math.min(message.query.timeoutMs ?? queryTimeoutMs, queryTimeoutMs);
+        this.#run(message.reply, timeoutMs, (ticket) =>
+          this.#query(message.query, timeoutMs, ticket),
+        );
         break;
+      }
       case 'series':
-        this.#run(message.reply, () => this.#series(message.query, message.reply));
+        this.#run(message.reply, NAMES_TIMEOUT_MS, (ticket) => this.#series(message.query, ticket));
         break;
     }
   }
 
-  #run<Answer>(reply: Reply<Answer>, work: () => Promise<Answer>): void {
+  #run<Answer>(
+    reply: Reply<Answer>,
+    timeoutMs: number,
+    work: (ticket: Ticket) => Promise<Answer>,
+  ): void {
     if (this.#inFlight >= QUERIES_MAX) {
       reply.fail(
         new StarlingError('node.overloaded', { what: 'queries in flight', countMax: QUERIES_MAX }),
@@ -95,21 +110,25 @@ export class QuerierActor implements Actor<QuerierMessage> {
       this.#inFlight--;
       onQuery((clock.monotonicMs() - startedMs) / 1000, error);
     };
-    work().then(
-      (answer) => {
-        done(undefined);
-        reply.ok(answer);
-      },
-      (thrown: unknown) => {
-        const error = toStarlingError(thrown);
-        done(error);
-        reply.fail(error);
-      },
-    );
+    const nodeBytes = this.#bytes;
+    const ticket = new Ticket({ clock, timeoutMs, reply, nodeBytes, bytesMax: QUERY_BYTES_MAX });
+    ticket
+      .run(() => work(ticket))
+      .then(
+        (answer) => {
+          done(undefined);
+          reply.ok(answer);
+        },
+        (thrown: unknown) => {
+          const error = toStarlingError(thrown);
+          done(error);
+          reply.fail(error);
+        },
+      );
   }
 
-  async #query(query: Query, reply: Reply<QueryOutcome>): Promise<QueryOutcome> {
-    const { queryTimeoutMs, workers } = this.#dependencies;
+  async #query(query: Query, timeoutMs: number, ticket: Ticket): Promise<QueryOutcome> {
+    const { workers } = this.#dependencies;
     const lookbackMs = query.lookbackMs ?? LOOKBACK_MS;
     const isInstant = query.stepMs === 0;
     const stepMs = isInstant ? 1 : query.stepMs;
@@ -122,7 +141,6 @@ export class QuerierActor implements Actor<QuerierMessage> {
       lookbackMs,
       instant: isInstant,
     });
-    const timeoutMs = Math.min(query.timeoutMs ?? queryTimeoutMs, queryTimeoutMs);
     const gathered = await Promise.all(
       selections.map((selection) => {
         const range = { minTimeMs: selection.minTimeMs, maxTimeMs: selection.maxTimeMs };
@@ -134,7 +152,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
         };
         const { newestOnly, projection } = selection;
         const hints: SelectHints = { newestOnly, projection };
-        return this.#gather({ type: 'select', hints }, scope, timeoutMs, reply);
+        return this.#gather({ type: 'select', hints }, scope, timeoutMs, ticket);
       }),
     );
     const input: EvaluateInput = {
@@ -145,6 +163,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
       lookbackMs,
       samplesMax: this.#dependencies.querySamplesMax,
       limit: query.limit,
+      stopFlag: ticket.stopFlag,
       selections: selections.map(({ maxTimeMs, minTimeMs, projection }, i) => ({
         frames: gathered[i]!.frames.flat(),
         range: { minTimeMs, maxTimeMs },
@@ -153,25 +172,22 @@ export class QuerierActor implements Actor<QuerierMessage> {
     };
     const output = isSmall(input)
       ? runEvaluateJob(input)
-      : await workers.run<EvaluateOutput>(EVALUATE_JOB, input, transferable(input));
+      : await workers.run<EvaluateOutput>(EVALUATE_JOB, input, transferable(input), ticket.signal);
     const warnings = [...output.warnings, ...retentionWarning(selections, gathered)];
     return { data: output.data, warnings, infos: output.infos };
   }
 
-  async #series(
-    query: SeriesQuery,
-    reply: Reply<NamesOutcome<Labels>>,
-  ): Promise<NamesOutcome<Labels>> {
-    const { frames } = await this.#gather({ type: 'series' }, query, NAMES_TIMEOUT_MS, reply);
+  async #series(query: SeriesQuery, ticket: Ticket): Promise<NamesOutcome<Labels>> {
+    const { frames } = await this.#gather({ type: 'series' }, query, NAMES_TIMEOUT_MS, ticket);
     return limited(mergeLabelSets(frames.flat()), query.limit);
   }
 
   async #names(
     message: ReadMessage,
     query: SeriesQuery,
-    reply: Reply<NamesOutcome<string>>,
+    ticket: Ticket,
   ): Promise<NamesOutcome<string>> {
-    const { frames } = await this.#gather(message, query, NAMES_TIMEOUT_MS, reply);
+    const { frames } = await this.#gather(message, query, NAMES_TIMEOUT_MS, ticket);
     const names = new Set<string>();
     for (const frame of frames.flat()) {
       for (const name of unpackControl(frame) as readonly string[]) names.add(name); // our ingesters' frames
@@ -179,12 +195,12 @@ export class QuerierActor implements Actor<QuerierMessage> {
     return limited([...names].sort(compareUtf8), query.limit);
   }
 
-  /** Whole answers of enough instances, or an error. Cancelled when nobody waits for `reply`. */
+  /** Whole answers of enough instances, or an error. Cancelled when the ticket ends. */
   #gather(
     message: ReadMessage,
     scope: ReadScope,
     timeoutMs: number,
-    reply: { onCancel(callback: () => void): void },
+    ticket: Ticket,
   ): Promise<Gathered> {
     const { view } = this.#dependencies;
     const runtime = this.#dependencies.runtime();
@@ -199,13 +215,14 @@ export class QuerierActor implements Actor<QuerierMessage> {
       },
       ask: (instance, onFrame) => {
         const ask = { ...message, scope };
+        ticket.signal.throwIfAborted();
         const call = runtime.ask<ReadSummary>(
           { instance, path },
           ask,
           { timeoutMs, lane: 'read' },
           onFrame,
         );
-        reply.onCancel(call.cancel);
+        ticket.onStop(call.cancel);
         return call;
       },
       pullRegistry: async (instance) => {
@@ -213,8 +230,24 @@ export class QuerierActor implements Actor<QuerierMessage> {
         const pull = { type: 'pull', peer: instance };
         await runtime.ask<null>(to, pull, { timeoutMs: PULL_TIMEOUT_MS, lane: 'control' }).done;
       },
-      bytesMax: QUERY_BYTES_MAX,
+      knowsRegistryOf: (instance) => this.#knowsRegistryOf(instance),
+      bytes: ticket.bytes,
     });
+  }
+
+  /** Whether the registry of an instance would change nothing here that matters to reads. */
+  async #knowsRegistryOf(instance: InstanceId): Promise<boolean> {
+    const runtime = this.#dependencies.runtime();
+    const to = { instance, path: MEMBERSHIP_PATH };
+    const exchange: ExchangeMessage = { from: runtime.self, records: [] };
+    const ask = { type: 'exchange', exchange };
+    const options = { timeoutMs: PULL_TIMEOUT_MS, lane: 'control' } as const;
+    const { records } = await runtime.ask<ExchangeMessage>(to, ask, options).done;
+    const { records: theirs, rejected } = decodeRecords(records);
+    const { digest, registry } = this.#dependencies.view();
+    return (
+      rejected.length === 0 && registryDigest(mergeRecords(registry, theirs).registry) === digest
+    );
   }
 
   /** This instance first, whose answer crosses no network; then the others in turn. */

@@ -17,6 +17,8 @@ export interface EvaluateInput {
   readonly lookbackMs: number;
   readonly samplesMax: number;
   readonly limit: number;
+  /** Shared; not 0 once nobody waits for the output. */
+  readonly stopFlag?: Int32Array;
   /** By selection id: the frames of all replicas, and the range to keep. */
   readonly selections: readonly {
     readonly frames: readonly Uint8Array[];
@@ -35,8 +37,10 @@ export interface EvaluateOutput {
 export function runEvaluateJob(input: EvaluateInput): EvaluateOutput {
   const expr = parseExpr(input.query);
   const isInstant = input.stepMs === 0;
+  const check = (): void => checkStop(input.stopFlag);
   let samples = 0;
   const columns = input.selections.map(({ frames, isProjected, range }) => {
+    check();
     const merged = mergeSeriesFrames(frames, range, { isProjected });
     samples += merged.timestamps.length;
     if (samples > input.samplesMax) {
@@ -56,17 +60,24 @@ export function runEvaluateJob(input: EvaluateInput): EvaluateOutput {
       text: input.query,
     },
     columns,
-    { samplesMax: input.samplesMax },
+    { samplesMax: input.samplesMax, check },
   );
-  const { isCut, kept } = limited(result, input.limit);
+  check();
+  const { isCut, kept } = limitedResult(result, input.limit);
   const warnings = isCut ? [...result.warnings, LIMIT_WARNING] : result.warnings;
   return { data: encodeResult(kept), warnings, infos: result.infos };
 }
 
-const LIMIT_WARNING = 'results truncated due to limit';
+/** Throws `request.canceled` once the flag is set: the asker was told why already. */
+export function checkStop(stopFlag: Int32Array | undefined): void {
+  if (stopFlag !== undefined && Atomics.load(stopFlag, 0) !== 0)
+    throw new StarlingError('request.canceled', undefined);
+}
+
+export const LIMIT_WARNING = 'results truncated due to limit';
 
 /** The first `limit` series of a result; 0 is no limit. */
-function limited(
+function limitedResult(
   result: QueryResult,
   limit: number,
 ): { readonly kept: QueryResult; readonly isCut: boolean } {

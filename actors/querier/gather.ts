@@ -6,12 +6,14 @@
  * answer counts whole or not at all, so nothing is ever silently partial.
  *
  * A responder whose registry digest differs may know an instance that we did not ask. Its registry
- * is pulled and merged, and newly known instances are asked too, before the answer counts.
+ * is pulled and merged, and newly known instances are asked too. Its answer counts only once
+ * everything it knew that matters to reads is known here.
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { ReadPlan, ReadVerdict } from '../../membership/index.ts';
 import type { ReadSummary } from '../ingester/messages.ts';
+import type { QueryBytes } from './byte-budget.ts';
 
 export interface GatherOptions {
   /** Our own registry digest, asked again after a pull. */
@@ -25,8 +27,10 @@ export interface GatherOptions {
   readonly ask: (instance: InstanceId, onFrame: (frame: Uint8Array) => void) => AskHandle;
   /** Pulls and merges the registry of an instance. */
   readonly pullRegistry: (instance: InstanceId) => Promise<void>;
-  /** The most bytes all answers together may have. */
-  readonly bytesMax: number;
+  /** Whether all that matters to reads in the registry of an instance is known here. */
+  readonly knowsRegistryOf: (instance: InstanceId) => Promise<boolean>;
+  /** What all answers of the query together may hold. */
+  readonly bytes: QueryBytes;
 }
 
 export interface AskHandle {
@@ -41,26 +45,36 @@ export interface Gathered {
 }
 
 interface Answer {
-  readonly frames: Uint8Array[];
+  readonly frames: readonly Uint8Array[];
+  readonly bytes: number;
   readonly summary: ReadSummary;
+}
+
+/** Who answered and who failed, over all rounds. */
+interface Progress {
+  readonly answers: Map<InstanceId, Answer>;
+  readonly failures: Map<InstanceId, StarlingError>;
 }
 
 /** Gathers whole answers until the plan is satisfied. Throws `read.incomplete` when it cannot be. */
 export async function gather(options: GatherOptions): Promise<Gathered> {
-  const answers = new Map<InstanceId, Answer>();
-  const failures = new Map<InstanceId, StarlingError>();
-  const pulledDigests = new Set<string>();
+  const progress: Progress = { answers: new Map(), failures: new Map() };
+  const { answers } = progress;
+  const learnt = new Set<string>();
   for (;;) {
-    await askPlan(options, answers, failures);
-    const strangers = [...answers].filter(
-      ([, { summary }]) =>
-        summary.digest !== options.digest() && !pulledDigests.has(summary.digest),
+    await new Round(options, progress).run();
+    const stranger = [...answers].find(
+      ([, { summary }]) => summary.digest !== options.digest() && !learnt.has(summary.digest),
     );
-    if (strangers.length === 0) break;
-    for (const [instance, { summary }] of strangers) {
-      if (pulledDigests.has(summary.digest)) continue;
-      pulledDigests.add(summary.digest);
-      await options.pullRegistry(instance);
+    if (stranger === undefined) break;
+    const [instance, answer] = stranger;
+    const failure = await learn(options, instance, answer.summary.digest);
+    if (failure === undefined) learnt.add(answer.summary.digest);
+    else {
+      // An answer that we cannot judge does not count; others may be enough.
+      answers.delete(instance);
+      options.bytes.give(answer.bytes);
+      progress.failures.set(instance, failure);
     }
   }
   const kept = [...answers.values()];
@@ -70,74 +84,133 @@ export async function gather(options: GatherOptions): Promise<Gathered> {
   };
 }
 
+/** Learns what an instance knew when it answered; returns why that could not be done. */
+async function learn(
+  options: GatherOptions,
+  instance: InstanceId,
+  digest: string,
+): Promise<StarlingError | undefined> {
+  try {
+    await options.pullRegistry(instance);
+    if (digest === options.digest() || (await options.knowsRegistryOf(instance))) return undefined;
+    return new StarlingError('node.not_ready', { why: 'its registry is not known here' });
+  } catch (thrown) {
+    return toStarlingError(thrown);
+  }
+}
+
+/** An ask without an answer yet. */
+interface OpenAsk {
+  readonly frames: Uint8Array[];
+  bytes: number;
+  cancel: () => void;
+}
+
 /**
  * Asks those of the plan that were not asked yet: first as few as can be enough; all others when one
- * of these fails or is slow. Resolves when enough answered.
+ * of these fails or is late. Ends when enough answered.
  */
-function askPlan(
-  options: GatherOptions,
-  answers: Map<InstanceId, Answer>,
-  failures: Map<InstanceId, StarlingError>,
-): Promise<void> {
-  const plan = options.plan();
-  const wanted = options
-    .order(plan.instancesToAsk.map(({ id }) => id))
-    .filter((id) => !answers.has(id) && !failures.has(id));
-  const needed = enoughOf(wanted, plan, new Set(answers.keys()));
-  let spare = wanted.slice(needed);
-  return new Promise((resolve, reject) => {
-    const open = new Map<InstanceId, AskHandle>();
-    let bytes = 0;
-    let isSettled = false;
-    const settle = (error?: StarlingError): void => {
-      if (isSettled) return;
-      isSettled = true;
-      stopHedge();
-      for (const handle of open.values()) handle.cancel();
-      if (error === undefined) resolve();
-      else reject(error);
-    };
-    const check = (): void => {
-      const verdict = plan.isComplete(new Set(answers.keys()));
-      if (verdict.ok) settle();
-      else if (open.size === 0 && spare.length === 0) settle(incomplete(verdict, failures));
-    };
-    const ask = (instance: InstanceId): void => {
-      const frames: Uint8Array[] = [];
-      const handle = options.ask(instance, (frame) => {
-        bytes += frame.length;
-        frames.push(frame);
-        if (bytes > options.bytesMax) settle(tooLarge(bytes, options.bytesMax));
-      });
-      open.set(instance, handle);
-      handle.done.then(
-        (summary) => {
-          if (isSettled) return;
-          open.delete(instance);
-          answers.set(instance, { frames, summary });
-          check();
-        },
-        (thrown: unknown) => {
-          if (isSettled) return;
-          open.delete(instance);
-          const error = toStarlingError(thrown);
-          if (!error.retryable && error.http < 500) settle(error); // the request itself is wrong
-          failures.set(instance, error);
-          askSpare();
-          check();
-        },
-      );
-    };
-    const askSpare = (): void => {
-      if (isSettled) return;
-      const instances = spare;
-      spare = [];
-      for (const instance of instances) ask(instance);
-    };
-    const stopHedge = options.hedge(askSpare);
-    for (const instance of wanted.slice(0, needed)) ask(instance);
-    if (open.size === 0) check();
-  });
+class Round {
+  readonly #options: GatherOptions;
+  readonly #progress: Progress;
+  readonly #plan: ReadPlan;
+  readonly #open = new Map<InstanceId, OpenAsk>();
+  #spare: readonly InstanceId[] = [];
+  #isSettled = false;
+  #stopHedge: () => void = () => undefined;
+  #onSettled: (error: StarlingError | undefined) => void = () => undefined;
+
+  constructor(options: GatherOptions, progress: Progress) {
+    this.#options = options;
+    this.#progress = progress;
+    this.#plan = options.plan();
+  }
+
+  run(): Promise<void> {
+    const { answers, failures } = this.#progress;
+    const wanted = this.#options
+      .order(this.#plan.instancesToAsk.map(({ id }) => id))
+      .filter((id) => !answers.has(id) && !failures.has(id));
+    const needed = enoughOf(wanted, this.#plan, new Set(answers.keys()));
+    this.#spare = wanted.slice(needed);
+    return new Promise((resolve, reject) => {
+      this.#onSettled = (error) => (error === undefined ? resolve() : reject(error));
+      this.#stopHedge = this.#options.hedge(() => this.#askSpare());
+      for (const instance of wanted.slice(0, needed)) this.#ask(instance);
+      this.#check();
+    });
+  }
+
+  #ask(instance: InstanceId): void {
+    if (this.#isSettled) return;
+    const ask: OpenAsk = { frames: [], bytes: 0, cancel: () => undefined };
+    this.#open.set(instance, ask);
+    const handle = this.#options.ask(instance, (frame) => this.#onFrame(ask, frame));
+    ask.cancel = () => handle.cancel();
+    handle.done.then(
+      (summary) => this.#onAnswer(instance, summary),
+      (thrown: unknown) => this.#onFailure(instance, toStarlingError(thrown)),
+    );
+  }
+
+  #onFrame(ask: OpenAsk, frame: Uint8Array): void {
+    if (this.#isSettled) return;
+    ask.frames.push(frame);
+    ask.bytes += frame.length;
+    try {
+      this.#options.bytes.take(frame.length);
+    } catch (thrown) {
+      this.#settle(toStarlingError(thrown));
+    }
+  }
+
+  #onAnswer(instance: InstanceId, summary: ReadSummary): void {
+    const ask = this.#open.get(instance);
+    if (ask === undefined || this.#isSettled) return;
+    this.#open.delete(instance);
+    this.#progress.answers.set(instance, { frames: ask.frames, bytes: ask.bytes, summary });
+    this.#check();
+  }
+
+  #onFailure(instance: InstanceId, error: StarlingError): void {
+    const ask = this.#open.get(instance);
+    if (ask === undefined || this.#isSettled) return;
+    this.#open.delete(instance);
+    this.#options.bytes.give(ask.bytes);
+    if (isAboutTheRequest(error)) this.#settle(error);
+    this.#progress.failures.set(instance, error);
+    this.#askSpare();
+    this.#check();
+  }
+
+  #askSpare(): void {
+    const instances = this.#spare;
+    this.#spare = [];
+    for (const instance of instances) this.#ask(instance);
+  }
+
+  #check(): void {
+    const verdict = this.#plan.isComplete(new Set(this.#progress.answers.keys()));
+    if (verdict.ok) this.#settle(undefined);
+    else if (this.#open.size === 0 && this.#spare.length === 0)
+      this.#settle(incomplete(verdict, this.#progress.failures));
+  }
+
+  #settle(error: StarlingError | undefined): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#stopHedge();
+    for (const { bytes, cancel } of this.#open.values()) {
+      cancel();
+      this.#options.bytes.give(bytes);
+    }
+    this.#onSettled(error);
+  }
+}
+
+/** The request would fail everywhere. Anything else, also bytes we cannot read, is that instance's failure. */
+function isAboutTheRequest({ http, id, retryable }: StarlingError): boolean {
+  return !retryable && http < 500 && /^(query|tenant)\.|^request\.parameter$/.test(id);
 }
 
 /** How many of `wanted`, from its start, complete the plan together with those that answered. */
@@ -158,8 +231,4 @@ function incomplete(
   const reasons = [...failures].map(([id, error]) => `${id}: ${error.message}`).join('; ');
   const text = reasons === '' ? missing : `${missing} (${reasons})`;
   return new StarlingError('read.incomplete', { missing: text, tolerated });
-}
-
-function tooLarge(count: number, countMax: number): StarlingError {
-  return new StarlingError('query.too_large', { what: 'bytes of chunks', count, countMax });
 }

@@ -10,6 +10,7 @@ import {
   type ErrorId,
   StarlingError,
   errorCatalogue,
+  toStarlingError,
 } from '../../model/errors.ts';
 import type { Workers } from '../platform.ts';
 
@@ -38,14 +39,18 @@ export interface WorkersOptions {
   readonly queueMax: number;
   /** A job that runs longer is stopped with its thread. */
   readonly jobTimeoutMs?: number;
+  /** What a job that nobody waits for may still run before it is stopped with its thread. */
+  readonly stopTimeoutMs?: number;
 }
 
 /** Far above any query's own budget: only a job that hangs meets it. */
 const JOB_TIMEOUT_MS = 10 * 60_000;
+const STOP_TIMEOUT_MS = 1000;
 
 interface Task {
   readonly request: WorkerRequest;
   readonly transfer: readonly ArrayBuffer[];
+  readonly signal: AbortSignal | undefined;
   readonly resolve: (output: unknown) => void;
   readonly reject: (error: StarlingError) => void;
 }
@@ -67,11 +72,17 @@ function startWorker(jobsModule: URL): Worker {
 export function createNodeWorkers(options: WorkersOptions): Workers {
   const pool = new Pool(options);
   return {
-    run: <Output>(name: string, input: unknown, transfer: readonly ArrayBuffer[] = []) =>
+    run: <Output>(
+      name: string,
+      input: unknown,
+      transfer: readonly ArrayBuffer[] = [],
+      signal?: AbortSignal,
+    ) =>
       new Promise<Output>((resolve, reject) => {
         pool.add({
           request: { name, input },
           transfer,
+          signal,
           resolve: (output) => resolve(output as Output), // the caller knows its job
           reject,
         });
@@ -92,6 +103,11 @@ class Pool {
 
   add(task: Task): void {
     const { queueMax, threads } = this.#options;
+    if (task.signal?.aborted === true) {
+      task.reject(toStarlingError(task.signal.reason));
+      return;
+    }
+    task.signal?.addEventListener('abort', () => this.#drop(task), { once: true });
     const idle = [...this.#threads].find((thread) => thread.isIdle);
     if (this.#isClosed) task.reject(new StarlingError('request.canceled', undefined));
     else if (idle !== undefined) idle.start(task);
@@ -101,6 +117,13 @@ class Pool {
       const facts = { what: 'the queue of worker jobs', countMax: queueMax };
       task.reject(new StarlingError('node.overloaded', facts));
     }
+  }
+
+  #drop(task: Task): void {
+    const at = this.#queue.indexOf(task);
+    if (at >= 0) this.#queue.splice(at, 1);
+    task.reject(toStarlingError(task.signal?.reason)); // does nothing once it is settled
+    for (const thread of this.#threads) thread.stopSoon(task);
   }
 
   async close(): Promise<void> {
@@ -141,11 +164,13 @@ class Thread {
   readonly #callbacks: ThreadCallbacks;
   #task: Task | undefined;
   #timer: NodeJS.Timeout | undefined;
+  readonly #stopTimeoutMs: number;
   #isEnding = false;
 
   constructor(options: WorkersOptions, callbacks: ThreadCallbacks) {
     this.#callbacks = callbacks;
     this.#timeoutMs = options.jobTimeoutMs ?? JOB_TIMEOUT_MS;
+    this.#stopTimeoutMs = options.stopTimeoutMs ?? STOP_TIMEOUT_MS;
     this.#worker = startWorker(options.jobsModule);
     this.#worker.unref();
     let cause: unknown = 'the worker thread ended';
@@ -177,6 +202,13 @@ class Thread {
     this.#task = task;
     this.#worker.ref();
     this.#timer = setTimeout(() => this.#stopHanging(), this.#timeoutMs);
+  }
+
+  /** Nobody waits for the task any more: when it runs here, it ends soon, by itself or with the thread. */
+  stopSoon(task: Task): void {
+    if (this.#task !== task) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#stopHanging(), this.#stopTimeoutMs);
   }
 
   async close(): Promise<void> {

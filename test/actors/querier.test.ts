@@ -2,17 +2,22 @@
 // evaluates and cuts. Method: instances are functions; frames come from real TSDBs on a disk in memory.
 import t from 'tap';
 import { runEvaluateJob } from '../../actors/querier/evaluate-job.ts';
+import { NodeBytes, QueryBytes } from '../../actors/querier/byte-budget.ts';
 import { type GatherOptions, gather } from '../../actors/querier/gather.ts';
+import { Ticket } from '../../actors/querier/ticket.ts';
 import type { ReadSummary } from '../../actors/ingester/messages.ts';
 import type { InstanceRecord } from '../../membership/index.ts';
 import { StarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { refusal } from '../support/refusal.ts';
 import { EVERYTHING, batchOf, framesOf, metric, openTsdb } from '../support/toy-tsdb.ts';
 
 const NOW = 1_700_000_000_000;
-type Behaviour = 'bad' | 'down' | 'hangs' | 'ok' | 'stranger';
+type Behaviour = 'bad' | 'corrupt' | 'down' | 'hangs' | 'ok' | 'stranger';
+
+const bytesOf = (bytesMax: number): QueryBytes => new QueryBytes(new NodeBytes(2000), bytesMax);
 
 /** Three instances of which one may be missing; `extra` becomes known after a pull. */
 function world(behaviours: Record<string, Behaviour>, extra?: string, isLate = false) {
@@ -51,15 +56,18 @@ function world(behaviours: Record<string, Behaviour>, extra?: string, isLate = f
           ? Promise.reject(new StarlingError('node.unreachable', { instance, why: 'down' }))
           : behaviour === 'bad'
             ? Promise.reject(new StarlingError('query.parse', { text: 'bad regexp' }))
-            : behaviour === 'hangs'
-              ? new Promise<ReadSummary>(() => undefined)
-              : Promise.resolve(summary);
+            : behaviour === 'corrupt'
+              ? Promise.reject(new StarlingError('protobuf.corrupt', { why: 'odd', offset: 0 }))
+              : behaviour === 'hangs'
+                ? new Promise<ReadSummary>(() => undefined)
+                : Promise.resolve(summary);
       return { done, cancel: () => void cancelled.push(instance) };
     },
     pullRegistry: async () => {
       if (extra !== undefined) known = Object.keys(behaviours);
     },
-    bytesMax: 1000,
+    knowsRegistryOf: async (instance) => behaviours[instance] !== 'stranger' || extra !== undefined,
+    bytes: bytesOf(1000),
   };
   return { options, asked, cancelled };
 }
@@ -83,6 +91,8 @@ t.test('gather() needs whole answers of all but one, and does not wait for the l
   await check({ a: 'down', b: 'ok', c: 'down' }, 'read.incomplete');
   await check({ a: 'down', b: 'down', c: 'down' }, 'read.incomplete');
   await check({ a: 'bad', b: 'ok', c: 'ok' }, 'query.parse');
+  await check({ a: 'corrupt', b: 'ok', c: 'ok' }, 'bc');
+  await check({ a: 'corrupt', b: 'ok', c: 'down' }, 'read.incomplete');
 });
 
 t.test('gather() asks no more than it needs, until one fails or is late', async (t) => {
@@ -117,12 +127,67 @@ t.test(
   },
 );
 
-t.test('gather() stops at its bound of bytes', async (t) => {
+t.test('an answer counts only when all that its instance knew is known here', async (t) => {
+  const { asked, options } = world({ a: 'stranger', b: 'ok', c: 'ok' });
+  const { frames } = await gather(options);
+  t.equal(asked.join(''), 'abc', 'the answer of a does not count, others are enough');
+  t.notOk(frames.flat().some((frame) => Buffer.from(frame).toString() === 'a frame'));
+  const check = async (behaviours: Record<string, Behaviour>, why: RegExp): Promise<void> => {
+    await t.rejects(gather(world(behaviours).options), refusal('read.incomplete', why));
+  };
+  await check({ a: 'stranger', b: 'stranger', c: 'ok' }, /registry is not known here/);
+  await check({ a: 'stranger', b: 'ok', c: 'down' }, /registry is not known here/);
+  const gone = world({ a: 'stranger', b: 'ok', c: 'ok' }, 'd');
+  const pullRegistry = (): Promise<void> =>
+    Promise.reject(new StarlingError('node.unreachable', { instance: 'a', why: 'gone' }));
+  await gather({ ...gone.options, pullRegistry });
+  t.equal(gone.asked.join(''), 'abc', 'a pull that fails is a failure of that instance');
+});
+
+t.test('gather() stops at its bounds of bytes, and gives back what it took', async (t) => {
   const { options } = world({ a: 'ok', b: 'ok', c: 'ok' });
+  const bytes = bytesOf(10);
+  await t.rejects(gather({ ...options, bytes }), refusal('query.too_large', /bytes of chunks/));
+  const node = new NodeBytes(20);
+  const one = new QueryBytes(node, 100);
+  await gather({ ...options, bytes: one });
+  t.equal(node.count, 'a frame'.length * 2);
   await t.rejects(
-    gather({ ...options, bytesMax: 10 }),
-    refusal('query.too_large', /bytes of chunks/),
+    gather({ ...options, bytes: new QueryBytes(node, 100) }),
+    refusal('node.overloaded', /bytes of queries in flight/),
   );
+  one.close();
+  const failing = world({ a: 'ok', b: 'down', c: 'down' });
+  const other = new QueryBytes(node, 100);
+  await t.rejects(gather({ ...failing.options, bytes: other }), refusal('read.incomplete', /b/));
+  other.close();
+  one.give(5); // a late frame of a query that is over
+  t.equal(node.count, 0);
+  t.throws(() => one.take(5), refusal('request.canceled', /left/));
+});
+
+t.test('a ticket stops what works for it at the deadline and when the client leaves', async (t) => {
+  const check = async (cause: (clock: FakeClock, leave: () => void) => void, id: string) => {
+    const clock = new FakeClock();
+    let leave = (): void => undefined;
+    const reply = { onCancel: (callback: () => void) => void (leave = callback) };
+    const nodeBytes = new NodeBytes(100);
+    const ticket = new Ticket({ clock, timeoutMs: 1000, reply, nodeBytes, bytesMax: 100 });
+    let stops = 0;
+    ticket.onStop(() => stops++);
+    const run = ticket.run(() => {
+      ticket.bytes.take(10);
+      return new Promise<never>(() => undefined);
+    });
+    t.equal(nodeBytes.count, 10);
+    cause(clock, leave);
+    t.equal((await run.catch((error: unknown) => error as StarlingError)).id, id);
+    t.same([stops, ticket.stopFlag[0], nodeBytes.count], [1, 1, 0]);
+    ticket.onStop(() => stops++);
+    t.equal(stops, 2, 'who comes late is told at once');
+  };
+  await check((clock) => clock.advance(1001), 'query.timeout');
+  await check((_clock, leave) => leave(), 'request.canceled');
 });
 
 t.test(
@@ -142,6 +207,7 @@ t.test(
       query: string,
       limit = 0,
       samplesMax = 1000,
+      stopFlag = new Int32Array(new SharedArrayBuffer(4)),
     ): { readonly data: string; readonly warnings: readonly string[] } => {
       const input = {
         query,
@@ -151,6 +217,7 @@ t.test(
         lookbackMs: 300_000,
         samplesMax,
         limit,
+        stopFlag,
         selections: [{ frames, range: EVERYTHING, isProjected: false }],
       };
       const { data, warnings } = runEvaluateJob(input);
@@ -163,6 +230,10 @@ t.test(
     t.match(run('m', 2), { warnings: ['results truncated due to limit'] });
     t.equal(run('m', 2).data.split('"metric"').length - 1, 2);
     t.same(run('m', 4).warnings, []);
+    const stopFlag = new Int32Array(new SharedArrayBuffer(4));
+    t.equal(run('sum(m)', 0, 1000, stopFlag).warnings.length, 0);
+    stopFlag[0] = 1;
+    t.throws(() => run('sum(m)', 0, 1000, stopFlag), refusal('request.canceled', /left/));
     t.throws(() => run('m', 0, 3), refusal('query.too_large', /4 samples, the limit is 3/));
   },
 );

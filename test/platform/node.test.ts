@@ -164,6 +164,19 @@ t.test(
   },
 );
 
+t.test('Workers.run(): a job that nobody waits for frees its thread or its place', async (t) => {
+  const workers = openWorkers(t, { queueMax: 2, stopTimeoutMs: 10 });
+  const leaving = new AbortController();
+  const reason = new StarlingError('query.timeout', { timeoutMs: 5 });
+  const left = ['hang', 'echo'].map((name) => workers.run(name, 0, [], leaving.signal));
+  const next = workers.run('echo', 'next');
+  leaving.abort(reason);
+  for (const one of left) await checkRefused(t, one, { id: 'query.timeout' });
+  t.equal(await next, 'next');
+  const late = workers.run('echo', 0, [], leaving.signal);
+  await checkRefused(t, late, { id: 'query.timeout' });
+});
+
 t.test('Workers.close(): every job settles', async (t) => {
   const workers = openWorkers(t);
   const jobs = [workers.run('hang', 0), workers.run('echo', 0)];

@@ -1,0 +1,64 @@
+/**
+ * The life of one query: its deadline, its client's patience and what it holds. When the deadline
+ * passes, the client leaves or the query fails, everything that works for it is told to stop: asks are
+ * cancelled, and a job in a worker sees the flag between two steps of its work.
+ */
+import { StarlingError } from '../../model/errors.ts';
+import type { Clock } from '../../platform/platform.ts';
+import { type NodeBytes, QueryBytes } from './byte-budget.ts';
+
+export interface TicketOptions {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  /** Tells that nobody waits any more. */
+  readonly reply: { onCancel(callback: () => void): void };
+  readonly nodeBytes: NodeBytes;
+  readonly bytesMax: number;
+}
+
+export class Ticket {
+  readonly bytes: QueryBytes;
+  /** Shared with workers: not 0 once the work is to stop. */
+  readonly stopFlag = new Int32Array(new SharedArrayBuffer(4));
+  readonly #controller = new AbortController();
+  readonly #onStop: (() => void)[] = [];
+  readonly #deadline: { cancel(): void };
+
+  constructor({ bytesMax, clock, nodeBytes, reply, timeoutMs }: TicketOptions) {
+    this.bytes = new QueryBytes(nodeBytes, bytesMax);
+    const late = (): void => this.#stop(new StarlingError('query.timeout', { timeoutMs }));
+    this.#deadline = clock.after(timeoutMs, late);
+    reply.onCancel(() => this.#stop(new StarlingError('request.canceled', undefined)));
+  }
+
+  /** Aborts with a StarlingError. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  onStop(callback: () => void): void {
+    if (this.signal.aborted) callback();
+    else this.#onStop.push(callback);
+  }
+
+  /** What `work` resolves to, or the reason to stop, whichever is first. Ends the ticket. */
+  async run<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+    const stopped = new Promise<never>((_, reject) => {
+      this.onStop(() => reject(this.signal.reason as StarlingError)); // the only reasons there are
+    });
+    try {
+      return await Promise.race([work(), stopped]);
+    } finally {
+      this.#deadline.cancel();
+      this.#stop(new StarlingError('request.canceled', undefined)); // for what nobody waits for
+      this.bytes.close();
+    }
+  }
+
+  #stop(reason: StarlingError): void {
+    if (this.signal.aborted) return;
+    Atomics.store(this.stopFlag, 0, 1);
+    this.#controller.abort(reason);
+    for (const callback of this.#onStop.splice(0)) callback();
+  }
+}
