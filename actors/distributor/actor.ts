@@ -7,7 +7,6 @@ import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId, TenantId } from '../../model/ids.ts';
 import type { Limits } from '../../model/limits.ts';
 import { type FingerprintKey, tenantFingerprintKey } from '../../model/wire/fingerprint.ts';
-import { createWriteColumns } from '../../model/wire/remote-write.ts';
 import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
 import type { Clock } from '../../platform/platform.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
@@ -17,7 +16,7 @@ import type { Actor, ActorRuntime } from '../runtime/index.ts';
 import { type KnownSeries, createKnownSeries } from './known-series.ts';
 import type { DistributorMessage } from './messages.ts';
 import type { WriteRing } from './push-plan.ts';
-import { type PushBuffers, type PushDependencies, runPush } from './push.ts';
+import { type PushBuffers, type PushDependencies, createPushBuffers, runPush } from './push.ts';
 import { RateLimiter } from './rate-limit.ts';
 
 /** Cortex' remote_timeout. */
@@ -64,10 +63,7 @@ export class DistributorActor implements Actor<DistributorMessage> {
       reply.fail(refusal);
       return;
     }
-    const buffers = this.#pool.pop() ?? {
-      decoded: new Uint8Array(0),
-      columns: createWriteColumns(),
-    };
+    const buffers = this.#pool.pop() ?? createPushBuffers();
     this.#pushes++;
     this.#pushBytes += body.length;
     runPush(this.#pushDependencies(tenant, view), body, buffers).then(

@@ -58,15 +58,8 @@ export interface Chunk {
   readonly rows: Int32Array;
 }
 
-/** The plan of one request; grows while routing. */
-export interface PushPlan {
-  readonly context: PushContext;
-  readonly view: DataView;
-  readonly columns: WriteColumns;
-  nextSeries: number;
-  /** The entry of the series before in the table of known series, or -1. */
-  previousEntry: number;
-  rowCount: number;
+/** Columns of a plan; they may be longer than it. Owned by one request at a time; pooled. */
+export interface PlanColumns {
   /** Per row: series, first sample, end of samples, replicas found. */
   rowSeries: Uint32Array;
   rowSampleStart: Uint32Array;
@@ -75,7 +68,30 @@ export interface PushPlan {
   /** Per row and replica position: the chunk it is in. */
   rowChunks: Uint32Array;
   /** Canonical fingerprints, four words a series. */
-  readonly canonical: Uint32Array;
+  canonical: Uint32Array;
+}
+
+export function createPlanColumns(): PlanColumns {
+  return {
+    rowSeries: new Uint32Array(0),
+    rowSampleStart: new Uint32Array(0),
+    rowSampleEnd: new Uint32Array(0),
+    rowReplicas: new Uint8Array(0),
+    rowChunks: new Uint32Array(0),
+    canonical: new Uint32Array(0),
+  };
+}
+
+/** The plan of one request; grows while routing. */
+export interface PushPlan extends Readonly<PlanColumns> {
+  readonly context: PushContext;
+  readonly view: DataView;
+  readonly columns: WriteColumns;
+  nextSeries: number;
+  /** The entry of the series before in the table of known series, or -1. */
+  previousEntry: number;
+  rowCount: number;
+  readonly rowsMax: number;
   /** Label bytes of series that some replica is not known to hold. */
   readonly labelBytes: Map<number, Uint8Array>;
   readonly chunks: Chunk[];
@@ -87,25 +103,24 @@ export interface PushPlan {
   readonly errors: StarlingError[];
 }
 
+/** Begins a plan of the request in `view` and `columns`, written to `pooled`, which grows as needed. */
 export function beginPushPlan(
   context: PushContext,
   view: DataView,
   columns: WriteColumns,
+  pooled: PlanColumns = createPlanColumns(),
 ): PushPlan {
-  const rows = columns.seriesCount + Math.ceil(columns.sampleCount / SAMPLES_PER_CHUNK_MAX);
+  const rowsMax = columns.seriesCount + Math.ceil(columns.sampleCount / SAMPLES_PER_CHUNK_MAX);
+  growPlanColumns(pooled, rowsMax, columns.seriesCount, context.ring.replicationFactor);
   return {
+    ...pooled,
     context,
     view,
     columns,
     nextSeries: 0,
     previousEntry: -1,
     rowCount: 0,
-    rowSeries: new Uint32Array(rows),
-    rowSampleStart: new Uint32Array(rows),
-    rowSampleEnd: new Uint32Array(rows),
-    rowReplicas: new Uint8Array(rows),
-    rowChunks: new Uint32Array(rows * context.ring.replicationFactor),
-    canonical: new Uint32Array(columns.seriesCount * 4),
+    rowsMax,
     labelBytes: new Map(),
     chunks: [],
     openChunks: new Map(),
@@ -114,6 +129,23 @@ export function beginPushPlan(
     invalidSamples: 0,
     errors: [],
   };
+}
+
+function growPlanColumns(
+  pooled: PlanColumns,
+  rows: number,
+  series: number,
+  replicas: number,
+): void {
+  if (pooled.rowSeries.length < rows) {
+    pooled.rowSeries = new Uint32Array(rows);
+    pooled.rowSampleStart = new Uint32Array(rows);
+    pooled.rowSampleEnd = new Uint32Array(rows);
+    pooled.rowReplicas = new Uint8Array(rows);
+  }
+  if (pooled.rowChunks.length < rows * replicas)
+    pooled.rowChunks = new Uint32Array(rows * replicas);
+  if (pooled.canonical.length < series * 4) pooled.canonical = new Uint32Array(series * 4);
 }
 
 /** Routes up to `seriesMax` more series. True when all are routed. */
@@ -209,7 +241,7 @@ function openChunk(plan: PushPlan, instance: number, samples: number): number {
     sampleCount: 0,
     labelLength: 0,
     // A row has a sample at least, so a full chunk has no more rows than samples.
-    rows: new Int32Array(Math.min(plan.rowSeries.length, SAMPLES_PER_CHUNK_MAX)),
+    rows: new Int32Array(Math.min(plan.rowsMax, SAMPLES_PER_CHUNK_MAX)),
   });
   plan.openChunks.set(instance, index);
   return index;

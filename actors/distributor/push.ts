@@ -11,15 +11,18 @@ import {
   type WriteColumns,
   beginWriteRequestPass,
   continueWriteRequestPass,
+  createWriteColumns,
 } from '../../model/wire/remote-write.ts';
 import { beginSnappyDecode, continueSnappyDecode, snappyLength } from '../../model/wire/snappy.ts';
 import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
 import {
   type Chunk,
+  type PlanColumns,
   type PushContext,
   type PushPlan,
   beginPushPlan,
   chunkWithLabels,
+  createPlanColumns,
   continuePushPlan,
   fillChunk,
   markHeld,
@@ -59,6 +62,15 @@ export interface PushBuffers {
   /** Grown as needed, at least the decoded length. */
   decoded: Uint8Array;
   readonly columns: WriteColumns;
+  readonly plan: PlanColumns;
+}
+
+export function createPushBuffers(): PushBuffers {
+  return {
+    decoded: new Uint8Array(0),
+    columns: createWriteColumns(),
+    plan: createPlanColumns(),
+  };
 }
 
 export interface PushResult {
@@ -102,7 +114,8 @@ async function decodeAndRoute(
   const { columns } = buffers;
   const pass = beginWriteRequestPass(buffers.decoded, length, dependencies.rawKey, columns);
   while (!continueWriteRequestPass(pass, SERIES_PER_SLICE)) await dependencies.nextTurn();
-  const plan = beginPushPlan(dependencies.context, viewOf(buffers.decoded), columns);
+  const view = viewOf(buffers.decoded);
+  const plan = beginPushPlan(dependencies.context, view, columns, buffers.plan);
   while (!continuePushPlan(plan, SERIES_PER_SLICE)) await dependencies.nextTurn();
   return plan;
 }

@@ -2,7 +2,7 @@
 // Method: whole pushes, from compressed body to a real TSDB on a disk in memory, read back by a query.
 import t from 'tap';
 import { createKnownSeries } from '../../actors/distributor/known-series.ts';
-import { type PushResult, runPush } from '../../actors/distributor/push.ts';
+import { type PushResult, runPush, createPushBuffers } from '../../actors/distributor/push.ts';
 import { RateLimiter } from '../../actors/distributor/rate-limit.ts';
 import { ANONYMOUS_TENANT, type InstanceId } from '../../model/ids.ts';
 import { type Limits, SINGLE_TENANT_LIMITS } from '../../model/limits.ts';
@@ -73,7 +73,7 @@ async function store(limits: Partial<Limits> = {}): Promise<Store> {
           admitSamples: (samples) => rates.admit(ANONYMOUS_TENANT, samples, merged, self.nowMs),
         },
         Buffer.isBuffer(series) ? snappy(series) : pushBody(series),
-        { decoded: new Uint8Array(0), columns: createWriteColumns(16, 16) },
+        { ...createPushBuffers(), columns: createWriteColumns(16, 16) },
       ),
     outcome: (series: readonly TestSeries[] | Buffer): Promise<string> =>
       self.push(series).then(

@@ -6,6 +6,7 @@ import {
   type IngesterPushAnswer,
   type PushResult,
   runPush,
+  createPushBuffers,
 } from '../../actors/distributor/push.ts';
 import { SAMPLES_PER_CHUNK_MAX } from '../../actors/distributor/push-plan.ts';
 import { countAnswer, createTally, pushVerdict } from '../../actors/distributor/quorum.ts';
@@ -108,7 +109,7 @@ function cluster(rf: number, instances = rf) {
         admitSamples: () => undefined,
       },
       pushBody(series),
-      { decoded: new Uint8Array(0), columns: createWriteColumns(16, 16) },
+      { ...createPushBuffers(), columns: createWriteColumns(16, 16) },
     );
   return { ingesters, push, changeRing: () => (version += 1) };
 }
@@ -299,7 +300,7 @@ t.test('too few registered replicas is a 503 before anything is sent', async (t)
       admitSamples: () => undefined,
     },
     pushBody([series(1)]),
-    { decoded: new Uint8Array(0), columns: createWriteColumns() },
+    createPushBuffers(),
   );
   await t.rejects(result, refusal('write.no_quorum', /replication factor/));
   t.equal(ingesters[0]!.batches, 0);
