@@ -5,17 +5,17 @@ import {
   runEvaluateJob,
 } from '../actors/querier/evaluate-job.ts';
 import { WARM_UP_JOB, runWarmUpJob } from '../actors/querier/warm-up.ts';
+import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names-job.ts';
 import type { Job, JobTable } from '../platform/node/workers.ts';
 
 export const jobs: JobTable = new Map<string, Job>([
   [
     EVALUATE_JOB,
-    (input) => {
-      const output = runEvaluateJob(input as EvaluateInput); // only the querier posts it
-      const { buffer, byteLength } = output.data;
-      const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
-      return { output, transfer: isWhole ? [buffer] : [] };
-    },
+    (input) => moved(runEvaluateJob(input as EvaluateInput)), // only the querier posts it
+  ],
+  [
+    NAMES_JOB,
+    (input) => moved(runNamesJob(input as NamesInput)), // likewise
   ],
   [
     WARM_UP_JOB,
@@ -25,3 +25,10 @@ export const jobs: JobTable = new Map<string, Job>([
     },
   ],
 ]);
+
+/** An output whose bytes move instead of being copied. */
+function moved(output: { readonly data: Uint8Array }): ReturnType<Job> {
+  const { buffer, byteLength } = output.data;
+  const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
+  return { output, transfer: isWhole ? [buffer] : [] };
+}

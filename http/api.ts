@@ -4,7 +4,6 @@
  */
 import type { StarlingError } from '../model/errors.ts';
 import type { TenantId } from '../model/ids.ts';
-import type { Labels } from '../model/labels.ts';
 import type { Matcher } from '../model/matchers.ts';
 import type { TimeRange } from '../model/sample.ts';
 
@@ -50,8 +49,9 @@ export interface SeriesRequest {
   readonly cancellation: Cancellation;
 }
 
-export interface NamesAnswer<Item> {
-  readonly items: readonly Item[];
+export interface NamesAnswer {
+  /** The JSON of the envelope's `data`. */
+  readonly data: Uint8Array;
   readonly warnings: readonly string[];
 }
 
@@ -100,9 +100,9 @@ export interface ServiceRow {
 export interface NodeApi {
   push(tenant: TenantId, body: Uint8Array): Promise<PushOutcome>;
   query(request: QueryRequest): Promise<QueryAnswer>;
-  series(request: SeriesRequest): Promise<NamesAnswer<Labels>>;
-  labelNames(request: SeriesRequest): Promise<NamesAnswer<string>>;
-  labelValues(name: string, request: SeriesRequest): Promise<NamesAnswer<string>>;
+  series(request: SeriesRequest): Promise<NamesAnswer>;
+  labelNames(request: SeriesRequest): Promise<NamesAnswer>;
+  labelValues(name: string, request: SeriesRequest): Promise<NamesAnswer>;
   /** Why the node is not ready; empty: it is. */
   notReady(): readonly string[];
   metrics(): Promise<string>;

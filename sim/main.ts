@@ -12,6 +12,7 @@ import {
   type EvaluateInput,
   runEvaluateJob,
 } from '../actors/querier/evaluate-job.ts';
+import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names-job.ts';
 import { createNodeCiphers } from '../platform/node/ciphers.ts';
 import { type Verdict, runStory } from './story.ts';
 import type { SimJobs } from './workers.ts';
@@ -19,9 +20,10 @@ import type { SimJobs } from './workers.ts';
 const MINUTES = 5;
 const LINES_ON_FAILURE = 40;
 
-// The job's caller and the job share the type; the table erases it.
-const jobs: SimJobs = new Map([
-  [EVALUATE_JOB, (input: unknown) => ({ output: runEvaluateJob(input as EvaluateInput) })],
+// A job and its caller share the type; the table erases it.
+const jobs: SimJobs = new Map<string, (input: unknown) => { readonly output: unknown }>([
+  [EVALUATE_JOB, (input) => ({ output: runEvaluateJob(input as EvaluateInput) })],
+  [NAMES_JOB, (input) => ({ output: runNamesJob(input as NamesInput) })],
 ]);
 
 const { values } = parseArgs({

@@ -17,8 +17,9 @@ import {
 import { type Actor, type StreamReply, packControl } from '../runtime/index.ts';
 import type { IngesterMessage, ReadScope, ReadSummary } from './messages.ts';
 
-/** Names a frame of names holds. */
+/** A frame of names is cut before it holds more of them, or more UTF-16 units. */
 const NAMES_PER_FRAME = 5000;
+const NAME_UNITS_PER_FRAME = 64 * 1024;
 
 export interface IngesterDependencies {
   readonly clock: Clock;
@@ -152,7 +153,10 @@ function* names(
   work: Generator<undefined, readonly string[]>,
 ): Generator<Uint8Array | undefined, void> {
   const all = yield* work;
-  for (let from = 0; from < all.length; from += NAMES_PER_FRAME) {
-    yield packControl(all.slice(from, from + NAMES_PER_FRAME));
+  for (let from = 0, to = 0; from < all.length; from = to) {
+    let units = 0;
+    while (to < all.length && to - from < NAMES_PER_FRAME && units < NAME_UNITS_PER_FRAME)
+      units += all[to++]!.length;
+    yield packControl(all.slice(from, to));
   }
 }

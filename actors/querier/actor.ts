@@ -4,17 +4,16 @@
  * handing them over would cost more than they do.
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
-import { type Labels, compareUtf8 } from '../../model/labels.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { decodeRecords, mergeRecords, readPlan, registryDigest } from '../../membership/index.ts';
 import type { Clock, Workers } from '../../platform/platform.ts';
 import { parseExpr, selectionsOf } from '../../promql/index.ts';
-import { type SelectHints, mergeLabelSets } from '../../storage/index.ts';
+import type { SelectHints } from '../../storage/index.ts';
 import { type ReadScope, type ReadSummary, ingesterPathOf } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
 import { type ExchangeMessage, MEMBERSHIP_PATH } from '../membership/messages.ts';
-import { type Actor, type ActorRuntime, type Reply, unpackControl } from '../runtime/index.ts';
+import { type Actor, type ActorRuntime, type Reply } from '../runtime/index.ts';
 import {
   EVALUATE_JOB,
   type EvaluateInput,
@@ -24,7 +23,9 @@ import {
 import { NodeBytes } from './byte-budget.ts';
 import { type Gathered, gather } from './gather.ts';
 import type { NamesOutcome, QuerierMessage, Query, QueryOutcome, SeriesQuery } from './messages.ts';
+import { NAMES_JOB, type NamesInput, type NamesOutput, runNamesJob } from './names-job.ts';
 import { Ticket } from './ticket.ts';
+import { estimateSteps } from './workload.ts';
 
 export const QUERIES_MAX = 200;
 export const QUERY_BYTES_MAX = 1024 * 1024 * 1024;
@@ -34,9 +35,10 @@ const LOOKBACK_MS = 5 * 60_000;
 const PULL_TIMEOUT_MS = 3000;
 /** An answer later than this is not waited for alone: the instances that were spared are asked too. */
 const HEDGE_MS = 250;
-/** Frames up to this size are evaluated on the loop: about two milliseconds. */
+/** Work up to this size is done on the loop: about two milliseconds. */
 const INLINE_BYTES_MAX = 64 * 1024;
-const INLINE_POINTS_MAX = 20_000;
+const INLINE_WORK_MAX = 20_000;
+const BYTES_PER_ROW = 500;
 
 export interface QuerierDependencies {
   readonly clock: Clock;
@@ -68,13 +70,13 @@ export class QuerierActor implements Actor<QuerierMessage> {
     switch (message.type) {
       case 'label-names':
         this.#run(message.reply, NAMES_TIMEOUT_MS, (ticket) =>
-          this.#names({ type: 'label-names' }, message.query, ticket),
+          this.#names({ type: 'label-names' }, 'names', message.query, ticket),
         );
         break;
       case 'label-values': {
         const { name } = message;
         this.#run(message.reply, NAMES_TIMEOUT_MS, (ticket) =>
-          this.#names({ type: 'label-values', name }, message.query, ticket),
+          this.#names({ type: 'label-values', name }, 'names', message.query, ticket),
         );
         break;
       }
@@ -87,7 +89,9 @@ export class QuerierActor implements Actor<QuerierMessage> {
         break;
       }
       case 'series':
-        this.#run(message.reply, NAMES_TIMEOUT_MS, (ticket) => this.#series(message.query, ticket));
+        this.#run(message.reply, NAMES_TIMEOUT_MS, (ticket) =>
+          this.#names({ type: 'series' }, 'label-sets', message.query, ticket),
+        );
         break;
     }
   }
@@ -134,6 +138,11 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const stepMs = isInstant ? 1 : query.stepMs;
     const { endMs, startMs } = query;
     const expr = parseExpr(query.query);
+    const work = estimateSteps(expr, {
+      steps: isInstant ? 1 : Math.floor((endMs - startMs) / stepMs) + 1,
+      spanMs: isInstant ? 0 : endMs - startMs,
+      stepsMax: this.#dependencies.querySamplesMax,
+    });
     const selections = selectionsOf(expr, {
       startMs,
       endMs,
@@ -170,29 +179,32 @@ export class QuerierActor implements Actor<QuerierMessage> {
         isProjected: projection !== undefined,
       })),
     };
-    const output = isSmall(input)
+    const isSmall =
+      bytesOf(gathered) <= INLINE_BYTES_MAX && work * rowsOf(gathered) <= INLINE_WORK_MAX;
+    const output = isSmall
       ? runEvaluateJob(input)
-      : await workers.run<EvaluateOutput>(EVALUATE_JOB, input, transferable(input), ticket.signal);
+      : await workers.run<EvaluateOutput>(
+          EVALUATE_JOB,
+          input,
+          transferable(gathered),
+          ticket.signal,
+        );
     const warnings = [...output.warnings, ...retentionWarning(selections, gathered)];
     return { data: output.data, warnings, infos: output.infos };
   }
 
-  async #series(query: SeriesQuery, ticket: Ticket): Promise<NamesOutcome<Labels>> {
-    const { frames } = await this.#gather({ type: 'series' }, query, NAMES_TIMEOUT_MS, ticket);
-    return limited(mergeLabelSets(frames.flat()), query.limit);
-  }
-
   async #names(
     message: ReadMessage,
+    kind: NamesInput['kind'],
     query: SeriesQuery,
     ticket: Ticket,
-  ): Promise<NamesOutcome<string>> {
-    const { frames } = await this.#gather(message, query, NAMES_TIMEOUT_MS, ticket);
-    const names = new Set<string>();
-    for (const frame of frames.flat()) {
-      for (const name of unpackControl(frame) as readonly string[]) names.add(name); // our ingesters' frames
-    }
-    return limited([...names].sort(compareUtf8), query.limit);
+  ): Promise<NamesOutcome> {
+    const gathered = await this.#gather(message, query, NAMES_TIMEOUT_MS, ticket);
+    const frames = gathered.frames.flat();
+    const input: NamesInput = { kind, frames, limit: query.limit, stopFlag: ticket.stopFlag };
+    if (bytesOf([gathered]) <= INLINE_BYTES_MAX) return runNamesJob(input);
+    const { workers } = this.#dependencies;
+    return workers.run<NamesOutput>(NAMES_JOB, input, transferable([gathered]), ticket.signal);
   }
 
   /** Whole answers of enough instances, or an error. Cancelled when the ticket ends. */
@@ -265,27 +277,26 @@ function clampRange({ maxTimeMs, minTimeMs }: TimeRange): TimeRange {
   return { minTimeMs: Math.max(minTimeMs, 0), maxTimeMs };
 }
 
-function isSmall(input: EvaluateInput): boolean {
+function bytesOf(gathered: readonly Gathered[]): number {
   let bytes = 0;
-  for (const { frames } of input.selections) for (const frame of frames) bytes += frame.length;
-  const steps = input.stepMs === 0 ? 1 : (input.endMs - input.startMs) / input.stepMs;
-  return bytes <= INLINE_BYTES_MAX && steps * Math.max(1, bytes / 500) <= INLINE_POINTS_MAX;
+  for (const { frames } of gathered) for (const frame of frames.flat()) bytes += frame.length;
+  return bytes;
+}
+
+/** How many series frames may hold, at most. */
+function rowsOf(gathered: readonly Gathered[]): number {
+  return Math.max(1, bytesOf(gathered) / BYTES_PER_ROW);
 }
 
 /** Frames own their buffers: they move to the worker. */
-function transferable(input: EvaluateInput): readonly ArrayBuffer[] {
+function transferable(gathered: readonly Gathered[]): readonly ArrayBuffer[] {
   const buffers = new Set<ArrayBuffer>();
-  for (const { frames } of input.selections) {
-    for (const { buffer, byteLength } of frames) {
+  for (const { frames } of gathered) {
+    for (const { buffer, byteLength } of frames.flat()) {
       if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffers.add(buffer);
     }
   }
   return [...buffers];
-}
-
-function limited<Item>(items: readonly Item[], limit: number): NamesOutcome<Item> {
-  if (limit === 0 || items.length <= limit) return { items, warnings: [] };
-  return { items: items.slice(0, limit), warnings: ['results truncated due to limit'] };
 }
 
 function retentionWarning(

@@ -41,7 +41,7 @@ export function runEvaluateJob(input: EvaluateInput): EvaluateOutput {
   let samples = 0;
   const columns = input.selections.map(({ frames, isProjected, range }) => {
     check();
-    const merged = mergeSeriesFrames(frames, range, { isProjected });
+    const merged = readFrames(() => mergeSeriesFrames(frames, range, { isProjected }));
     samples += merged.timestamps.length;
     if (samples > input.samplesMax) {
       const facts = { what: 'samples', count: samples, countMax: input.samplesMax };
@@ -66,6 +66,16 @@ export function runEvaluateJob(input: EvaluateInput): EvaluateOutput {
   const { isCut, kept } = limitedResult(result, input.limit);
   const warnings = isCut ? [...result.warnings, LIMIT_WARNING] : result.warnings;
   return { data: encodeResult(kept), warnings, infos: result.infos };
+}
+
+/** What an instance sent is not the client's fault: throws `internal` for what cannot be read. */
+export function readFrames<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    const isOurs = error instanceof StarlingError && error.id === 'request.canceled';
+    throw isOurs ? error : new StarlingError('internal', undefined, error);
+  }
 }
 
 /** Throws `request.canceled` once the flag is set: the asker was told why already. */

@@ -1,6 +1,5 @@
 /** The querier's whole protocol: what the HTTP edge asks. Local only. */
 import type { TenantId } from '../../model/ids.ts';
-import type { Labels } from '../../model/labels.ts';
 import type { Matcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { Reply } from '../runtime/index.ts';
@@ -33,8 +32,9 @@ export interface SeriesQuery {
   readonly limit: number;
 }
 
-export interface NamesOutcome<Item> {
-  readonly items: readonly Item[];
+export interface NamesOutcome {
+  /** A JSON array: of names, or of label sets. */
+  readonly data: Uint8Array;
   readonly warnings: readonly string[];
 }
 
@@ -42,17 +42,17 @@ export type QuerierMessage =
   | {
       readonly type: 'label-names';
       readonly query: SeriesQuery;
-      readonly reply: Reply<NamesOutcome<string>>;
+      readonly reply: Reply<NamesOutcome>;
     }
   | {
       readonly type: 'label-values';
       readonly name: string;
       readonly query: SeriesQuery;
-      readonly reply: Reply<NamesOutcome<string>>;
+      readonly reply: Reply<NamesOutcome>;
     }
   | { readonly type: 'query'; readonly query: Query; readonly reply: Reply<QueryOutcome> }
   | {
       readonly type: 'series';
       readonly query: SeriesQuery;
-      readonly reply: Reply<NamesOutcome<Labels>>;
+      readonly reply: Reply<NamesOutcome>;
     };

@@ -1,11 +1,16 @@
 /** `series`, `labels`, `label/NAME/values` and `metadata`: what label browsers ask. */
 import { type Context, Hono } from 'hono';
-import type { Labels } from '../../model/labels.ts';
 import { parseSelector } from '../../promql/index.ts';
 import type { SeriesRequest } from '../api.ts';
 import type { AppOptions } from '../options.ts';
 import { invalid, parseLimit, parseTime } from '../parameters.ts';
-import { readParameters, requestCancellation, requestTenant, success } from './request.ts';
+import {
+  readParameters,
+  requestCancellation,
+  requestTenant,
+  success,
+  successBytes,
+} from './request.ts';
 
 /** One request may hold this many `match[]`. */
 const SELECTORS_MAX = 100;
@@ -16,19 +21,19 @@ export function seriesRoutes(options: AppOptions): Hono {
   routes.on(methods, '/series', async (context) => {
     const request = await readSeriesRequest(options, context);
     if (request.selectors.length === 0) throw invalid('match[]', 'no match[] parameter provided');
-    const { items, warnings } = await options.api.series(request);
-    return success(items.map(labelsObject), warnings);
+    const { data, warnings } = await options.api.series(request);
+    return successBytes(data, warnings, []);
   });
   routes.on(methods, '/labels', async (context) => {
     const request = await readSeriesRequest(options, context);
-    const { items, warnings } = await options.api.labelNames(request);
-    return success(items, warnings);
+    const { data, warnings } = await options.api.labelNames(request);
+    return successBytes(data, warnings, []);
   });
   routes.get('/label/:name/values', async (context) => {
     const request = await readSeriesRequest(options, context);
     const name = labelName(context.req.param('name'));
-    const { items, warnings } = await options.api.labelValues(name, request);
-    return success(items, warnings);
+    const { data, warnings } = await options.api.labelValues(name, request);
+    return successBytes(data, warnings, []);
   });
   routes.get('/metadata', (context) => {
     requestTenant(options, context);
@@ -73,11 +78,4 @@ function labelName(escaped: string): string {
     const point = parseInt(hex, 16);
     return point <= 0x10ffff ? String.fromCodePoint(point) : whole;
   });
-}
-
-/** A JSON object; a null prototype, so that a label called `__proto__` is a key like any other. */
-function labelsObject(labels: Labels): Record<string, string> {
-  const object = Object.create(null) as Record<string, string>;
-  for (let i = 0; i < labels.length; i += 2) object[labels[i]!] = labels[i + 1]!;
-  return object;
 }

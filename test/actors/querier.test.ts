@@ -4,11 +4,16 @@ import t from 'tap';
 import { runEvaluateJob } from '../../actors/querier/evaluate-job.ts';
 import { NodeBytes, QueryBytes } from '../../actors/querier/byte-budget.ts';
 import { type GatherOptions, gather } from '../../actors/querier/gather.ts';
+import { runNamesJob } from '../../actors/querier/names-job.ts';
 import { Ticket } from '../../actors/querier/ticket.ts';
+import { estimateSteps } from '../../actors/querier/workload.ts';
+import { packControl } from '../../actors/runtime/index.ts';
 import type { ReadSummary } from '../../actors/ingester/messages.ts';
 import type { InstanceRecord } from '../../membership/index.ts';
 import { StarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
+import { parseExpr } from '../../promql/index.ts';
+import { selectLabelSets } from '../../storage/index.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { refusal } from '../support/refusal.ts';
@@ -235,5 +240,53 @@ t.test(
     stopFlag[0] = 1;
     t.throws(() => run('sum(m)', 0, 1000, stopFlag), refusal('request.canceled', /left/));
     t.throws(() => run('m', 0, 3), refusal('query.too_large', /4 samples, the limit is 3/));
+  },
+);
+
+t.test('Q16 estimateSteps() knows the grids of subqueries and refuses huge ones', async (t) => {
+  const check = (query: string, expected: number, steps = 1, spanMs = 0): void => {
+    const work = estimateSteps(parseExpr(query), { steps, spanMs, stepsMax: 50_000_000 });
+    t.equal(work, expected, query);
+  };
+  check('1 + 1', 3);
+  check('sum(rate(m[5m]))', 300, 100, 99_000);
+  check('sum_over_time(vector(1)[1h:1ms])', 1 + 3_600_001 * 3);
+  check('max_over_time(m[1h:])', 2 + 100 * 61 + 98 + 61 + 1, 100, 60_000);
+  check('max_over_time(m[1h:1m] @ 5)', 100 + 100 * 61 + 61, 100, 60_000);
+  const refused = refusal('query.too_large', /steps of a subquery, the limit is 50000000/);
+  t.throws(() => check('count_over_time(vector(1)[100y:1ms])', 0), refused);
+  t.throws(() => check('max_over_time(max_over_time(m[1d:1s])[2y:1s])', 0, 1, 0), refused);
+  t.throws(() => check('max_over_time(m[1h:1s])', 0, 11_000, 11_000 * 86_400_000), refused);
+});
+
+t.test(
+  'runNamesJob() joins, sorts, cuts and encodes; unreadable frames are internal',
+  async (t) => {
+    const stopFlag = new Int32Array(new SharedArrayBuffer(4));
+    const run = (
+      kind: 'label-sets' | 'names',
+      frames: readonly Uint8Array[],
+      limit = 0,
+    ): string => {
+      const { data, warnings } = runNamesJob({ kind, frames, limit, stopFlag });
+      return Buffer.from(data).toString() + warnings.join();
+    };
+    const names = [packControl(['b', '__proto__']), packControl(['b', '"'])];
+    t.equal(run('names', names), '["\\"","__proto__","b"]');
+    t.equal(run('names', names, 2), '["\\"","__proto__"]results truncated due to limit');
+    t.equal(run('names', []), '[]');
+    const { tsdb } = await openTsdb(new MemoryDisk());
+    const labels = metric('m', { ['__proto__']: 'x' });
+    tsdb.append(batchOf([{ labels, samples: [[NOW, 1]] }]), NOW);
+    const frames = [...selectLabelSets(tsdb.head, [], EVERYTHING)].filter(
+      (one) => one !== undefined,
+    );
+    t.equal(run('label-sets', [...frames, ...frames]), '[{"__name__":"m","__proto__":"x"}]');
+    for (const bad of [Buffer.of(0xc1), packControl({ a: 1 }), Buffer.alloc(0)]) {
+      t.throws(() => run('names', [bad]), refusal('internal', /internal/));
+    }
+    t.throws(() => run('label-sets', [Buffer.of(1, 2, 3)]), refusal('internal', /internal/));
+    stopFlag[0] = 1;
+    t.throws(() => run('names', names), refusal('request.canceled', /left/));
   },
 );

@@ -29,15 +29,18 @@ export function createFakeApi(overrides: Partial<NodeApi> = {}): FakeApi {
     },
     series: async (request) => {
       seriesRequests.push(request);
-      return { items: [['__name__', 'up', '__proto__', 'x']], warnings: [] };
+      return { data: Buffer.from('[{"__name__":"up","__proto__":"x"}]'), warnings: [] };
     },
     labelNames: async (request) => {
       seriesRequests.push(request);
-      return { items: ['__name__'], warnings: [] };
+      return { data: Buffer.from('["__name__"]'), warnings: [] };
     },
     labelValues: async (name, request) => {
       seriesRequests.push(request);
-      return { items: [name], warnings: ['results truncated due to limit'] };
+      return {
+        data: Buffer.from(JSON.stringify([name])),
+        warnings: ['results truncated due to limit'],
+      };
     },
     notReady: () => [],
     metrics: async () => 'up 1\n',
