@@ -7,7 +7,12 @@
 import { assert } from '../../model/assert.ts';
 import { type TimeRange, isStaleWords } from '../../model/sample.ts';
 import { BitReader, decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
-import { XOR_SAMPLE_BYTES_MAX, appendXor, createXorColumns } from '../chunk/xor-encode.ts';
+import {
+  XOR_SAMPLE_BYTES_MAX,
+  appendXor,
+  createXorColumns,
+  putXorCount,
+} from '../chunk/xor-encode.ts';
 import { CHUNK_XOR } from './format.ts';
 import type { ChunkBytes } from './merge-chunks.ts';
 
@@ -98,6 +103,7 @@ export class FloatSamples {
     for (let i = from; i < to; i++) {
       appendXor(xor, 0, target, 0, times[i]!, values[i * 2]!, values[i * 2 + 1]!);
     }
+    putXorCount(target, 0, to - from);
     return {
       encoding: CHUNK_XOR,
       minTimeMs: times[from]!,

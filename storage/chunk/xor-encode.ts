@@ -43,7 +43,8 @@ export function createXorColumns(capacity: number): XorColumns {
 
 /**
  * Hot: appends a sample to the chunk of series `s` at `bytes[base…]`, which has room for
- * `XOR_SAMPLE_BYTES_MAX` more. `count[s] === 0` begins a chunk. Times are whole milliseconds.
+ * `XOR_SAMPLE_BYTES_MAX` more. `count[s] === 0` begins a chunk. Times are whole milliseconds. The
+ * chunk is whole after `putXorCount`.
  */
 export function appendXor(
   columns: XorColumns,
@@ -75,8 +76,15 @@ export function appendXor(
   columns.lastHigh[s] = high;
   columns.bitLength[s] = bit;
   columns.count[s] = count + 1;
-  bytes[base] = (count + 1) >>> 8;
-  bytes[base + 1] = (count + 1) & 0xff;
+}
+
+/**
+ * Writes the count in front of a chunk: before its bytes are read or moved. Not done at every append,
+ * because the chunk's front lies in another line of the cache than its end.
+ */
+export function putXorCount(bytes: Uint8Array, base: number, count: number): void {
+  bytes[base] = count >>> 8;
+  bytes[base + 1] = count & 0xff;
 }
 
 /** Writes a chunk of one sample to the start of `bytes`; returns its length. */

@@ -11,7 +11,7 @@
 import type { Labels } from '../../model/labels.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { Arena } from '../chunk/arena.ts';
-import { XOR_SAMPLE_BYTES_MAX, appendXor } from '../chunk/xor-encode.ts';
+import { XOR_SAMPLE_BYTES_MAX, appendXor, putXorCount } from '../chunk/xor-encode.ts';
 import { ChunkTable } from './chunk-table.ts';
 import { Bitmap } from './bitmap.ts';
 import { Postings } from './postings.ts';
@@ -87,6 +87,12 @@ export class Head {
     if (timeMs > this.maxTimeMs) this.maxTimeMs = timeMs;
     this.samplesAppended++;
     return APPENDED;
+  }
+
+  /** Makes the bytes of the open chunk of a series whole, for a reader. */
+  completeOpenChunk(s: number): void {
+    const handle = this.series.openHandle[s]!;
+    putXorCount(this.arena.slab(handle), this.arena.offset(handle), this.series.xor.count[s]!);
   }
 
   /** The oldest time of a series' data, or Infinity when it has none. */
@@ -202,6 +208,7 @@ export class Head {
   /** Moves the open chunk's bytes into exactly as much room as they need, and links it. */
   #closeChunk(s: number): void {
     const { arena, chunks, series } = this;
+    this.completeOpenChunk(s);
     const usedBytes = (series.xor.bitLength[s]! + 7) >>> 3;
     this.#moveOpen(s, usedBytes, usedBytes);
     arena.free(series.openHandle[s]!, series.openCapacity[s]!);

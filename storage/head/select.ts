@@ -179,6 +179,7 @@ class SeriesPutter {
       );
     }
     if (!hasOpen) return;
+    this.#head.completeOpenChunk(s);
     const handle = series.openHandle[s]!;
     this.writer.putChunk(
       series.openMinTime[s]!,

@@ -8,6 +8,7 @@ import {
   XOR_SAMPLE_BYTES_MAX,
   appendXor,
   createXorColumns,
+  putXorCount,
 } from '../../storage/chunk/xor-encode.ts';
 
 type Sample = readonly [timeMs: number, bits: bigint];
@@ -19,6 +20,7 @@ function encode(samples: readonly Sample[]): Uint8Array {
   for (const [time, bits] of samples) {
     appendXor(columns, 0, bytes, 0, time, Number(bits & 0xffff_ffffn), Number(bits >> 32n));
   }
+  putXorCount(bytes, 0, samples.length);
   return bytes.subarray(0, Math.ceil(columns.bitLength[0]! / 8));
 }
 
