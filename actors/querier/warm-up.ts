@@ -11,7 +11,9 @@ import { Head, selectFrames } from '../../storage/index.ts';
 import { type EvaluateInput, runEvaluateJob } from './evaluate-job.ts';
 
 export const WARM_UP_JOB = 'querier.warm-up';
-const ROUNDS = 30;
+/** The loop runs only small queries, and has clients to serve. */
+const ROUNDS_ON_LOOP = 10;
+const ROUNDS_IN_WORKER = 30;
 const SERIES = 120;
 const SAMPLES = 30;
 const INTERVAL_MS = 15_000;
@@ -30,9 +32,9 @@ const QUERIES: readonly { readonly query: string; readonly stepMs: number }[] = 
 ];
 
 /** Runs one query a step. */
-export function* warmUpSteps(): Generator<undefined, void> {
+export function* warmUpSteps(rounds = ROUNDS_ON_LOOP): Generator<undefined, void> {
   const head = madeUpHead();
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < rounds; round++) {
     for (const { query, stepMs } of QUERIES) {
       yield;
       runEvaluateJob(inputOf(head, query, stepMs));
@@ -42,7 +44,7 @@ export function* warmUpSteps(): Generator<undefined, void> {
 
 /** The job of a worker: all steps at once. */
 export function runWarmUpJob(): void {
-  for (const _ of warmUpSteps()) continue;
+  for (const _ of warmUpSteps(ROUNDS_IN_WORKER)) continue;
 }
 
 function madeUpHead(): Head {

@@ -6,6 +6,6 @@ t.test('warmUpSteps() ends, with a step for each query of each round', async (t)
   let steps = 0;
   for (const _ of warmUpSteps()) steps++;
   t.equal(steps % 7, 0);
-  t.ok(steps > 100);
+  t.ok(steps > 0);
   t.doesNotThrow(runWarmUpJob);
 });
