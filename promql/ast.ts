@@ -84,6 +84,14 @@ export interface VectorMatching {
   readonly labels: readonly string[];
   /** Labels copied from the "one" side by group_left(...) / group_right(...). */
   readonly include: readonly string[];
+  /** The numbers that stand in for missing samples; experimental. */
+  readonly fill?: FillValues | undefined;
+}
+
+/** `fill_left(number)` and `fill_right(number)`; `fill(number)` is both. */
+export interface FillValues {
+  readonly left: number | undefined;
+  readonly right: number | undefined;
 }
 
 /** `name(args…)`. */
@@ -100,6 +108,8 @@ export interface MatrixSelector extends Position {
   readonly type: 'matrix';
   readonly selector: VectorSelector;
   readonly rangeMs: number;
+  /** What `rangeMs` is computed from when the query runs. */
+  readonly rangeExpr?: DurationExpr | undefined;
 }
 
 /** `1e3`, `0x1f`, `Inf`, or a duration such as `5m` (its seconds). */
@@ -124,6 +134,26 @@ export interface StringLiteral extends Position {
   readonly value: string;
 }
 
+/** Arithmetic on durations in seconds that needs the query's step or range; experimental. */
+export type DurationExpr = Position &
+  (
+    | {
+        readonly kind: 'binary';
+        readonly op: DurationOp;
+        readonly lhs: DurationExpr;
+        readonly rhs: DurationExpr;
+      }
+    | { readonly kind: 'negative'; readonly expr: DurationExpr }
+    | { readonly kind: 'number'; readonly seconds: number }
+    | { readonly kind: 'range' }
+    | { readonly kind: 'step' }
+  );
+
+export type DurationOp = '%' | '*' | '+' | '-' | '/' | '^' | 'max' | 'min';
+
+/** How samples around the edges of a range (or of an instant) are used; experimental. */
+export type RangeMode = 'anchored' | 'smoothed';
+
 /** The `@` modifier: evaluate at a fixed time, or at the first or last step of the query. */
 export type AtModifier =
   | { readonly kind: 'end' }
@@ -136,6 +166,9 @@ export interface Subquery extends Position {
   readonly type: 'matrix';
   readonly expr: Expr;
   readonly rangeMs: number;
+  readonly rangeExpr?: DurationExpr | undefined;
+  readonly stepExpr?: DurationExpr | undefined;
+  readonly offsetExpr?: DurationExpr | undefined;
   /** 0 = the default resolution (the global evaluation interval). */
   readonly stepMs: number;
   /** Positive looks into the past. */
@@ -160,5 +193,7 @@ export interface VectorSelector extends Position {
   readonly matchers: readonly Matcher[];
   /** Positive looks into the past. */
   readonly offsetMs: number;
+  readonly offsetExpr?: DurationExpr | undefined;
+  readonly mode?: RangeMode | undefined;
   readonly at: AtModifier | undefined;
 }

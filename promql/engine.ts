@@ -15,6 +15,7 @@ import type { QueryBudget, QueryParams, QueryState, Value } from './operators/co
 import { rangeSource } from './operators/arguments.ts';
 import { evaluateNode } from './operators/evaluator.ts';
 import { columnsFromBlock, samplesOfWindow } from './operators/windows.ts';
+import { preparedExpr } from './plan/prepare.ts';
 import { selectorsOf } from './plan/selections.ts';
 import type { QueryResult, ResultValue } from './result.ts';
 import { documentedType } from './types.ts';
@@ -24,11 +25,12 @@ import { documentedType } from './types.ts';
  * Throws `query.execution`, `query.unsupported` or `query.too_large`.
  */
 export function evaluate(
-  expr: Expr,
+  written: Expr,
   params: QueryParams,
   data: readonly SeriesColumns[],
   budget: QueryBudget,
 ): QueryResult {
+  const expr = preparedExpr(written, params);
   const selectors = selectorsOf(expr, params);
   assert(selectors.length === data.length, 'one set of series for each selection');
   const state: QueryState = {

@@ -79,7 +79,8 @@ function decodeBytes(bytes: readonly number[]): string {
     const lead = bytes[at]!;
     const length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     const rune = Buffer.from(bytes.slice(at, at + length)).toString();
-    const isRune = Array.from(rune).length === 1 && rune !== '\ufffd' && at + length <= bytes.length;
+    const isRune =
+      Array.from(rune).length === 1 && rune !== '\ufffd' && at + length <= bytes.length;
     text += isRune ? rune : String.fromCharCode(LONE_BYTES + lead);
     at += isRune ? length : 1;
   }

@@ -40,9 +40,12 @@ export class Lexer {
   /** True from `[` to the first number after it. */
   #awaitsDuration = false;
   #hasColon = false;
+  readonly #hasWords: boolean;
 
-  constructor(text: string) {
+  /** `hasWords`: `step`, `range`, `min` and `max` may stand in brackets. */
+  constructor(text: string, hasWords = false) {
     this.#text = text;
+    this.#hasWords = hasWords;
   }
 
   /** The next token; after the last one `eof` for ever. Throws `query.parse`. */
@@ -60,7 +63,8 @@ export class Lexer {
       return this.#number();
     }
     if (isAlpha(code) || code === COLON) {
-      return this.#isBracketOpen ? this.#colon(char) : this.#word();
+      if (!this.#isBracketOpen) return this.#word();
+      return this.#durationWord() ?? this.#colon(char);
     }
     const single = SINGLE_SIGNS.get(char);
     if (single !== undefined) return this.#token(single, 1);
@@ -130,6 +134,15 @@ export class Lexer {
     }
     this.#hasColon = true;
     return this.#token(':', 1);
+  }
+
+  /** A function of durations, if one stands here. `step()` and `range()` are durations themselves. */
+  #durationWord(): Token | undefined {
+    if (!this.#hasWords) return undefined;
+    const word = /^(?:step|range|min|max)(?=\s*\()/i.exec(this.#text.slice(this.#at))?.[0];
+    if (word === undefined) return undefined;
+    if (word.length > 3) this.#awaitsDuration = false;
+    return this.#token('identifier', word.length);
   }
 
   #word(): Token {
@@ -204,6 +217,9 @@ export class Lexer {
     }
     const single = SINGLE_SIGNS.get(char);
     if (single !== undefined && DURATION_SIGNS.has(char)) return this.#token(single, 1);
+    if (single === ',' && this.#hasWords) return this.#token(single, 1);
+    const word = this.#durationWord();
+    if (word !== undefined) return word;
     switch (char) {
       case '(':
         this.#parenDepth++;

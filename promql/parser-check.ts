@@ -111,7 +111,14 @@ class TypeCheck {
     }
   }
 
-  #checkMatching(node: Binary, { cardinality, labels }: WrittenMatching): void {
+  #checkMatching(node: Binary, { cardinality, labels, fill }: WrittenMatching): void {
+    if (fill !== undefined && isSetOp(node.op)) {
+      throw this.#error(node.start, 'filling in missing series not allowed for set operators');
+    }
+    if (fill !== undefined && node.matching === undefined) {
+      const message = 'filling in missing series only allowed between instant vectors';
+      throw this.#error(node.start, message);
+    }
     if (node.matching === undefined) {
       if (labels.length === 0) return;
       const message = 'vector matching only allowed between instant vectors';

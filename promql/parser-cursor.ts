@@ -12,6 +12,10 @@ export interface ParserOptions {
   readonly experimentalFunctions?: boolean;
   /** Arithmetic in ranges, steps and offsets, computed while parsing. Default: false. */
   readonly durationExpressions?: boolean;
+  /** `fill`, `fill_left` and `fill_right` of binary operators. Default: false. */
+  readonly fillModifiers?: boolean;
+  /** `anchored` and `smoothed` selectors. Default: false. */
+  readonly extendedRangeSelectors?: boolean;
 }
 
 /** The bound on the regular expressions of one text together, in `regexCost`. */
@@ -28,7 +32,7 @@ export class Cursor {
   constructor(text: string, options: ParserOptions) {
     this.text = text;
     this.options = options;
-    this.#lexer = new Lexer(text);
+    this.#lexer = new Lexer(text, options.durationExpressions === true);
   }
 
   /** The token to come. */
@@ -53,6 +57,14 @@ export class Cursor {
   /** Takes the token to come if it is of this kind. */
   accept(kind: TokenKind): Token | undefined {
     return this.peek().kind === kind ? this.next() : undefined;
+  }
+
+  /** True when the token to come is this word (in any case) and, if asked, `(` comes next. */
+  isWord(word: string, hasParenthesis: boolean): boolean {
+    const { kind, text, end } = this.peek();
+    if (kind !== 'identifier' && kind !== word) return false;
+    if (text.toLowerCase() !== word) return false;
+    return !hasParenthesis || /^\s*\(/.test(this.text.slice(end));
   }
 
   /** Counts a regular expression against the bound of the whole text. Throws `query.parse`. */

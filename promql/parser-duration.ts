@@ -3,6 +3,7 @@
  * `durationExpressions`, arithmetic on them, which is computed right here.
  */
 import { assertNever } from '../model/assert.ts';
+import type { DurationExpr, DurationOp } from './ast.ts';
 import { DURATION_MS_MAX } from './duration.ts';
 import type { Token, TokenKind } from './lexer-token.ts';
 import type { Cursor } from './parser-cursor.ts';
@@ -27,11 +28,19 @@ export const STEP_PLACE: DurationPlace = {
 interface Duration {
   readonly seconds: number;
   readonly start: number;
+  /** What is known only when the query runs; `seconds` means nothing then. */
+  readonly expr?: DurationExpr | undefined;
 }
 
-type DurationOp = '%' | '*' | '+' | '-' | '/' | '^';
+/** Milliseconds, or the expression that gives the seconds. */
+export interface WrittenDuration {
+  readonly ms: number;
+  readonly expr: DurationExpr | undefined;
+}
 
-const PRECEDENCE: Readonly<Record<DurationOp, number>> = {
+type SignOp = Exclude<DurationOp, 'max' | 'min'>;
+
+const PRECEDENCE: Readonly<Record<SignOp, number>> = {
   '%': 2,
   '*': 2,
   '+': 1,
@@ -43,22 +52,24 @@ const UNARY_PRECEDENCE = 3;
 const NESTING_MAX = 50;
 
 /** Parses the range or step of a selector or subquery: milliseconds, from more than 0 seconds. */
-export function parsePositiveDuration(cursor: Cursor, place: DurationPlace): number {
+export function parsePositiveDuration(cursor: Cursor, place: DurationPlace): WrittenDuration {
   const parser = new DurationParser(cursor, place);
-  const { seconds, start } = parser.parse(1);
+  const { seconds, start, expr } = parser.parse(1);
   cursor.peek();
+  if (expr !== undefined) return { ms: 0, expr };
   if (!(seconds > 0)) throw cursor.error(start, 'duration must be greater than 0');
-  return toMs(seconds);
+  return { ms: toMs(seconds), expr: undefined };
 }
 
 /** Parses an offset: a signed literal, or an expression in parentheses. In milliseconds. */
-export function parseOffset(cursor: Cursor): number {
+export function parseOffset(cursor: Cursor): WrittenDuration {
   const parser = new DurationParser(cursor, OFFSET_PLACE);
-  return toMs(parser.parseSigned().seconds);
+  const { seconds, expr } = parser.parseSigned();
+  return expr === undefined ? { ms: toMs(seconds), expr } : { ms: 0, expr };
 }
 
 /** Whole milliseconds towards zero, after rounding to nanoseconds against binary fractions. */
-function toMs(seconds: number): number {
+export function toMs(seconds: number): number {
   const ms = Math.trunc(Math.round(seconds * 1e9) / 1e6);
   return ms === 0 ? 0 : ms; // no -0
 }
@@ -85,8 +96,7 @@ class DurationParser {
       const right = this.parse(op === '^' ? PRECEDENCE[op] : PRECEDENCE[op] + 1);
       this.#nesting--;
       this.#requireOption(left.start);
-      const seconds = this.#compute(token, op, left.seconds, right.seconds);
-      left = this.#checked({ seconds, start: left.start });
+      left = this.#combined(token, op, left, right);
     }
   }
 
@@ -96,18 +106,18 @@ class DurationParser {
     if (sign === undefined) return this.#checked(this.#parsePrimary());
     this.#enter(sign);
     const isLiteral = isNumberKind(this.#cursor.peek().kind);
-    const { seconds } = isLiteral ? this.#parsePrimary() : this.parseSigned();
+    const inner = isLiteral ? this.#parsePrimary() : this.parseSigned();
     this.#nesting--;
-    return this.#checked({ seconds: sign.kind === '-' ? -seconds : seconds, start: sign.start });
+    return this.#signed(sign, inner);
   }
 
   #parseTerm(): Duration {
     const sign = this.#cursor.accept('-') ?? this.#cursor.accept('+');
     if (sign === undefined) return this.#checked(this.#parsePrimary());
     this.#enter(sign);
-    const { seconds } = this.parse(UNARY_PRECEDENCE);
+    const inner = this.parse(UNARY_PRECEDENCE);
     this.#nesting--;
-    return this.#checked({ seconds: sign.kind === '-' ? -seconds : seconds, start: sign.start });
+    return this.#signed(sign, inner);
   }
 
   #parsePrimary(): Duration {
@@ -115,6 +125,10 @@ class DurationParser {
     if (isNumberKind(token.kind)) {
       this.#cursor.next();
       return { seconds: tokenValue(this.#cursor, token), start: token.start };
+    }
+    const word = DURATION_WORDS.find((one) => this.#cursor.isWord(one, true));
+    if (word !== undefined && this.#cursor.options.durationExpressions === true) {
+      return this.#parseCall(word);
     }
     if (token.kind !== '(') throw this.#unexpected();
     this.#cursor.next();
@@ -124,6 +138,47 @@ class DurationParser {
     if (this.#cursor.accept(')') === undefined) throw this.#unexpected();
     this.#requireOption(inner.start);
     return inner;
+  }
+
+  /** `step()`, `range()`, `min(a, b)` or `max(a, b)`, from the word on. */
+  #parseCall(word: (typeof DURATION_WORDS)[number]): Duration {
+    const token = this.#cursor.next();
+    const { start } = token;
+    this.#enter(this.#cursor.next());
+    if (word === 'step' || word === 'range') {
+      const closing = this.#cursor.accept(')');
+      if (closing === undefined) throw this.#unexpected();
+      this.#nesting--;
+      return { seconds: 0, start, expr: { kind: word, start, end: closing.end } };
+    }
+    const left = this.parse(1);
+    if (this.#cursor.accept(',') === undefined) throw this.#unexpected();
+    const right = this.parse(1);
+    if (this.#cursor.accept(')') === undefined) throw this.#unexpected();
+    this.#nesting--;
+    return { ...this.#combined(token, word, left, right), start };
+  }
+
+  #signed(sign: Token, { seconds, expr }: Duration): Duration {
+    const { start } = sign;
+    if (expr === undefined) {
+      return this.#checked({ seconds: sign.kind === '-' ? -seconds : seconds, start });
+    }
+    if (sign.kind !== '-') return { seconds: 0, start, expr };
+    return { seconds: 0, start, expr: { kind: 'negative', expr, start, end: expr.end } };
+  }
+
+  #combined(token: Token, op: DurationOp, left: Duration, right: Duration): Duration {
+    const { start } = left;
+    if (left.expr === undefined && right.expr === undefined) {
+      return this.#checked({
+        seconds: this.#compute(token, op, left.seconds, right.seconds),
+        start,
+      });
+    }
+    const end = this.#cursor.endOfLast;
+    const [lhs, rhs] = [asExpr(left, token.start), asExpr(right, end)];
+    return { seconds: 0, start, expr: { kind: 'binary', op, lhs, rhs, start, end } };
   }
 
   #compute(token: Token, op: DurationOp, left: number, right: number): number {
@@ -142,6 +197,10 @@ class DurationParser {
         return left / right;
       case '^':
         return left ** right;
+      case 'max':
+        return Math.max(left, right);
+      case 'min':
+        return Math.min(left, right);
       default:
         return assertNever(op);
     }
@@ -172,10 +231,16 @@ class DurationParser {
   }
 }
 
+const DURATION_WORDS = ['step', 'range', 'min', 'max'] as const;
+
+function asExpr({ seconds, start, expr }: Duration, end: number): DurationExpr {
+  return expr ?? { kind: 'number', seconds, start, end };
+}
+
 function isNumberKind(kind: TokenKind): boolean {
   return kind === 'number' || kind === 'duration';
 }
 
-function durationOp(kind: TokenKind): DurationOp | undefined {
-  return Object.hasOwn(PRECEDENCE, kind) ? (kind as DurationOp) : undefined; // own key of it
+function durationOp(kind: TokenKind): SignOp | undefined {
+  return Object.hasOwn(PRECEDENCE, kind) ? (kind as SignOp) : undefined; // own key of it
 }

@@ -2,7 +2,14 @@
  * What may follow a selector: `[range]`, `offset 5m`, `@ 1700000000`, `@ start()`. Each makes a new
  * node from the selector before it; the places of errors are those of that selector.
  */
-import type { AtModifier, Expr, MatrixSelector, Subquery, VectorSelector } from './ast.ts';
+import type {
+  AtModifier,
+  DurationExpr,
+  Expr,
+  MatrixSelector,
+  Subquery,
+  VectorSelector,
+} from './ast.ts';
 import type { Cursor } from './parser-cursor.ts';
 import { parseOffset } from './parser-duration.ts';
 import { formatFixed, tokenValue } from './parser-number.ts';
@@ -13,7 +20,15 @@ export type Selector = MatrixSelector | Subquery | VectorSelector;
 export function matrixNode(
   cursor: Cursor,
   selector: Expr,
-  { rangeMs, bracketIndex }: { readonly rangeMs: number; readonly bracketIndex: number },
+  {
+    rangeMs,
+    rangeExpr,
+    bracketIndex,
+  }: {
+    readonly rangeMs: number;
+    readonly rangeExpr: DurationExpr | undefined;
+    readonly bracketIndex: number;
+  },
 ): MatrixSelector {
   if (selector.kind !== 'vector_selector') {
     throw cursor.error(bracketIndex, 'ranges only allowed for vector selectors');
@@ -25,18 +40,19 @@ export function matrixNode(
     throw cursor.error(bracketIndex, 'no @ modifiers allowed before range');
   }
   const place = { start: selector.start, end: cursor.endOfLast };
-  return { kind: 'matrix_selector', type: 'matrix', selector, rangeMs, ...place };
+  const written = rangeExpr && { rangeExpr };
+  return { kind: 'matrix_selector', type: 'matrix', selector, rangeMs, ...written, ...place };
 }
 
 /** Parses from `offset` on and applies it to the selector before. Throws `query.parse`. */
 export function parseOffsetOf(cursor: Cursor, expr: Expr): Selector {
   cursor.next();
-  const offsetMs = parseOffset(cursor);
+  const { ms: offsetMs, expr: offsetExpr } = parseOffset(cursor);
   const target = selectorBefore(cursor, expr, 'offset');
-  if (innerOf(target).offsetMs !== 0) {
+  if (innerOf(target).offsetMs !== 0 || innerOf(target).offsetExpr !== undefined) {
     throw cursor.error(expr.start, 'offset may not be set multiple times');
   }
-  return modified(target, { offsetMs }, cursor.endOfLast);
+  return modified(target, { offsetMs, ...(offsetExpr && { offsetExpr }) }, cursor.endOfLast);
 }
 
 /** Parses from `@` on and applies it to the selector before. Throws `query.parse`. */
@@ -90,9 +106,43 @@ function innerOf(selector: Selector): Subquery | VectorSelector {
 
 function modified(
   target: Selector,
-  change: { readonly offsetMs: number } | { readonly at: AtModifier },
+  change: Partial<Pick<VectorSelector, 'at' | 'mode' | 'offsetExpr' | 'offsetMs'>>,
   end: number,
 ): Selector {
   if (target.kind !== 'matrix_selector') return { ...target, ...change, end };
   return { ...target, selector: { ...target.selector, ...change }, end };
+}
+
+/** True when `anchored` or `smoothed` comes, and is no metric name (nothing but a modifier may). */
+export function isModeWord(cursor: Cursor): boolean {
+  return cursor.isWord('anchored', false) || cursor.isWord('smoothed', false);
+}
+
+/** Parses `anchored` or `smoothed` and applies it to the selector before. Throws `query.parse`. */
+export function parseModeOf(cursor: Cursor, expr: Expr): Selector {
+  const mode = cursor.isWord('anchored', false) ? 'anchored' : 'smoothed';
+  const { start } = cursor.next();
+  if (cursor.options.extendedRangeSelectors !== true) {
+    throw cursor.error(start, `${mode} modifier is experimental and not enabled`);
+  }
+  if (expr.kind === 'subquery') {
+    throw cursor.error(expr.start, `${mode} modifier is not supported for subqueries`);
+  }
+  const target = selectorBefore(cursor, expr, mode);
+  const before = target.kind === 'subquery' ? undefined : modeOf(target);
+  if (before !== undefined) {
+    const text =
+      before === mode
+        ? `${mode} modifier may not be set multiple times`
+        : 'anchored and smoothed modifiers cannot be used together';
+    throw cursor.error(expr.start, text);
+  }
+  if (mode === 'anchored' && target.kind === 'vector_selector') {
+    throw cursor.error(expr.start, 'anchored modifier can only be used with a range selector');
+  }
+  return modified(target, { mode }, cursor.endOfLast);
+}
+
+function modeOf(target: MatrixSelector | VectorSelector): VectorSelector['mode'] {
+  return target.kind === 'matrix_selector' ? target.selector.mode : target.mode;
 }

@@ -21,7 +21,14 @@ import { isAggregationOp, isMetricName, type Token, type TokenKind } from './lex
 import { checkTypes } from './parser-check.ts';
 import { Cursor, type ParserOptions } from './parser-cursor.ts';
 import { parsePositiveDuration, RANGE_PLACE, STEP_PLACE } from './parser-duration.ts';
-import { matrixNode, parseAtOf, parseOffsetOf } from './parser-modifier.ts';
+import {
+  isModeWord,
+  matrixNode,
+  parseAtOf,
+  parseModeOf,
+  parseOffsetOf,
+} from './parser-modifier.ts';
+import { parseFill } from './parser-fill.ts';
 import { binaryNode, operatorOf, POWER_LEVEL, type WrittenMatching } from './parser-operator.ts';
 import { parseError } from './parser-position.ts';
 import { parseLabelNames, parseMatchers } from './parser-selector.ts';
@@ -129,7 +136,8 @@ class ExprParser {
     const cardinality = hasLabels ? this.#parseCardinality() : 'one-to-one';
     const hasInclude = cardinality !== 'one-to-one' && this.#cursor.peek().kind === '(';
     const include = hasInclude ? parseLabelNames(this.#cursor) : [];
-    return { isBool, cardinality, on, labels, include };
+    const fill = parseFill(this.#cursor);
+    return { isBool, cardinality, on, labels, include, ...(fill && { fill }) };
   }
 
   #parseCardinality(): VectorMatching['cardinality'] {
@@ -315,25 +323,31 @@ class ExprParser {
       if (kind === '[') expr = this.#parseRange(expr);
       else if (kind === 'offset') expr = this.#replace(expr, parseOffsetOf(this.#cursor, expr));
       else if (kind === '@') expr = this.#replace(expr, parseAtOf(this.#cursor, expr));
-      else return expr;
+      else if (kind === 'identifier' && isModeWord(this.#cursor)) {
+        expr = this.#replace(expr, parseModeOf(this.#cursor, expr));
+      } else return expr;
     }
   }
 
   #parseRange(expr: Expr): Expr {
     const opening = this.#cursor.next();
-    const rangeMs = parsePositiveDuration(this.#cursor, RANGE_PLACE);
+    const { ms: rangeMs, expr: rangeExpr } = parsePositiveDuration(this.#cursor, RANGE_PLACE);
     if (this.#cursor.accept(']') !== undefined) {
-      const range = { rangeMs, bracketIndex: opening.start };
+      const range = { rangeMs, rangeExpr, bracketIndex: opening.start };
       return this.#keep(matrixNode(this.#cursor, expr, range), [expr]);
     }
     if (this.#cursor.accept(':') === undefined) {
       throw this.#cursor.unexpected('subquery or range', '":" or "]"');
     }
     const hasStep = this.#cursor.peek().kind !== ']';
-    const stepMs = hasStep ? parsePositiveDuration(this.#cursor, STEP_PLACE) : 0;
+    const step = hasStep ? parsePositiveDuration(this.#cursor, STEP_PLACE) : undefined;
     const closing = this.#cursor.accept(']');
     if (closing === undefined) throw this.#cursor.unexpected('subquery selector', '"]"');
-    const times = { rangeMs, stepMs, offsetMs: 0, at: undefined };
+    const written = {
+      ...(rangeExpr && { rangeExpr }),
+      ...(step?.expr && { stepExpr: step.expr }),
+    };
+    const times = { rangeMs, stepMs: step?.ms ?? 0, ...written, offsetMs: 0, at: undefined };
     const place = { start: expr.start, end: closing.end };
     return this.#keep({ kind: 'subquery', type: 'matrix', expr, ...times, ...place }, [expr]);
   }

@@ -10,7 +10,10 @@ import type {
   Aggregation,
   AtModifier,
   Binary,
+  DurationExpr,
   Expr,
+  FillValues,
+  RangeMode,
   VectorMatching,
   VectorSelector,
 } from './ast.ts';
@@ -49,7 +52,7 @@ function makeLine(expr: Expr, lines: Lines): string {
     case 'call':
       return `${expr.name}(${expr.args.map((arg) => lineOf(arg, lines)).join(', ')})`;
     case 'matrix_selector': {
-      const range = `[${formatDuration(expr.rangeMs)}]`;
+      const range = `[${durationText(expr.rangeMs, expr.rangeExpr)}]`;
       return selectorText(expr.selector) + range + modifiersText(expr.selector);
     }
     case 'number':
@@ -123,7 +126,36 @@ function aggregationHead({ op, grouping, without }: Aggregation): string {
 }
 
 function operatorText({ op, isBool, matching }: Binary): string {
-  return op + (isBool ? ' bool' : '') + matchingText(matching);
+  return op + (isBool ? ' bool' : '') + matchingText(matching) + fillText(matching?.fill);
+}
+
+function fillText(fill: FillValues | undefined): string {
+  if (fill === undefined) return '';
+  const { left, right } = fill;
+  if (left !== undefined && Object.is(left, right)) return ` fill (${formatNumber(left)})`;
+  const onLeft = left === undefined ? '' : ` fill_left (${formatNumber(left)})`;
+  return onLeft + (right === undefined ? '' : ` fill_right (${formatNumber(right)})`);
+}
+
+/** A duration as written: milliseconds, or arithmetic. */
+function durationText(ms: number, expr: DurationExpr | undefined): string {
+  if (expr === undefined) return formatDuration(ms);
+  switch (expr.kind) {
+    case 'binary': {
+      const [lhs, rhs] = [durationText(0, expr.lhs), durationText(0, expr.rhs)];
+      if (expr.op === 'max' || expr.op === 'min') return `${expr.op}(${lhs}, ${rhs})`;
+      return `(${lhs} ${expr.op} ${rhs})`;
+    }
+    case 'negative':
+      return `-${durationText(0, expr.expr)}`;
+    case 'number':
+      return formatNumber(expr.seconds);
+    case 'range':
+    case 'step':
+      return `${expr.kind}()`;
+    default:
+      return assertNever(expr);
+  }
 }
 
 function matchingText(matching: VectorMatching | undefined): string {
@@ -138,16 +170,21 @@ function matchingText(matching: VectorMatching | undefined): string {
 }
 
 function subqueryTail(expr: Extract<Expr, { kind: 'subquery' }>): string {
-  const step = expr.stepMs === 0 ? '' : formatDuration(expr.stepMs);
-  return `[${formatDuration(expr.rangeMs)}:${step}]${modifiersText(expr)}`;
+  const hasStep = expr.stepMs !== 0 || expr.stepExpr !== undefined;
+  const step = hasStep ? durationText(expr.stepMs, expr.stepExpr) : '';
+  return `[${durationText(expr.rangeMs, expr.rangeExpr)}:${step}]${modifiersText(expr)}`;
 }
 
 function modifiersText(selector: {
   readonly at: AtModifier | undefined;
   readonly offsetMs: number;
+  readonly offsetExpr?: DurationExpr | undefined;
+  readonly mode?: RangeMode | undefined;
 }): string {
-  const offset = selector.offsetMs === 0 ? '' : ` offset ${formatDuration(selector.offsetMs)}`;
-  return atText(selector.at) + offset;
+  const { offsetMs, offsetExpr, mode } = selector;
+  const hasOffset = offsetMs !== 0 || offsetExpr !== undefined;
+  const offset = hasOffset ? ` offset ${durationText(offsetMs, offsetExpr)}` : '';
+  return (mode === undefined ? '' : ` ${mode}`) + atText(selector.at) + offset;
 }
 
 function atText(at: AtModifier | undefined): string {

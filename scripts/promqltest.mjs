@@ -1,9 +1,29 @@
-// npm run promqltest -- FILE...: runs PromQL acceptance scripts; the last line is the total.
-import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
-import { root } from './lib.mjs';
+// npm run promqltest -- FILE...: runs PromQL acceptance scripts; the last line is the total. The
+// exit code is 0 only when every eval passes.
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { register } from 'tsx/esm/api';
 
-const main = join(root, 'test/promql/script-main.ts');
+register();
+const { runScript } = await import('../test/promql/script-runner.ts');
 const files = process.argv.slice(2);
-const child = spawnSync(process.execPath, ['--import=tsx', main, ...files], { stdio: 'inherit' });
-process.exit(child.status ?? 1);
+if (files.length === 0) {
+  console.error('usage: npm run promqltest -- FILE...');
+  process.exit(2);
+}
+let [passed, total, broken] = [0, 0, 0];
+for (const file of files) {
+  try {
+    const report = runScript(readFileSync(file, 'utf8'));
+    for (const failure of report.failures) console.log(`${file}: ${failure}`);
+    const count = report.passed + report.failed;
+    console.log(`${basename(file)}: ${report.passed}/${count}`);
+    passed += report.passed;
+    total += count;
+  } catch (error) {
+    broken++;
+    console.log(`${file}: ${error.message}`);
+  }
+}
+console.log(`total: ${passed}/${total}`);
+process.exitCode = passed === total && broken === 0 ? 0 : 1;

@@ -6,6 +6,7 @@ import { histogramText } from '../../model/histogram-text.ts';
 import type { Labels } from '../../model/labels.ts';
 import { labelsKey } from '../../model/labels.ts';
 import { isLabelName } from '../functions/labels.ts';
+import { labelOffset } from '../functions/label-hash.ts';
 import { quantileOf } from '../functions/summation.ts';
 import { formatGeneral, formatPlain } from '../../model/number-text.ts';
 import { quote } from '../printer-quote.ts';
@@ -46,6 +47,40 @@ export function aggregateK(
     }
   }
   return context.params.instant && block.steps === 1 ? pickRows(out, order) : out;
+}
+
+/** limit_ratio: a share of the rows, picked by the hash of their labels; negative: the others. */
+export function aggregateRatio(
+  node: Aggregation,
+  block: Block,
+  ratios: Float64Array,
+  context: EvalContext,
+): Block {
+  const out = context.block(block.labels, block.drop, block.histograms !== undefined);
+  const { steps, present } = block;
+  const capped = ratios.map((ratio) => cappedRatio(node, ratio, context));
+  for (let row = 0; row < block.labels.length; row++) {
+    context.checkRow(row);
+    const offset = labelOffset(block.labels[row]!);
+    for (let t = 0; t < steps; t++) {
+      const ratio = capped[t]!;
+      const isPicked = ratio >= 0 ? offset < ratio : offset >= 1 + ratio;
+      if (isPicked && present[row * steps + t] !== NONE) {
+        copyCell(block, row * steps + t, out, row * steps + t);
+      }
+    }
+  }
+  return out;
+}
+
+function cappedRatio(node: Aggregation, ratio: number, context: EvalContext): number {
+  if (Number.isNaN(ratio)) throw executionError('Ratio value is NaN');
+  const capped = Math.max(-1, Math.min(1, ratio));
+  if (capped !== ratio) {
+    const text = `ratio value should be between -1 and 1, got ${formatGeneral(ratio)}, capping to ${capped}`;
+    context.warn(node.param ?? node, text);
+  }
+  return capped;
 }
 
 function rowsByGroup(groupOf: Uint32Array, count: number): number[][] {

@@ -3,13 +3,7 @@
  * matching labels), a pair of rows is then computed along all steps. What Prometheus checks at
  * every step (one partner at most on the "one" side, no result twice) is checked per cell.
  */
-import {
-  compareLabels,
-  type Labels,
-  labelsKey,
-  labelValue,
-  METRIC_NAME,
-} from '../../model/labels.ts';
+import { compareLabels, type Labels, labelsKey, labelValue } from '../../model/labels.ts';
 import type { Binary, VectorMatching } from '../ast.ts';
 import { withLabel } from './aggregate.ts';
 import { isComparisonOp, type NumberOp, numberOps } from './arithmetic.ts';
@@ -24,6 +18,8 @@ import {
   setCell,
   withoutName,
 } from './block.ts';
+import { withStandIns } from './binary-fill.ts';
+import { presence, signatureOf, signatures } from './binary-signature.ts';
 import { NativeOp } from './binary-native.ts';
 import { type EvalContext, executionError } from './context.ts';
 
@@ -59,46 +55,6 @@ export function vectorScalar(
     }
   }
   return filters ? out : context.droppingNames(out);
-}
-
-/** For each row the number of its signature; equal signatures have equal numbers in both blocks. */
-function signatures(
-  blocks: readonly Block[],
-  matching: VectorMatching,
-): { ids: Uint32Array[]; count: number } {
-  const known = new Map<string, number>();
-  const names = new Set(matching.labels);
-  const ids = blocks.map(({ labels }) => {
-    return Uint32Array.from(labels, (set) => {
-      const key = labelsKey(signatureOf(set, matching.on, names));
-      let id = known.get(key);
-      if (id === undefined) known.set(key, (id = known.size));
-      return id;
-    });
-  });
-  return { ids, count: known.size };
-}
-
-function signatureOf(labels: Labels, on: boolean, names: ReadonlySet<string>): Labels {
-  const kept: string[] = [];
-  for (let i = 0; i < labels.length; i += 2) {
-    const name = labels[i]!;
-    const isKept = on ? names.has(name) : name !== METRIC_NAME && !names.has(name);
-    if (isKept) kept.push(name, labels[i + 1]!);
-  }
-  return kept;
-}
-
-/** For each signature and step: 1 when a row with it has a sample there. */
-function presence(block: Block, ids: Uint32Array, count: number): Uint8Array {
-  const { steps, present } = block;
-  const found = new Uint8Array(count * steps);
-  for (let row = 0; row < ids.length; row++) {
-    for (let t = 0; t < steps; t++) {
-      if (present[row * steps + t] !== NONE) found[ids[row]! * steps + t] = 1;
-    }
-  }
-  return found;
 }
 
 /** `and`, `unless`, `or`. */
@@ -159,8 +115,9 @@ class Join {
   readonly #matching: VectorMatching;
   readonly #context: EvalContext;
   readonly #isSwapped: boolean;
-  readonly #many: Block;
-  readonly #one: Block;
+  #many: Block;
+  #one: Block;
+  readonly #failure: { t: number; error: Error | undefined } = { t: Infinity, error: undefined };
   readonly #dropsName: boolean;
   readonly #native: NativeOp;
 
@@ -185,7 +142,7 @@ class Join {
 
   run(): Block {
     const { ids, count } = signatures([this.#many, this.#one], this.#matching);
-    const [manyIds = new Uint32Array(), oneIds = new Uint32Array()] = ids;
+    const [manyIds, oneIds] = this.#fill(ids[0]!, ids[1]!, count);
     this.#checkOneSide(oneIds, count);
     const partners: number[][] = Array.from({ length: count }, () => []);
     for (let row = 0; row < oneIds.length; row++) partners[oneIds[row]!]!.push(row);
@@ -197,13 +154,41 @@ class Join {
     for (let i = 0; i < pairs.many.length; i++) {
       const id = manyIds[pairs.many[i]!]!;
       this.#computePair(pairs.many[i]!, pairs.one[i]!, out, pairs.target[i]!, (t, cell) => {
-        if (isOneToOne && used[id * out.steps + t] === 1) throw manyToOne();
+        if (isOneToOne && used[id * out.steps + t] === 1) this.#fail(t, manyToOne);
         used[id * out.steps + t] = 1;
-        if (out.present[cell] !== NONE) throw usedBy[cell] === id ? notUnique() : sameLabelset();
+        if (out.present[cell] !== NONE) {
+          this.#fail(t, usedBy[cell] === id ? notUnique : sameLabelset);
+        }
         usedBy[cell] = id;
       });
     }
+    if (this.#failure.error !== undefined) throw this.#failure.error;
     return out;
+  }
+
+  /** Of several errors Prometheus tells that of the earliest step; there, the first one found. */
+  #fail(t: number, makeError: () => Error): void {
+    if (t >= this.#failure.t) return;
+    this.#failure.t = t;
+    this.#failure.error = makeError();
+  }
+
+  /** Adds the stand-ins of `fill` to both sides; the signatures of the rows afterwards. */
+  #fill(
+    manyIds: Uint32Array,
+    oneIds: Uint32Array,
+    count: number,
+  ): readonly [Uint32Array, Uint32Array] {
+    const { fill } = this.#matching;
+    if (fill === undefined) return [manyIds, oneIds];
+    const many = { block: this.#many, ids: manyIds };
+    const one = { block: this.#one, ids: oneIds };
+    const [ofMany, ofOne] = this.#isSwapped ? [fill.right, fill.left] : [fill.left, fill.right];
+    const filledMany = withStandIns(many, one, ofMany, this.#matching, count, this.#context);
+    const filledOne = withStandIns(one, many, ofOne, this.#matching, count, this.#context);
+    this.#many = filledMany.block;
+    this.#one = filledOne.block;
+    return [filledMany.ids, filledOne.ids];
   }
 
   #hasHistograms(): boolean {
@@ -219,7 +204,9 @@ class Join {
         if (present[row * steps + t] === NONE) continue;
         const at = ids[row]! * steps + t;
         if (first[at]! < 0) first[at] = row;
-        else if (this.#hasMany(t)) throw this.#duplicate(labels[row]!, labels[first[at]!]!);
+        else if (this.#hasMany(t)) {
+          this.#fail(t, () => this.#duplicate(labels[row]!, labels[first[at]!]!));
+        }
       }
     }
   }

@@ -4,7 +4,7 @@
  */
 import { labelValue, METRIC_NAME, NO_LABELS } from '../../model/labels.ts';
 import { assert } from '../../model/assert.ts';
-import type { Call, Expr } from '../ast.ts';
+import type { Call, Expr, MatrixSelector } from '../ast.ts';
 import type { FunctionName } from '../functions-table.ts';
 import { absentLabels, compareByLabels, labelJoiner, labelReplacer } from '../functions/labels.ts';
 import { maxOf, minOf } from '../functions/go-math.ts';
@@ -24,6 +24,8 @@ import {
   pickRows,
 } from './block.ts';
 import { histogramFraction, histogramQuantile, histogramQuantiles } from './call-histogram.ts';
+import { enriched } from './info.ts';
+import { runExtended } from './windows-extended.ts';
 import { ofNatives } from './call-native.ts';
 import { type EvalContext, executionError, type Value } from './context.ts';
 import {
@@ -42,6 +44,8 @@ function vectorValue(block: Block): Value {
 
 /** The value of a call. */
 export function callFunction(node: Call, context: EvalContext): Value {
+  const range = extendedRange(node);
+  if (range !== undefined) return vectorValue(extendedCall(node, range, context));
   if (windowFunctions[node.name] !== undefined) return vectorValue(windowCall(node, context));
   if (rateFunctions[node.name] !== undefined) return vectorValue(rateCall(node, context));
   if (numberFunctions[node.name] !== undefined) return vectorValue(numberCall(node, context));
@@ -82,6 +86,22 @@ function mapped(
 }
 
 const COUNTER_SUFFIX = /_(?:total|sum|count|bucket)$/;
+
+/** The argument that is `anchored` or `smoothed`, if there is one. */
+function extendedRange({ args }: Call): MatrixSelector | undefined {
+  for (const arg of args) {
+    const inner = unwrapped(arg);
+    if (inner.kind === 'matrix_selector' && inner.selector.mode !== undefined) return inner;
+  }
+  return undefined;
+}
+
+function extendedCall(node: Call, range: MatrixSelector, context: EvalContext): Block {
+  const mode = range.selector.mode ?? 'anchored';
+  const block = runExtended(range, mode, node.name, context);
+  if (rateFunctions[node.name]?.isCounter === true) informOfGauges(range, block, context);
+  return context.droppingNames(block);
+}
 
 function windowCall(node: Call, context: EvalContext): Block {
   const run = windowFunctions[node.name];
@@ -234,6 +254,7 @@ const vectorFunctions: Readonly<Partial<Record<FunctionName, CallOf<Block>>>> = 
   histogram_stddev: ofNatives,
   histogram_stdvar: ofNatives,
   histogram_sum: ofNatives,
+  info: enriched,
   label_join: relabeled,
   label_replace: relabeled,
   round,

@@ -6,13 +6,14 @@ import { assert, assertNever } from '../../model/assert.ts';
 import { scaleHistogram } from '../../model/histogram-math.ts';
 import type { Aggregation, Binary, Expr, Unary } from '../ast.ts';
 import { aggregateFold } from './aggregate.ts';
-import { aggregateK, aggregateQuantile, countValues } from './aggregate-rank.ts';
+import { aggregateK, aggregateQuantile, aggregateRatio, countValues } from './aggregate-rank.ts';
 import { type NumberOp, numberOps } from './arithmetic.ts';
 import { vectorScalar, vectorSet, vectorVector } from './binary.ts';
 import { evaluateScalar, evaluateString, evaluateVector } from './arguments.ts';
 import { type Block, mapHistograms } from './block.ts';
 import { callFunction } from './call.ts';
-import { type EvalContext, executionError, type Value } from './context.ts';
+import { type EvalContext, type Value } from './context.ts';
+import { selectSmoothed } from './windows-extended.ts';
 import { selectInstant } from './select.ts';
 
 function vectorValue(block: Block): Value {
@@ -40,7 +41,9 @@ export function evaluateNode(node: Expr, context: EvalContext): Value {
     case 'unary':
       return unary(node, context);
     case 'vector_selector':
-      return vectorValue(selectInstant(node, context));
+      return vectorValue(
+        node.mode === 'smoothed' ? selectSmoothed(node, context) : selectInstant(node, context),
+      );
     default:
       return assertNever(node);
   }
@@ -71,9 +74,8 @@ function aggregate(node: Aggregation, context: EvalContext): Block {
       return countValues(node, evaluateVector(node.expr, context), name, context);
     }
     case 'limit_ratio': {
-      const hasNaN = parameter(node, context).some(Number.isNaN);
-      if (hasNaN) throw executionError('Ratio value is NaN');
-      throw context.unsupported(node, 'limit_ratio');
+      const ratio = parameter(node, context);
+      return aggregateRatio(node, evaluateVector(node.expr, context), ratio, context);
     }
     case 'quantile': {
       const phi = parameter(node, context);

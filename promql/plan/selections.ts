@@ -17,6 +17,7 @@ import {
   type QueryParams,
   subqueryGrid,
 } from '../operators/context.ts';
+import { preparedExpr } from './prepare.ts';
 import { projectionsOf } from './projection.ts';
 
 /** What to fetch for one selector. */
@@ -37,23 +38,25 @@ interface PlacedSelector {
 }
 
 /** The selections of a checked expression, in tree order. */
-export function selectionsOf(expr: Expr, params: QueryParams): readonly Selection[] {
+export function selectionsOf(written: Expr, params: QueryParams): readonly Selection[] {
+  const expr = preparedExpr(written, params);
   const projections = projectionsOf(expr);
   return placedSelectors(expr, params).map(({ node, grid, isInstant, windowMs }) => {
+    const edgeMs = node.mode === undefined ? 0 : params.lookbackMs;
     const pinned = pinnedMs(node.at, params);
     const firstMs = (pinned ?? grid.startMs) - node.offsetMs;
     const lastMs = (pinned ?? lastStepMs(grid)) - node.offsetMs;
     return {
       matchers: node.matchers,
-      minTimeMs: firstMs - windowMs + 1,
-      maxTimeMs: lastMs,
+      minTimeMs: firstMs - windowMs - (isInstant ? 0 : edgeMs) + 1,
+      maxTimeMs: lastMs + (node.mode === 'smoothed' ? edgeMs : 0),
       projection: projections.get(node),
-      newestOnly: isInstant && firstMs === lastMs,
+      newestOnly: isInstant && firstMs === lastMs && node.mode === undefined,
     };
   });
 }
 
-/** The selectors of a checked expression, in tree order. */
+/** The selectors of a prepared expression, in tree order. */
 export function selectorsOf(expr: Expr, params: QueryParams): readonly VectorSelector[] {
   return placedSelectors(expr, params).map(({ node }) => node);
 }

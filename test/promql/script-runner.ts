@@ -37,6 +37,8 @@ export interface ScriptReport {
 const OPTIONS = {
   experimentalFunctions: true,
   durationExpressions: true,
+  extendedRangeSelectors: true,
+  fillModifiers: true,
 };
 const MINUTE_MS = 60_000;
 

@@ -1,5 +1,5 @@
 // Goal: the engine passes the acceptance scripts of Prometheus (test/golden/promql/NOTICE).
-// Method: every eval of every script, also pinned by `@` and as the middle of a range.
+// Method: every eval of every script, and of one of our own for the experimental parts of the language, also pinned by `@` and as the middle of a range.
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { runScript } from './script-runner.ts';
@@ -25,3 +25,4 @@ check('selectors.test', 31);
 check('staleness.test', 17);
 check('subquery.test', 34);
 check('trig_functions.test', 19);
+check('experimental.script', 36);
