@@ -73,8 +73,8 @@ export interface RunningNode {
   readonly api: NodeApi;
   readonly grpcAddress: string;
   readonly gossipAddress: string;
-  /** Leaves, finishes what is in flight, closes the logs. */
-  stop(): Promise<void>;
+  /** Tells that it leaves, waits for `drained`, closes the logs. */
+  stop(drained?: () => Promise<void>): Promise<void>;
 }
 
 /** Starts a node. Rejects with a plain error, and holds no lock then. */
@@ -167,7 +167,7 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
     grpcAddress,
     gossipAddress,
     api,
-    stop: () => stopNode(parts),
+    stop: (drained) => stopNode(parts, drained),
   };
 }
 
@@ -404,7 +404,7 @@ function spawnEdges({ metrics, options, runtime, views }: Parts): void {
 }
 
 /** Says goodbye, lets gossip tell it, and closes what it opened. */
-async function stopNode(parts: Parts): Promise<void> {
+async function stopNode(parts: Parts, drained?: () => Promise<void>): Promise<void> {
   const { committer, gossip, identity, options, readiness, runtime, tenants } = parts;
   const { clock, log } = options.platform;
   readiness.stopping = 'stopping';
@@ -422,6 +422,7 @@ async function stopNode(parts: Parts): Promise<void> {
     }
   });
   await gossip.leave(LEAVE_TIMEOUT_MS);
+  await drained?.();
   await runtime.stop();
   await gossip.stop();
   const failures = await Promise.allSettled([tenants.close().then(() => committer.close())]);

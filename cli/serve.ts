@@ -24,6 +24,8 @@ export const EXIT_USAGE = 2;
 export const EXIT_RESTART = 3;
 const WORKER_QUEUE_MAX = 1000;
 const STOP_TIMEOUT_MS = 30_000;
+/** What requests in flight are given when the node stops. */
+const DRAIN_TIMEOUT_MS = 10_000;
 const KEY_BYTES = 32;
 
 export async function serve(given: ServeArguments, version: string): Promise<void> {
@@ -77,25 +79,36 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
   });
   platform.log.info('listening', { http: http?.address });
   void warmUp(platform);
-  let isStopping = false;
+  let stopping: Promise<void> | undefined;
   const stop = async (why: string, exitCode: number): Promise<void> => {
-    if (isStopping) process.exit(EXIT_FAILED);
-    isStopping = true;
     platform.log.info('stopping', { why });
     setTimeout(() => process.exit(EXIT_FAILED), STOP_TIMEOUT_MS).unref();
+    const drained = http?.drain(DRAIN_TIMEOUT_MS);
+    await node.stop(() => drained ?? Promise.resolve());
     const closed = http?.close();
-    await node.stop();
     http?.destroy();
     await closed;
     await platform.workers.close();
     process.exit(exitCode);
   };
+  // What ends the node once it stops changes nothing: only a second signal does.
   onEnd = (why, kind) => {
-    if (!isStopping) void stop(why, kind === 'restart' ? EXIT_RESTART : EXIT_FAILED);
+    stopping ??= stop(why, kind === 'restart' ? EXIT_RESTART : EXIT_FAILED);
   };
   for (const { kind, why } of ended.slice(0, 1)) onEnd(why, kind);
+  onSignals((signal) => {
+    stopping ??= stop(signal, 0);
+  });
+}
+
+/** Calls back at the first signal to stop; the second one ends the process. */
+function onSignals(first: (signal: string) => void): void {
+  let signals = 0;
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.on(signal, () => void stop(signal, 0));
+    process.on(signal, () => {
+      if (++signals > 1) process.exit(EXIT_FAILED);
+      first(signal);
+    });
 }
 
 /** In the background: requests that come meanwhile are answered between its steps. */

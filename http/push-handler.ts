@@ -4,7 +4,7 @@
  * translates the outcome: 204 stored, 400 the rest was stored, 413/415/429/503 as the error says.
  * The socket is given by http/server.ts; nothing here touches the network itself.
  */
-import { StarlingError } from '../model/errors.ts';
+import { StarlingError, toStarlingError } from '../model/errors.ts';
 import type { TenantId } from '../model/ids.ts';
 import type { Clock } from '../platform/platform.ts';
 import type { NodeApi } from './api.ts';
@@ -13,6 +13,35 @@ import { type ErrorResponse, errorResponse } from './error-response.ts';
 /** The most bytes a compressed body may have. */
 export const PUSH_BODY_BYTES_MAX = 32 * 1024 * 1024;
 export const PUSH_BODY_TIMEOUT_MS = 30_000;
+/** The most bytes that the bodies of all pushes together may hold while they arrive and are stored. */
+export const PUSH_BODIES_BYTES_MAX = 512 * 1024 * 1024;
+
+/** The bytes of all push bodies of a listener. */
+export class PushBodies {
+  readonly #bytesMax: number;
+  #bytes = 0;
+
+  constructor(bytesMax = PUSH_BODIES_BYTES_MAX) {
+    this.#bytesMax = bytesMax;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Throws `node.overloaded` over the bound. */
+  take(bytes: number): void {
+    if (this.#bytes + bytes > this.#bytesMax) {
+      const facts = { what: 'bytes of push bodies', countMax: this.#bytesMax };
+      throw new StarlingError('node.overloaded', facts);
+    }
+    this.#bytes += bytes;
+  }
+
+  give(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
 
 export interface PushHeaders {
   readonly contentType: string | undefined;
@@ -27,24 +56,33 @@ export interface IncomingBody {
   onAbort(callback: () => void): void;
 }
 
+export interface PushEdge {
+  readonly api: Pick<NodeApi, 'push'>;
+  readonly clock: Clock;
+  readonly bodies: PushBodies;
+}
+
 /** Handles one push. Always resolves; `undefined` means that the client left. */
 export async function handlePush(
-  api: NodeApi,
-  clock: Clock,
+  edge: PushEdge,
   tenant: () => TenantId,
   headers: PushHeaders,
   body: IncomingBody,
 ): Promise<ErrorResponse | undefined> {
+  let held = 0;
   try {
     checkHeaders(headers);
     const id = tenant();
-    const bytes = await collectBody(clock, body, headers.contentLength);
+    const bytes = await collectBody(edge, body, headers.contentLength);
     if (bytes === undefined) return undefined;
-    const outcome = await api.push(id, bytes);
+    held = bytes.length;
+    const outcome = await edge.api.push(id, bytes);
     if (outcome.refused !== undefined) return errorResponse(outcome.refused);
     return { status: 204, headers: {}, body: '' };
   } catch (error) {
     return errorResponse(error);
+  } finally {
+    edge.bodies.give(held);
   }
 }
 
@@ -66,9 +104,12 @@ function checkHeaders(headers: PushHeaders): void {
   }
 }
 
-/** The whole body, or undefined when the client left. Throws over the size or the deadline. */
+/**
+ * The whole body, or undefined when the client left. Throws over the sizes or the deadline, and keeps
+ * nothing then. The caller gives the bytes of a whole body back.
+ */
 function collectBody(
-  clock: Clock,
+  { bodies, clock }: PushEdge,
   body: IncomingBody,
   contentLength: number | undefined,
 ): Promise<Uint8Array | undefined> {
@@ -79,25 +120,40 @@ function collectBody(
   return new Promise((resolve, reject) => {
     const parts: Uint8Array[] = [];
     let bytes = 0;
+    let isOver = false;
+    const finish = (isWhole: boolean): void => {
+      isOver = true;
+      timer.cancel();
+      if (!isWhole) bodies.give(bytes);
+      if (!isWhole) parts.length = 0;
+    };
+    const fail = (error: unknown): void => {
+      finish(false);
+      reject(toStarlingError(error));
+    };
     const timer = clock.after(PUSH_BODY_TIMEOUT_MS, () => {
-      reject(new StarlingError('request.body_timeout', { timeoutMs: PUSH_BODY_TIMEOUT_MS }));
+      fail(new StarlingError('request.body_timeout', { timeoutMs: PUSH_BODY_TIMEOUT_MS }));
     });
     body.onData((part) => {
-      bytes += part.length;
-      if (bytes <= bytesMax) {
+      if (isOver) return;
+      try {
+        const total = bytes + part.length;
+        if (total > bytesMax)
+          throw new StarlingError('request.body_too_large', { bytes: total, bytesMax });
+        bodies.take(part.length);
+        bytes = total;
         parts.push(part);
-        return;
+      } catch (error) {
+        fail(error);
       }
-      timer.cancel();
-      parts.length = 0;
-      reject(new StarlingError('request.body_too_large', { bytes, bytesMax }));
     });
     body.onEnd(() => {
-      timer.cancel();
+      if (isOver) return;
+      finish(true);
       resolve(parts.length === 1 ? parts[0] : Buffer.concat(parts, bytes));
     });
     body.onAbort(() => {
-      timer.cancel();
+      if (!isOver) finish(false);
       resolve(undefined);
     });
   });

@@ -7,10 +7,10 @@ import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { StarlingError } from '../model/errors.ts';
 import type { Clock } from '../platform/platform.ts';
-import type { NodeApi } from './api.ts';
 import { createApp } from './app.ts';
+import { type ErrorResponse, errorResponse } from './error-response.ts';
 import type { AppOptions } from './options.ts';
-import { handlePush } from './push-handler.ts';
+import { PushBodies, type PushEdge, handlePush } from './push-handler.ts';
 import { tenantOf } from './tenant.ts';
 
 const PUSH_PATHS: ReadonlySet<string> = new Set(['/api/v1/push', '/api/prom/push']);
@@ -18,9 +18,16 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 150_000;
 const KEEP_ALIVE_MS = 75_000;
 const CONNECTIONS_MAX = 10_000;
+/** Answered while the server drains: what tells that it does. */
+const DRAIN_PATHS: ReadonlySet<string> = new Set(['/ready', '/metrics']);
 
 export interface HttpServer {
   readonly address: string;
+  /**
+   * Refuses new requests with a 503 from now on, and resolves when those in flight are answered, at the
+   * latest after `timeoutMs`.
+   */
+  drain(timeoutMs: number): Promise<void>;
   /** Stops accepting, lets requests in flight finish, closes idle connections. */
   close(): Promise<void>;
   /** Cuts every connection. */
@@ -29,6 +36,7 @@ export interface HttpServer {
 
 export interface HttpServerOptions extends AppOptions {
   readonly listen: string;
+  readonly pushBodies?: PushBodies;
 }
 
 /** Binds and serves. Rejects with a plain sentence when the address cannot be bound. */
@@ -36,10 +44,18 @@ export function startHttpServer(options: HttpServerOptions): Promise<HttpServer>
   const { api, clock } = options;
   const app = createApp(options);
   const rest = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  const edge: PushEdge = { api, clock, bodies: options.pushBodies ?? new PushBodies() };
+  const flight = new Flight(clock);
   const server = createServer({ maxHeaderSize: 16 * 1024 }, (request, response) => {
     const path = request.url?.split('?', 1)[0] ?? '/';
+    if (flight.isDraining && !DRAIN_PATHS.has(path)) {
+      answer(response, errorResponse(stopping()), { connection: 'close' });
+      return;
+    }
+    flight.begin();
+    response.on('close', () => flight.end());
     if (PUSH_PATHS.has(path) && request.method === 'POST') {
-      void servePush(api, clock, options.multitenancy, request, response);
+      void servePush(edge, options.multitenancy, request, response);
     } else {
       void rest(request, response);
     }
@@ -61,6 +77,7 @@ export function startHttpServer(options: HttpServerOptions): Promise<HttpServer>
       const hostText = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
       resolve({
         address: `${hostText}:${bound.port}`,
+        drain: (timeoutMs) => flight.drain(timeoutMs),
         close: () =>
           new Promise<void>((done) => {
             server.close(() => done());
@@ -72,9 +89,47 @@ export function startHttpServer(options: HttpServerOptions): Promise<HttpServer>
   });
 }
 
+/** The requests that have no answer yet. */
+class Flight {
+  readonly #clock: Clock;
+  #count = 0;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get isDraining(): boolean {
+    return this.#onEmpty !== undefined;
+  }
+
+  begin(): void {
+    this.#count++;
+  }
+
+  end(): void {
+    this.#count--;
+    if (this.#count === 0) this.#onEmpty?.();
+  }
+
+  drain(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(timeoutMs, resolve);
+      this.#onEmpty = () => {
+        timer.cancel();
+        resolve();
+      };
+      if (this.#count === 0) this.#onEmpty();
+    });
+  }
+}
+
+function stopping(): StarlingError {
+  return new StarlingError('node.not_ready', { why: 'it is stopping' });
+}
+
 async function servePush(
-  api: NodeApi,
-  clock: Clock,
+  edge: PushEdge,
   multitenancy: boolean,
   request: IncomingMessage,
   response: ServerResponse,
@@ -82,9 +137,8 @@ async function servePush(
   const { headers } = request;
   const length = headers['content-length'];
   const org = headers['x-scope-orgid'];
-  const answer = await handlePush(
-    api,
-    clock,
+  const outcome = await handlePush(
+    edge,
     () => tenantOf(multitenancy, Array.isArray(org) ? org.join(', ') : org),
     {
       contentType: headers['content-type'],
@@ -97,9 +151,16 @@ async function servePush(
       onAbort: (callback) => void request.on('close', () => request.complete || callback()),
     },
   );
-  if (answer === undefined || response.destroyed) return;
+  if (outcome === undefined || response.destroyed) return;
   // An unread rest of the body would hold the connection: it is closed with the answer.
-  const rest = request.complete ? {} : { connection: 'close' };
-  response.writeHead(answer.status, { ...answer.headers, ...rest });
-  response.end(answer.body);
+  answer(response, outcome, request.complete ? {} : { connection: 'close' });
+}
+
+function answer(
+  response: ServerResponse,
+  { body, headers, status }: ErrorResponse,
+  more: Readonly<Record<string, string>>,
+): void {
+  response.writeHead(status, { ...headers, ...more });
+  response.end(body);
 }

@@ -3,6 +3,7 @@ import { type Context, Hono } from 'hono';
 import { html, raw } from 'hono/html';
 import type { AppOptions } from '../options.ts';
 import { page, table } from '../pages/page.ts';
+import { readParameters } from './request.ts';
 
 export function adminRoutes({ api }: AppOptions): Hono {
   const routes = new Hono();
@@ -20,9 +21,8 @@ export function adminRoutes({ api }: AppOptions): Hono {
   );
   routes.get('/ring', (context) => serveRing(api.ring(), context));
   routes.post('/ring', async (context) => {
-    const form = await context.req.parseBody();
-    const instance = form['forget'];
-    if (typeof instance !== 'string') return context.text('forget=<instance id> is missing\n', 400);
+    const instance = (await readParameters(context)).one('forget');
+    if (instance === undefined) return context.text('forget=<instance id> is missing\n', 400);
     await api.forget(instance);
     return context.redirect('/ring', 303);
   });

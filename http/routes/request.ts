@@ -22,16 +22,28 @@ export async function readParameters(context: Context): Promise<Parameters> {
   const url = new URL(context.req.url).searchParams;
   let form = new URLSearchParams();
   if (context.req.method === 'POST') {
-    const declared = Number(context.req.header('content-length') ?? 0);
-    if (declared > FORM_BYTES_MAX) throw tooLarge(declared);
-    const text = await context.req.text();
-    if (text.length > FORM_BYTES_MAX) throw tooLarge(text.length);
-    form = new URLSearchParams(text);
+    form = new URLSearchParams(await readForm(context));
   }
   return {
     one: (name) => form.get(name) ?? url.get(name) ?? undefined,
     many: (name) => [...url.getAll(name), ...form.getAll(name)],
   };
+}
+
+/** The text of a form body; a chunked one declares no length, so bytes are counted as they come. */
+async function readForm(context: Context): Promise<string> {
+  const declared = Number(context.req.header('content-length') ?? 0);
+  if (declared > FORM_BYTES_MAX) throw tooLarge(declared);
+  const body = context.req.raw.body as AsyncIterable<Uint8Array> | null; // node's streams iterate
+  if (body === null) return '';
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of body) {
+    bytes += part.length;
+    if (bytes > FORM_BYTES_MAX) throw tooLarge(bytes);
+    parts.push(part);
+  }
+  return Buffer.concat(parts, bytes).toString();
 }
 
 function tooLarge(bytes: number): StarlingError {

@@ -1,9 +1,10 @@
 // Goal: the HTTP edge reads what clients send, refuses what is wrong with the right status, and says so
 // in Prometheus' words. Method: a real listener on loopback before a fake node.
-import { connect } from 'node:net';
+import { type Socket, connect } from 'node:net';
 import t from 'tap';
-import type { NodeApi } from '../../http/api.ts';
-import { startHttpServer } from '../../http/server.ts';
+import type { NodeApi, PushOutcome } from '../../http/api.ts';
+import { PushBodies } from '../../http/push-handler.ts';
+import { type HttpServer, startHttpServer } from '../../http/server.ts';
 import { StarlingError } from '../../model/errors.ts';
 import { type FakeApi, createFakeApi } from '../support/fake-api.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -12,11 +13,16 @@ interface Edge {
   readonly base: string;
   readonly api: FakeApi;
   readonly clock: FakeClock;
+  readonly server: HttpServer;
 }
 
 async function edge(
   t: { teardown(action: () => unknown): unknown },
-  options: { readonly multitenancy?: boolean; readonly api?: Partial<NodeApi> } = {},
+  options: {
+    readonly multitenancy?: boolean;
+    readonly api?: Partial<NodeApi>;
+    readonly pushBodies?: PushBodies;
+  } = {},
 ): Promise<Edge> {
   const api = createFakeApi(options.api);
   const clock = new FakeClock();
@@ -27,12 +33,13 @@ async function edge(
     multitenancy: options.multitenancy ?? false,
     parseDate: Date.parse,
     version: '0.0.0-test',
+    ...(options.pushBodies === undefined ? {} : { pushBodies: options.pushBodies }),
   });
   t.teardown(() => {
     server.destroy();
     return server.close();
   });
-  return { base: `http://${server.address}`, api, clock };
+  return { base: `http://${server.address}`, api, clock, server };
 }
 
 const PUSH_HEADERS = { 'content-type': 'application/x-protobuf', 'content-encoding': 'snappy' };
@@ -141,6 +148,92 @@ t.test(
     t.match(answer, /^HTTP\/1\.1 408/);
     t.match(answer, /request\.body_timeout/);
     t.equal(api.pushes.length, 0);
+  },
+);
+
+/** A request whose body comes in chunks and never ends by itself. */
+function chunked(base: string, head: string): { readonly socket: Socket; answer: Promise<string> } {
+  const socket = connect(Number(new URL(base).port), '127.0.0.1');
+  const answer = new Promise<string>((resolve) => {
+    let text = '';
+    socket.on('data', (bytes) => (text += bytes.toString()));
+    socket.on('error', () => undefined); // cut while we still send
+    socket.on('close', () => resolve(text));
+  });
+  socket.write(`${head}\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n`);
+  return { socket, answer };
+}
+
+const chunkOf = (bytes: number): string => `${bytes.toString(16)}\r\n${'x'.repeat(bytes)}\r\n`;
+
+t.test('a chunked form over its bound is 413 before it ends', async (t) => {
+  const { base } = await edge(t);
+  for (const path of ['/prometheus/api/v1/query', '/ring']) {
+    const type = 'content-type: application/x-www-form-urlencoded';
+    const { answer, socket } = chunked(
+      base,
+      `POST ${path} HTTP/1.1\r\nconnection: close\r\n${type}`,
+    );
+    for (let i = 0; i < 5; i++) socket.write(chunkOf(1024 * 1024));
+    t.match(await answer, /^HTTP\/1\.1 413/, path);
+  }
+});
+
+t.test('bodies of pushes are bounded together, and given back however they end', async (t) => {
+  const pushBodies = new PushBodies(100);
+  const gate: { open?: () => void } = {};
+  const push = (): Promise<PushOutcome> =>
+    new Promise((resolve) => (gate.open = () => resolve({ samplesStored: 1, refused: undefined })));
+  const { base, clock } = await edge(t, { pushBodies, api: { push } });
+  const post = (bytes: number): Promise<Response> =>
+    fetch(`${base}/api/v1/push`, { method: 'POST', body: Buffer.alloc(bytes) });
+  const first = post(60);
+  while (gate.open === undefined) await new Promise((resolve) => setImmediate(resolve));
+  const second = await post(60);
+  t.equal(second.status, 503);
+  t.ok(second.headers.get('retry-after'));
+  t.match(await second.json(), { errorId: 'node.overloaded' });
+  t.equal(pushBodies.bytes, 60);
+  gate.open();
+  t.equal((await first).status, 204);
+  t.equal(pushBodies.bytes, 0);
+  const slow = chunked(base, 'POST /api/v1/push HTTP/1.1');
+  slow.socket.write(chunkOf(50));
+  while (pushBodies.bytes === 0) await new Promise((resolve) => setImmediate(resolve));
+  clock.advance(31_000);
+  t.match(await slow.answer, /^HTTP\/1\.1 408/);
+  t.equal(pushBodies.bytes, 0);
+});
+
+t.test(
+  'drain() refuses what is new and waits for what is in flight, up to its bound',
+  async (t) => {
+    const gates: (() => void)[] = [];
+    const push = (): Promise<PushOutcome> =>
+      new Promise((done) => gates.push(() => done({ samplesStored: 1, refused: undefined })));
+    const check = async (isAnswered: boolean): Promise<void> => {
+      gates.length = 0;
+      const { base, clock, server } = await edge(t, { api: { push } });
+      const post = (): Promise<Response> =>
+        fetch(`${base}/api/v1/push`, { method: 'POST', body: Buffer.from('x') });
+      const first = post();
+      first.catch(() => undefined); // cut by the teardown when nobody answers
+      while (gates.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      let isDrained = false;
+      const drained = server.drain(1000).then(() => (isDrained = true));
+      const refused = await post();
+      t.equal(refused.status, 503);
+      t.equal(refused.headers.get('retry-after'), '2');
+      t.match(await refused.json(), { errorId: 'node.not_ready', error: /stopping/ });
+      t.equal((await fetch(`${base}/ready`)).status, 200, 'probes are answered until the end');
+      t.equal(isDrained, false);
+      if (isAnswered) gates[0]?.();
+      else clock.advance(1001);
+      await drained;
+      if (isAnswered) t.equal((await first).status, 204);
+    };
+    await check(true);
+    await check(false);
   },
 );
 
