@@ -25,8 +25,14 @@ export interface LoopFigures {
   readonly sliceMaxMs: number;
 }
 
+/** Tenants that have metrics of their own. */
+const METRIC_TENANTS_MAX = 1000;
+/** No tenant can be called so. */
+const OTHER_TENANTS = '<other>';
+
 export class NodeMetrics {
   readonly #registry = new Registry();
+  readonly #users = new Set<TenantId>();
   #readLoop: () => void = () => undefined;
   readonly #received: Counter<'user'>;
   readonly #discarded: Counter<'reason' | 'user'>;
@@ -63,8 +69,17 @@ export class NodeMetrics {
   }
 
   onPush(tenant: TenantId, samples: number, refused: StarlingError | undefined): void {
-    this.#received.inc({ user: tenant }, samples);
-    if (refused !== undefined) this.#discarded.inc({ user: tenant, reason: refused.id });
+    const user = this.#userOf(tenant);
+    this.#received.inc({ user }, samples);
+    if (refused !== undefined) this.#discarded.inc({ user, reason: refused.id });
+  }
+
+  /** Anyone can name a new tenant: those beyond the bound share one label value. */
+  #userOf(tenant: TenantId): string {
+    if (this.#users.has(tenant)) return tenant;
+    if (this.#users.size >= METRIC_TENANTS_MAX) return OTHER_TENANTS;
+    this.#users.add(tenant);
+    return tenant;
   }
 
   onQuery(seconds: number, error: StarlingError | undefined): void {

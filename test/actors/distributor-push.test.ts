@@ -9,9 +9,10 @@ import {
   createPushBuffers,
 } from '../../actors/distributor/push.ts';
 import { SAMPLES_PER_CHUNK_MAX } from '../../actors/distributor/push-plan.ts';
+import { RateLimiter } from '../../actors/distributor/rate-limit.ts';
 import { countAnswer, createTally, pushVerdict } from '../../actors/distributor/quorum.ts';
 import { StarlingError } from '../../model/errors.ts';
-import { ANONYMOUS_TENANT, type InstanceId } from '../../model/ids.ts';
+import { ANONYMOUS_TENANT, type InstanceId, type TenantId } from '../../model/ids.ts';
 import { SINGLE_TENANT_LIMITS } from '../../model/limits.ts';
 import { tenantFingerprintKey } from '../../model/wire/fingerprint.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
@@ -329,4 +330,18 @@ t.test('countAnswer() decides a row as soon as it can and never twice', async (t
   t.equal(verdictOf(['ack', 'reject']), 'pending');
   t.equal(verdictOf(['ack', 'reject', 'fail']), 'failed');
   t.throws(() => verdictOf(['ack', 'ack', 'ack', 'ack']), /more answers than replicas/);
+});
+
+t.test('RateLimiter keeps buckets only of tenants that used theirs lately', async (t) => {
+  const rates = new RateLimiter();
+  const limits = { ...SINGLE_TENANT_LIMITS, ingestion_rate: 10, ingestion_burst_size: 20 };
+  const refused = refusal('limit.ingestion_rate', /ingestion_rate 10/);
+  rates.admit('busy' as TenantId, 20, { ...limits, ingestion_rate: 0.001 }, 0);
+  for (let i = 0; i < 20_000; i++) rates.admit(`t${i}` as TenantId, 1, limits, i);
+  t.ok(rates.bucketCount < 2048, `${rates.bucketCount} buckets`);
+  t.throws(
+    () => rates.admit('busy' as TenantId, 20, limits, 1),
+    refused,
+    'what is used up stays so',
+  );
 });
