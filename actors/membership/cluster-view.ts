@@ -6,7 +6,7 @@ import type { InstanceId } from '../../model/ids.ts';
 import { type Registry, Ring, emptyRegistry, registryDigest } from '../../membership/index.ts';
 
 export interface ClusterView {
-  /** Rises with every published registry. */
+  /** Rises when replica sets or the secret may have changed: not when an instance boots or moves. */
   readonly version: number;
   readonly registry: Registry;
   readonly ring: Ring;
@@ -27,7 +27,9 @@ export class ClusterViews {
   }
 
   publish(registry: Registry): ClusterView {
-    this.#current = viewOf(registry, this.#current.version + 1);
+    const next = viewOf(registry, this.#current.version);
+    const isSame = ringKey(next) === ringKey(this.#current);
+    this.#current = isSame ? next : { ...next, version: next.version + 1 };
     return this.#current;
   }
 }
@@ -43,4 +45,13 @@ function viewOf(registry: Registry, version: number): ClusterView {
     digest: registryDigest(registry),
     fingerprintSecret: secret === undefined ? undefined : Buffer.from(secret, 'hex'),
   };
+}
+
+/** Equal for views whose replica sets and secret are equal. */
+function ringKey({ digest, ring }: ClusterView): string {
+  const places = ring.instances.map(
+    ({ generation, id, state, tokenSeed, zone }) =>
+      `${id} ${generation} ${state} ${tokenSeed} ${zone}`,
+  );
+  return [digest, ring.rf, ...places].join('\n');
 }

@@ -11,6 +11,8 @@ import {
 import { SAMPLES_PER_CHUNK_MAX } from '../../actors/distributor/push-plan.ts';
 import { RateLimiter } from '../../actors/distributor/rate-limit.ts';
 import { countAnswer, createTally, pushVerdict } from '../../actors/distributor/quorum.ts';
+import { ClusterViews } from '../../actors/membership/cluster-view.ts';
+import { type InstanceRecord, emptyRegistry, mergeRecords } from '../../membership/index.ts';
 import { StarlingError } from '../../model/errors.ts';
 import { ANONYMOUS_TENANT, type InstanceId, type TenantId } from '../../model/ids.ts';
 import { SINGLE_TENANT_LIMITS } from '../../model/limits.ts';
@@ -19,6 +21,7 @@ import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { createWriteColumns } from '../../model/wire/remote-write.ts';
 import { type WriteBatch, decodeWriteBatch } from '../../model/wire/write-batch.ts';
 import { refusal } from '../support/refusal.ts';
+import { instance } from '../support/registry-records.ts';
 import { type TestSeries, pushBody } from '../support/remote-write-bodies.ts';
 
 const secret = Buffer.alloc(16, 5);
@@ -345,3 +348,23 @@ t.test('RateLimiter keeps buckets only of tenants that used theirs lately', asyn
     'what is used up stays so',
   );
 });
+
+t.test(
+  'publish() raises the version for new replica sets, not for a boot or an address',
+  async (t) => {
+    const views = new ClusterViews();
+    const check = (change: Partial<InstanceRecord>, isNewRing: boolean): void => {
+      const before = views.current.version;
+      const two = [instance('a', change), instance('b')];
+      const after = views.publish(mergeRecords(emptyRegistry(), two).registry).version;
+      t.equal(after > before, isNewRing, JSON.stringify(change));
+    };
+    check({}, true);
+    check({}, false);
+    check({ bootCounter: 2, version: 5 }, false);
+    check({ addresses: { http: 'x:1', grpc: 'x:2', gossip: 'x:3' } }, false);
+    check({ state: 'LEAVING' }, true);
+    check({ state: 'LEAVING', zone: 'elsewhere' }, true);
+    check({ state: 'LEAVING', zone: 'elsewhere', tokenSeed: 8 }, true);
+  },
+);
