@@ -350,10 +350,10 @@ function spawnIngesters({ options, readiness, runtime, tenants, views }: Parts):
       mailboxMax: MAILBOX_MAX,
       remote: ingesterCodecs,
       create: (context) => {
-        if (shard === 0)
-          context.every(INGESTER_TICK_MS, () => ({ type: 'tick', nowMs: clock.wallMs() }));
+        context.every(INGESTER_TICK_MS, () => ({ type: 'tick', nowMs: clock.wallMs() }));
         return new IngesterActor({
           clock,
+          shard,
           tenants,
           digest: () => views.current.digest,
           checkWritable: (from) => {

@@ -113,12 +113,11 @@ function onSignals(first: (signal: string) => void): void {
 
 /** In the background: requests that come meanwhile are answered between its steps. */
 async function warmUp({ clock, log, workers }: Platform): Promise<void> {
+  const steps = async (): Promise<void> => {
+    for (const _ of warmUpSteps()) await new Promise<void>((resolve) => clock.nextTurn(resolve));
+  };
   try {
-    const inWorker = workers.run(WARM_UP_JOB, {});
-    for (const _ of warmUpSteps()) {
-      await new Promise<void>((resolve) => clock.nextTurn(resolve));
-    }
-    await inWorker;
+    await Promise.all([workers.run(WARM_UP_JOB, {}), steps()]);
   } catch (error) {
     log.debug('warm-up ended early', { error: String(error) }); // stopped, or queries came first
   }

@@ -15,7 +15,12 @@ import {
   selectLabelValues,
 } from '../../storage/index.ts';
 import { type Actor, type StreamReply, packControl } from '../runtime/index.ts';
-import type { IngesterMessage, ReadScope, ReadSummary } from './messages.ts';
+import {
+  type IngesterMessage,
+  type ReadScope,
+  type ReadSummary,
+  ingesterShardOf,
+} from './messages.ts';
 
 /** A frame of names is cut before it holds more of them, or more UTF-16 units. */
 const NAMES_PER_FRAME = 5000;
@@ -23,6 +28,8 @@ const NAME_UNITS_PER_FRAME = 64 * 1024;
 
 export interface IngesterDependencies {
   readonly clock: Clock;
+  /** Which of `INGESTER_SHARDS` this is: it looks after the tenants of this shard. */
+  readonly shard: number;
   readonly tenants: TsdbManager;
   readonly digest: () => string;
   /** Throws when this node must not take writes, or not from that instance. */
@@ -78,7 +85,8 @@ export class IngesterActor implements Actor<IngesterMessage> {
         break;
       }
       case 'tick':
-        for (const tsdb of this.#dependencies.tenants.all().values()) {
+        for (const [tenant, tsdb] of this.#dependencies.tenants.all()) {
+          if (ingesterShardOf(tenant) !== this.#dependencies.shard) continue;
           tsdb.truncate(message.nowMs).catch((error: unknown) => {
             this.#dependencies.onError('truncate', toStarlingError(error));
           });
@@ -130,7 +138,10 @@ export class IngesterActor implements Actor<IngesterMessage> {
     }
     const work = start(tsdb);
     const turn = (): void => {
-      if (reply.isCancelled) return;
+      if (reply.isCancelled) {
+        work.return(); // what it holds in the head is given back
+        return;
+      }
       try {
         const { done, value } = work.next();
         if (done === true) reply.end(summary());
@@ -138,8 +149,8 @@ export class IngesterActor implements Actor<IngesterMessage> {
         else
           reply.frame(value).then(
             () => clock.nextTurn(turn),
-            () => undefined,
-          ); // cancelled: nobody waits
+            () => void work.return(), // cancelled: nobody waits
+          );
       } catch (error) {
         reply.fail(toStarlingError(error));
       }

@@ -1,7 +1,8 @@
 /**
  * The head of one tenant: series, their open and closed chunks, and the index over their labels. It
  * knows nothing of disks; the TSDB around it logs what it appends. Samples of a series only move
- * forward in time.
+ * forward in time; an older one is only compared with what is there, so that a body sent again is
+ * taken as the duplicate it is, whatever came after its samples.
  *
  * Chunks are cut at times that depend on the clock of the samples only, not on when this node began:
  * two hours are divided by a power of two so that about 120 samples fall into a piece, shifted by an
@@ -15,6 +16,7 @@ import { XOR_SAMPLE_BYTES_MAX, appendXor, putXorCount } from '../chunk/xor-encod
 import { ChunkTable } from './chunk-table.ts';
 import { Bitmap } from './bitmap.ts';
 import { Postings } from './postings.ts';
+import { SampleLookup } from './sample-lookup.ts';
 import { NO_CHUNK, SeriesTable } from './series-table.ts';
 
 export const BLOCK_RANGE_MS = 2 * 3_600_000;
@@ -35,6 +37,7 @@ export class Head {
   readonly chunks = new ChunkTable();
   readonly arena = new Arena();
   readonly postings = new Postings();
+  readonly #lookup = new SampleLookup(this.series, this.chunks, this.arena);
   maxTimeMs = Number.NEGATIVE_INFINITY;
   samplesAppended = 0;
 
@@ -68,7 +71,7 @@ export class Head {
     const { xor } = series;
     const lastMs = xor.lastTime[s]!;
     if (timeMs <= lastMs) {
-      if (timeMs < lastMs) return OUT_OF_ORDER;
+      if (timeMs < lastMs) return this.#compareOlder(s, timeMs, low, high);
       return xor.lastLow[s] === low && xor.lastHigh[s] === high ? DUPLICATE : CONFLICT;
     }
     const usedBytes = (xor.bitLength[s]! + 7) >>> 3;
@@ -93,6 +96,14 @@ export class Head {
   completeOpenChunk(s: number): void {
     const handle = this.series.openHandle[s]!;
     putXorCount(this.arena.slab(handle), this.arena.offset(handle), this.series.xor.count[s]!);
+  }
+
+  /** A sample older than the newest one: nothing new when it is there already. */
+  #compareOlder(s: number, timeMs: number, low: number, high: number): number {
+    if (this.series.xor.count[s]! > 0) this.completeOpenChunk(s);
+    const isEqual = this.#lookup.compare(s, timeMs, low, high);
+    if (isEqual === undefined) return OUT_OF_ORDER;
+    return isEqual ? DUPLICATE : CONFLICT;
   }
 
   /** The oldest time of a series' data, or Infinity when it has none. */

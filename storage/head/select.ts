@@ -1,7 +1,8 @@
 /**
  * Reading a head: which series match, and their chunks as series frames. A cursor works in short
  * slices; between them the head may be written to, so every slice looks the columns up anew and a
- * series that went in the meantime is left out.
+ * series that went in the meantime is left out. While a cursor is open no series number gets a new
+ * meaning: who does not run it to its end must `return()` it.
  */
 import { type Matcher, compileMatcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
@@ -63,7 +64,7 @@ export function selectFrames(
   range: TimeRange,
   hints: SelectHints = { projection: undefined, newestOnly: false },
 ): Generator<Uint8Array | undefined, void> {
-  return frames(head, selectors, range, new SeriesPutter(head, range, hints));
+  return reading(head, frames(head, selectors, range, new SeriesPutter(head, range, hints)));
 }
 
 /** Series frames of the label sets of matching series, without chunks. Pauses as `selectFrames`. */
@@ -72,7 +73,19 @@ export function selectLabelSets(
   selectors: Selectors,
   range: TimeRange,
 ): Generator<Uint8Array | undefined, void> {
-  return frames(head, selectors, range, new SeriesPutter(head, range, undefined));
+  return reading(head, frames(head, selectors, range, new SeriesPutter(head, range, undefined)));
+}
+
+function* reading<Item, Result>(
+  head: Head,
+  cursor: Generator<Item, Result>,
+): Generator<Item, Result> {
+  const read = head.series.beginRead();
+  try {
+    return yield* cursor;
+  } finally {
+    head.series.endRead(read);
+  }
 }
 
 function* frames(
@@ -192,7 +205,25 @@ class SeriesPutter {
 }
 
 /** Names of labels that matching series have. */
-export function* selectLabelNames(
+export function selectLabelNames(
+  head: Head,
+  selectors: Selectors,
+  range: TimeRange,
+): Generator<undefined, readonly string[]> {
+  return reading(head, labelNames(head, selectors, range));
+}
+
+/** Values of one label that matching series have. */
+export function selectLabelValues(
+  head: Head,
+  name: string,
+  selectors: Selectors,
+  range: TimeRange,
+): Generator<undefined, readonly string[]> {
+  return reading(head, labelValues(head, name, selectors, range));
+}
+
+function* labelNames(
   head: Head,
   selectors: Selectors,
   range: TimeRange,
@@ -207,8 +238,7 @@ export function* selectLabelNames(
   return names;
 }
 
-/** Values of one label that matching series have. */
-export function* selectLabelValues(
+function* labelValues(
   head: Head,
   name: string,
   selectors: Selectors,

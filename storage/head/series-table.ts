@@ -1,6 +1,7 @@
 /**
  * The series of a head, as columns: element s is series s. Found by fingerprint through an open
- * addressing table; freed numbers are reused, WAL refs never are.
+ * addressing table; WAL refs are never reused. Numbers are, but not while a read is open that began when
+ * the number meant another series: a read keeps numbers across turns of the loop.
  *
  *   slots[]      open addressing: 0 = empty, else series number + 1; probed from fingerprint word 0
  *   chunks       newest closed chunk of a series -> next older -> … (links in the chunk columns)
@@ -33,6 +34,10 @@ export class SeriesTable {
   newestChunk = new Uint32Array(CAPACITY_START);
   xor: XorColumns = createXorColumns(CAPACITY_START);
   readonly #free: number[] = [];
+  /** Numbers that wait for reads to end, with the read that begins next when they were given up. */
+  readonly #retired: { readonly s: number; readonly beforeRead: number }[] = [];
+  readonly #openReads = new Set<number>();
+  #nextRead = 0;
   /** The series that was looked up after this one last time. */
   #next = new Uint32Array(CAPACITY_START);
   #slots = new Uint32Array(CAPACITY_START * 2);
@@ -113,8 +118,30 @@ export class SeriesTable {
     }
     slots[slot] = 0;
     this.alive.delete(s);
-    this.#free.push(s);
+    this.#retired.push({ s, beforeRead: this.#nextRead });
+    this.#reclaim();
     this.#used--;
+  }
+
+  /** Begins a read: numbers seen from now on keep their meaning, or are dead, until its end. */
+  beginRead(): number {
+    this.#openReads.add(this.#nextRead);
+    return this.#nextRead++;
+  }
+
+  endRead(read: number): void {
+    this.#openReads.delete(read);
+    this.#reclaim();
+  }
+
+  /** Frees the numbers that no open read can have seen alive. */
+  #reclaim(): void {
+    const [oldest = this.#nextRead] = this.#openReads; // in the order of their beginning
+    let count = 0;
+    while (count < this.#retired.length && this.#retired[count]!.beforeRead <= oldest) {
+      this.#free.push(this.#retired[count++]!.s);
+    }
+    this.#retired.splice(0, count);
   }
 
   #freeSlot(slots: Uint32Array, firstWord: number): number {

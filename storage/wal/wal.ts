@@ -67,7 +67,13 @@ export class Wal {
     assert(!this.#isClosed, 'wal: append after close');
     const { fatal } = this.#options.committer;
     if (fatal !== undefined) throw fatal;
-    this.#writer.append(record);
+    try {
+      this.#writer.append(record);
+    } catch (error) {
+      // Whoever is refused must still make the log try again: the disk may have healed.
+      this.#options.committer.commit(this.#writer).catch(() => undefined);
+      throw error;
+    }
   }
 
   /**

@@ -5,7 +5,13 @@ import t from 'tap';
 import { compileMatcher } from '../../model/matchers.ts';
 import { labelValue } from '../../model/labels.ts';
 import { parseTenantId } from '../../model/ids.ts';
-import { mergeSeriesFrames, selectLabelNames, selectLabelValues } from '../../storage/index.ts';
+import {
+  mergeLabelSets,
+  mergeSeriesFrames,
+  selectFrames,
+  selectLabelNames,
+  selectLabelValues,
+} from '../../storage/index.ts';
 import { cutTime } from '../../storage/head/head.ts';
 import { tenantPathParts } from '../../storage/tsdb-manager.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
@@ -97,16 +103,56 @@ t.test('W33, W34, W35 samples are refused with the reason and the rest is stored
   check(NOW + 600_001, 7, 'sample.too_far_in_future');
 });
 
-t.test('a retry of the same batch succeeds unless a newer sample came meanwhile', async (t) => {
+t.test('a retry of the same batch succeeds, also when newer samples came meanwhile', async (t) => {
   const { tsdb } = await openTsdb(new MemoryDisk());
   const batch = (): ReturnType<typeof batchOf> =>
     batchOf([up([[NOW, 1]]), { labels: metric('b'), samples: [[NOW, 2]] }]);
   tsdb.append(batch(), NOW);
   t.match(tsdb.append(batch(), NOW), { errors: [], samplesAppended: 0 });
   tsdb.append(batchOf([up([[NOW + 1, 1]])]), NOW);
-  const late = tsdb.append(batch(), NOW);
-  t.same([...late.rejected], [0]);
-  t.equal(late.errors[0]?.id, 'sample.out_of_order');
+  t.match(tsdb.append(batch(), NOW), { errors: [], samplesAppended: 0 });
+});
+
+t.test(`append() answers as a list of all samples would, in any order (seed ${seed})`, async () => {
+  const sample = fc.record({
+    series: fc.nat(2),
+    step: fc.nat(60),
+    value: fc.constantFrom(0, 1, 2 ** 40, Number.NaN, -0),
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(sample, { minLength: 1, maxLength: 200 }),
+      fc.constantFrom(1000, 15_000, 300_000), // of which the last spans several chunks
+      async (samples, stepMs) => {
+        const { tsdb } = await openTsdb(new MemoryDisk(), { futureMaxMs: 2 ** 40 });
+        const held = new Map<string, number>();
+        const newest = new Map<number, number>();
+        for (const { series, step, value } of samples) {
+          const timeMs = NOW + step * stepMs;
+          const key = `${series}@${timeMs}`;
+          const known = held.get(key);
+          let expected: string | undefined;
+          if (known !== undefined && !Object.is(known, value))
+            expected = 'sample.duplicate_timestamp';
+          else if (known === undefined && timeMs < (newest.get(series) ?? 0))
+            expected = 'sample.out_of_order';
+          const labels = metric('m', { series: String(series) });
+          const { errors, samplesAppended } = tsdb.append(
+            batchOf([{ labels, samples: [[timeMs, value]] }]),
+            NOW,
+          );
+          if (errors[0]?.id !== expected) return false;
+          if ((samplesAppended === 1) !== (known === undefined && expected === undefined))
+            return false;
+          if (expected !== undefined) continue;
+          held.set(key, value);
+          newest.set(series, Math.max(timeMs, newest.get(series) ?? 0));
+        }
+        return linesOf(selectAll(tsdb)).length === held.size;
+      },
+    ),
+    { seed, numRuns: 150 },
+  );
 });
 
 t.test('W31 over max_series_per_user new series are refused and known ones go on', async (t) => {
@@ -150,7 +196,19 @@ t.test(
       await tsdb.durable();
       isFailing = true;
       const body = (): ReturnType<typeof batchOf> =>
-        batchOf([up([[NOW + 1, 2]]), { labels: metric('new'), samples: [[NOW + 1, 3]] }]);
+        batchOf([
+          up([
+            [NOW + 1, 2],
+            [NOW + 2, 2.5],
+          ]),
+          {
+            labels: metric('new'),
+            samples: [
+              [NOW + 1, 3],
+              [NOW + 2, 3.5],
+            ],
+          },
+        ]);
       let attempts = 0;
       for (let isAcknowledged = false; !isAcknowledged; attempts++) {
         try {
@@ -164,7 +222,7 @@ t.test(
       }
       t.ok(attempts > 1, 'it failed at least once');
       const { tsdb: again } = await openTsdb(disk.losePower());
-      t.equal(linesOf(selectAll(again)).length, 3, `after ${failing} failures`);
+      t.equal(linesOf(selectAll(again)).length, 5, `after ${failing} failures`);
     }
   },
 );
@@ -208,6 +266,38 @@ t.test('truncate() drops what left the retention, with its log, and keeps the re
   t.same(linesOf(selectAll(again)).at(-1), linesOf(selectAll(tsdb)).at(-1));
   await again.truncate(later);
   t.equal(again.stats().seriesCount, 1, 'what the log still had goes again');
+});
+
+t.test('a select that waits shows no series that came into a number it holds', async (t) => {
+  const { tsdb, clock } = await openTsdb(new MemoryDisk(), { retentionMs: 3_600_000 });
+  const put = (name: string, timeMs: number, count: number): void => {
+    const series = Array.from({ length: count }, (_, i) => ({
+      labels: metric(name, { i: String(i), filler: 'x'.repeat(200) }),
+      samples: [[timeMs, i]] as const,
+    }));
+    t.same(tsdb.append(batchOf(series), timeMs).errors, []);
+  };
+  const select = (): ReturnType<typeof selectFrames> =>
+    selectFrames(tsdb.head, [[{ name: '__name__', type: '=', value: 'asked' }]], EVERYTHING);
+  clock.advance(NOW - clock.wallMs());
+  put('asked', NOW, 4000);
+  const waiting = select();
+  const abandoned = select();
+  const frames = [waiting.next().value, abandoned.next().value].slice(0, 1);
+  const laterMs = NOW + 7_200_000;
+  put('kept', laterMs, 1);
+  await tsdb.truncate(laterMs);
+  abandoned.return();
+  put('other', laterMs, 4000);
+  for (const frame of waiting) frames.push(frame);
+  const whole = frames.filter((frame) => frame instanceof Uint8Array);
+  const names = mergeLabelSets(whole).map((labels) => labels[1]);
+  t.same([...new Set(names)], ['asked']);
+  t.ok(names.length < 4000, 'what went meanwhile is left out');
+  const before = tsdb.head.series.length;
+  await tsdb.truncate(laterMs + 7_200_000);
+  put('later', laterMs + 7_200_000, 4000);
+  t.equal(tsdb.head.series.length, before, 'once it ended, numbers are used again');
 });
 
 t.test(`matching equals asking every series (seed ${seed})`, async (t) => {

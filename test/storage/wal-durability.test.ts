@@ -104,6 +104,21 @@ t.test('one committer syncs several logs at once, up to its bound', async (t) =>
   t.equal(disk.countOf('sync'), 9);
 });
 
+t.test('a log that refuses for what waits heals with the disk, whoever asks it then', async (t) => {
+  const disk = new MemoryDisk();
+  const node = await openNode(disk, { pendingBytesMax: 100 });
+  await put(node, 1);
+  disk.failWhen = ({ kind }) => kind === 'write' || kind === 'truncate';
+  await t.rejects(put(node, 2, 50), refusal('wal.write_failed'));
+  t.throws(() => node.wal.append(numberedRecord(3, 80)), refusal('wal.write_failed', /heal/));
+  await turns(5);
+  disk.failWhen = () => false;
+  t.throws(() => node.wal.append(numberedRecord(3, 80)), refusal('wal.write_failed'));
+  await turns(20); // that refusal made the log try
+  await put(node, 3, 80);
+  t.strictSame(await idsAfter(disk.losePower()), [1, 2, 3]);
+});
+
 t.test('a failed write is told, kept, and written again when the disk heals', async (t) => {
   for (const retriesBody of [true, false]) {
     const disk = new MemoryDisk();

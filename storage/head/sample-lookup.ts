@@ -1,0 +1,88 @@
+/**
+ * Looks up what a series holds at a time that is not its newest: the cold side of an append, taken when
+ * a body is sent again. The chunk that covers the time is decoded into scratch columns and kept there,
+ * so that the samples of a retry, which come in order, decode each chunk once.
+ *
+ * Invariant: the scratch holds the chunk that `#ref`, `#minTimeMs` and `#count` name. Chunks only grow
+ * at their end and refs are never used again, so what the three name cannot change.
+ */
+import type { Arena } from '../chunk/arena.ts';
+import { BitReader, decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
+import type { ChunkTable } from './chunk-table.ts';
+import { NO_CHUNK, type SeriesTable } from './series-table.ts';
+
+export class SampleLookup {
+  readonly #series: SeriesTable;
+  readonly #chunks: ChunkTable;
+  readonly #arena: Arena;
+  readonly #reader = new BitReader();
+  #timestamps = new Float64Array(0);
+  #values = new Uint32Array(0);
+  #ref = -1;
+  #minTimeMs = 0;
+  #count = 0;
+
+  constructor(series: SeriesTable, chunks: ChunkTable, arena: Arena) {
+    this.#series = series;
+    this.#chunks = chunks;
+    this.#arena = arena;
+  }
+
+  /** True or false: a sample at this time has these bits, or others. Undefined: there is none. */
+  compare(s: number, timeMs: number, low: number, high: number): boolean | undefined {
+    if (!this.#loadChunkAt(s, timeMs)) return undefined;
+    const at = this.#indexOf(timeMs);
+    if (at < 0) return undefined;
+    return this.#values[at * 2] === low && this.#values[at * 2 + 1] === high;
+  }
+
+  /** Loads the only chunk that can hold the time. False: none does. */
+  #loadChunkAt(s: number, timeMs: number): boolean {
+    const { xor, openHandle, openMinTime } = this.#series;
+    if (xor.count[s]! > 0 && timeMs >= openMinTime[s]!) {
+      return this.#load(s, openMinTime[s]!, openHandle[s]!, (xor.bitLength[s]! + 7) >>> 3);
+    }
+    const { byteLength, handle, maxTime, minTime, older } = this.#chunks;
+    let c = this.#series.newestChunk[s]!;
+    while (c !== NO_CHUNK && minTime[c]! > timeMs) c = older[c]!;
+    if (c === NO_CHUNK || maxTime[c]! < timeMs) return false;
+    return this.#load(s, minTime[c]!, handle[c]!, byteLength[c]!);
+  }
+
+  #load(s: number, minTimeMs: number, handle: number, byteLength: number): boolean {
+    const bytes = this.#arena.slab(handle);
+    const offset = this.#arena.offset(handle);
+    const count = xorSampleCount(bytes, offset);
+    const ref = this.#series.refs[s]!;
+    if (ref === this.#ref && minTimeMs === this.#minTimeMs && count === this.#count) return true;
+    if (this.#timestamps.length < count) {
+      this.#timestamps = new Float64Array(count);
+      this.#values = new Uint32Array(count * 2);
+    }
+    this.#ref = ref;
+    this.#minTimeMs = minTimeMs;
+    const end = decodeXor(
+      this.#reader,
+      bytes,
+      offset,
+      byteLength,
+      this.#timestamps,
+      this.#values,
+      0,
+    );
+    this.#count = Math.max(end, 0);
+    return end > 0;
+  }
+
+  /** Binary search; -1 when the chunk has no sample at the time. */
+  #indexOf(timeMs: number): number {
+    let from = 0;
+    let to = this.#count;
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if (this.#timestamps[middle]! < timeMs) from = middle + 1;
+      else to = middle;
+    }
+    return from < this.#count && this.#timestamps[from] === timeMs ? from : -1;
+  }
+}
