@@ -135,6 +135,10 @@ class ExprParser {
     const labels = hasLabels ? parseLabelNames(this.#cursor) : [];
     const cardinality = hasLabels ? this.#parseCardinality() : 'one-to-one';
     const hasInclude = cardinality !== 'one-to-one' && this.#cursor.peek().kind === '(';
+    const isBare = cardinality !== 'one-to-one' && !hasInclude;
+    if (isBare && !canStartExpr(this.#cursor.peek().kind)) {
+      throw this.#cursor.unexpected('grouping opts', '"("');
+    }
     const include = hasInclude ? parseLabelNames(this.#cursor) : [];
     const fill = parseFill(this.#cursor);
     return { isBool, cardinality, on, labels, include, ...(fill && { fill }) };

@@ -155,11 +155,12 @@ const RANGE_FUNCTIONS = [
   ...['avg', 'sum', 'min', 'max', 'count', 'last', 'stddev', 'stdvar', 'present', 'absent'].map(
     (name) => `${name}_over_time`,
   ),
-  ...['ts_of_min_over_time', 'ts_of_max_over_time', 'ts_of_last_over_time'],
+  ...['ts_of_min_over_time', 'ts_of_max_over_time', 'ts_of_last_over_time', 'mad_over_time'],
 ];
 const FUNCTIONS = [
   ...['abs', 'ceil', 'floor', 'round', 'sqrt', 'sgn', 'deg', 'rad', 'timestamp', 'absent'],
   ...['sort', 'sort_desc'],
+  ...['histogram_avg', 'histogram_count', 'histogram_sum', 'histogram_stddev', 'histogram_stdvar'],
 ];
 /** Of times only: what no 64-bit integer holds becomes some date, on each processor another one. */
 const DATES = [
@@ -172,7 +173,7 @@ export const TRANSCENDENTAL = [
   ...['exp', 'sin', 'cos', 'tan', 'sinh', 'cosh', 'tanh', 'asinh', 'acosh', 'atanh'],
 ];
 const AGGREGATIONS = ['sum', 'avg', 'min', 'max', 'count', 'group', 'stddev', 'stdvar'];
-const ARITHMETIC = ['+', '-', '*', '/', '%'];
+const ARITHMETIC = ['+', '-', '*', '/', '%', 'atan2'];
 const COMPARISONS = ['==', '!=', '<', '<=', '>', '>='];
 
 /** Writes queries, each nested at most `depth` deep. */
@@ -262,9 +263,11 @@ export class QueryWriter {
       ? ` ${dice.pick(['by', 'without'])}(${this.#labels()}) `
       : '';
     const inner = this.vector(depth - 1);
-    switch (dice.below(6)) {
+    switch (dice.below(7)) {
+      case 6:
+        return `limit_ratio${grouping}(${dice.pick(['0.5', '-0.5', '0.1', '1', '-2', '0'])}, ${inner})`;
       case 0:
-        return `${dice.pick(['topk', 'bottomk'])}${grouping}(${dice.pick(['1', '2', '3', '100'])}, ${inner})`;
+        return `${dice.pick(['topk', 'bottomk', 'limitk'])}${grouping}(${dice.pick(['1', '2', '3', '100'])}, ${inner})`;
       case 1:
         return `quantile${grouping}(${dice.pick(['0', '0.3', '0.5', '0.99', '1', '-1', '2'])}, ${inner})`;
       case 2:
@@ -306,7 +309,9 @@ export class QueryWriter {
   #special(depth: number): string {
     const dice = this.#dice;
     const inner = this.vector(depth - 1);
-    switch (dice.below(9)) {
+    switch (dice.below(10)) {
+      case 9:
+        return `${dice.pick(['sort_by_label', 'sort_by_label_desc'])}(${inner}, "${dice.pick(LABELS)}")`;
       case 0:
         return `clamp(${inner}, ${this.scalar(0)}, ${this.scalar(0)})`;
       case 1:
@@ -338,6 +343,7 @@ export class QueryWriter {
       'latency_seconds_bucket',
       'sum without (instance) (latency_seconds_bucket)',
     ]);
+    // No histogram_fraction: 3.5 does not sort the buckets of sums and answers NaN.
     return `histogram_quantile(${dice.pick(['0', '0.1', '0.5', '0.9', '0.99', '1', '2'])}, ${inner})`;
   }
 }

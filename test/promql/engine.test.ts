@@ -164,7 +164,9 @@ t.test('evaluate() drops names at once and fails as Prometheus does', (t) => {
   const explicit = 'many-to-one matching must be explicit (group_left/group_right)';
   check('a + on() b', fails(`multiple matches for labels: ${explicit}`));
   check('topk(NaN, a)', fails('Parameter value is NaN'));
-  check('sum(info(a))', 'query.unsupported: 1:5: the function info is not supported yet');
+  const twoErrors = 'a{x="1"} - on() a{x="2"} - on() (a{x="1"} or a{x="2"})';
+  const duplicates = fails('found duplicate series for the match group {} on the right hand-side');
+  t.match(answer(twoErrors, instant, metrics), duplicates);
   t.equal(
     answer('sum_over_time(a[1h:1ms])', instant, metrics),
     'query.too_large: the query needs 7200000 samples, the limit is 1000: narrow the selector or the range',
