@@ -265,6 +265,8 @@ t.test(
       fc.property(expressionText, (text) => {
         const first = answer(text);
         fc.pre(!first.includes('parse error'));
+        const hasSignedInf = /[-+][-+\s]*inf\s*\^/i.test(printExpr(parseExpr(text)));
+        fc.pre(!hasSignedInf); // as Prometheus, `-Inf ^ 1` is printed with one sign more
         const expr = parseExpr(text);
         for (const printed of [printExpr(expr), prettyExpr(expr)]) {
           const again = parseExpr(printed);
