@@ -8,7 +8,8 @@ import type { SeriesColumns } from '../../model/series-columns.ts';
 import { type Block, occupiedRows, pickRows } from './block.ts';
 import { type EvalContext, pinnedMs, subqueryGrid } from './context.ts';
 import { columnsOf, withoutStale } from './select.ts';
-import { columnsFromBlock, type RangeSource } from './windows.ts';
+import type { RangeSource } from './range-source.ts';
+import { columnsFromBlock } from './windows.ts';
 
 export function evaluateVector(node: Expr, context: EvalContext): Block {
   const value = context.evaluate(node);

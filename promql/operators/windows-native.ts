@@ -17,7 +17,7 @@ import type { Window, WindowFunction } from '../functions/window.ts';
 import type { Expr } from '../ast.ts';
 import { type Block, FLOAT, NONE, setCell } from './block.ts';
 import type { EvalContext } from './context.ts';
-import type { RangeSource } from './windows.ts';
+import type { RangeSource } from './range-source.ts';
 
 /** What a call is for windows with histograms: its function, and where its notes point to. */
 export interface NativeCall {

@@ -8,18 +8,9 @@ import type { SeriesColumns } from '../../model/series-columns.ts';
 import { fillRateRow, lastResets, type RateFunction } from '../functions/rate-row.ts';
 import type { WindowFunction, Window } from '../functions/window.ts';
 import { type Block, NONE } from './block.ts';
+import type { RangeSource } from './range-source.ts';
 import { hasHistograms, mixedRateRow, mixedRow, type NativeCall } from './windows-native.ts';
 import type { EvalContext } from './context.ts';
-
-/** Samples, and the windows to look at them through: (end - range, end], end = first + t * step. */
-export interface RangeSource {
-  readonly columns: SeriesColumns;
-  readonly drop: Uint8Array | undefined;
-  readonly rangeMs: number;
-  readonly firstEndMs: number;
-  /** 0 when `@` pins the window. */
-  readonly stepMs: number;
-}
 
 /** The samples of a block as sorted columns. */
 export function columnsFromBlock(block: Block, firstMs: number, stepMs: number): SeriesColumns {
