@@ -8,9 +8,10 @@ import type { ActorRuntime } from '../actors/runtime/index.ts';
 import type { Gossip } from '../membership/index.ts';
 import type { StarlingError } from '../model/errors.ts';
 import type { TenantId } from '../model/ids.ts';
-import type { TsdbManager } from '../storage/index.ts';
+import type { Committer, TsdbManager } from '../storage/index.ts';
 
 export interface Watched {
+  readonly committer: Committer;
   readonly tenants: TsdbManager;
   readonly runtime: ActorRuntime;
   readonly gossip: Gossip;
@@ -37,6 +38,7 @@ export class NodeMetrics {
   readonly #received: Counter<'user'>;
   readonly #discarded: Counter<'reason' | 'user'>;
   readonly #queries: Histogram<'outcome'>;
+  readonly #walSyncs: Histogram;
 
   constructor(version: string) {
     const registers = [this.#registry];
@@ -57,6 +59,12 @@ export class NodeMetrics {
       help: 'Time a query or a label request took, by outcome.',
       labelNames: ['outcome'],
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120],
+      registers,
+    });
+    this.#walSyncs = new Histogram({
+      name: 'prometheus_tsdb_wal_fsync_duration_seconds',
+      help: 'Time a sync of a write-ahead log took.',
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5],
       registers,
     });
     const build = new Gauge({
@@ -86,8 +94,17 @@ export class NodeMetrics {
     this.#queries.observe({ outcome: error?.id ?? 'success' }, seconds);
   }
 
+  onWalSync(seconds: number): void {
+    this.#walSyncs.observe(seconds);
+  }
+
   /** Adds what is read at scrape time. Called once. */
-  watch({ gossip, runtime, tenants, views }: Watched): void {
+  watch({ committer, gossip, runtime, tenants, views }: Watched): void {
+    this.#gauge(
+      'prometheus_tsdb_wal_writes_failed_total',
+      'Writes of a write-ahead log that failed; their bytes are kept and written again.',
+      () => committer.writeFailures,
+    );
     const tsdbs = (): readonly ReturnType<NonNullable<ReturnType<TsdbManager['get']>>['stats']>[] =>
       [...tenants.all().values()].map((tsdb) => tsdb.stats());
     const sum = (values: readonly number[]): number =>

@@ -183,6 +183,7 @@ function createParts(options: NodeOptions, identity: Identity): Parts {
     log,
     mode: config.walDurability,
     intervalMs: config.walSyncIntervalMs,
+    onSync: (seconds) => metrics.onWalSync(seconds),
     onFatal: (error) => {
       readiness.fatal = error;
       log.error('the log could not be synced: this node stops', { error: error.message });
@@ -279,7 +280,8 @@ function spawnRoles(
   addresses: { readonly http: string; readonly grpc: string; readonly gossip: string },
   registry: Awaited<ReturnType<typeof loadRegistry>>,
 ): void {
-  const { gossip, identity, metrics, options, readiness, runtime, tenants, views } = parts;
+  const { committer, gossip, identity, metrics, options, readiness, runtime, tenants, views } =
+    parts;
   const { config, platform } = options;
   const { clock, log, random } = platform;
   const hex = (bytes: number): string => Buffer.from(random.bytes(bytes)).toString('hex');
@@ -326,7 +328,7 @@ function spawnRoles(
   });
   spawnIngesters(parts);
   spawnEdges(parts);
-  metrics.watch({ tenants, runtime, gossip, views });
+  metrics.watch({ committer, tenants, runtime, gossip, views });
 }
 
 function spawnIngesters({ options, readiness, runtime, tenants, views }: Parts): void {

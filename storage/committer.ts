@@ -30,6 +30,8 @@ export interface CommitterOptions {
   /** Between syncs in mode `interval`. */
   readonly intervalMs: number;
   readonly concurrencyMax?: number;
+  /** Called after every sync with its duration. */
+  readonly onSync?: (seconds: number) => void;
   /** Called once, at the first failed sync: the node must stop acking, drain reads and exit. */
   readonly onFatal: (error: StarlingError) => void;
 }
@@ -67,6 +69,8 @@ export class Committer {
   #isPumpScheduled = false;
   #timer: Timer | undefined;
   #fatal: StarlingError | undefined;
+  /** Writes that failed since the start; their bytes were kept and written again. */
+  writeFailures = 0;
 
   constructor(options: CommitterOptions) {
     this.mode = options.mode;
@@ -193,8 +197,11 @@ export class Committer {
   }
 
   async #sync(target: CommitTarget): Promise<void> {
+    const { clock, onSync } = this.#options;
+    const startedMs = clock.monotonicMs();
     try {
       await target.sync();
+      onSync?.((clock.monotonicMs() - startedMs) / 1000);
     } catch (thrown) {
       throw this.#failureOf(thrown);
     }
@@ -205,6 +212,7 @@ export class Committer {
   #failureOf(thrown: unknown): StarlingError {
     const error = toStarlingError(thrown);
     if (error.id === 'wal.sync_failed') this.#stop(error);
+    if (error.id === 'wal.write_failed') this.writeFailures++;
     return this.#fatal ?? error;
   }
 

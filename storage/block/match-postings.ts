@@ -34,7 +34,8 @@ function cost(matcher: CompiledMatcher): number {
 
 async function keptBy(table: PostingsTable, matcher: CompiledMatcher): Promise<Uint32Array> {
   const { name } = matcher.matcher;
-  if (matcher.literals === undefined) return union(table, matcher, (value) => matcher.matches(value));
+  if (matcher.literals === undefined)
+    return union(table, matcher, (value) => matcher.matches(value));
   const lists: Uint32Array[] = [];
   for (const literal of matcher.literals) lists.push(await table.of(name, literal));
   return unite(lists);

@@ -119,9 +119,7 @@ export function framesOf(
   range = EVERYTHING,
 ): Uint8Array[] {
   const selectors = matchers.length === 0 ? [] : [matchers];
-  return [...selectFrames(tsdb.head, selectors, range)].filter(
-    (frame) => frame !== undefined,
-  );
+  return [...selectFrames(tsdb.head, selectors, range)].filter((frame) => frame !== undefined);
 }
 
 /** `labels@time=bits` lines, for comparing. */
