@@ -78,7 +78,6 @@ export const BLOCK_META_FILE = 'meta.json';
 export const BLOCK_INDEX_FILE = 'index';
 export const BLOCK_TOMBSTONES_FILE = 'tombstones';
 export const BLOCK_CHUNKS_DIRECTORY = 'chunks';
-export const BLOCK_NO_COMPACT_FILE = 'no-compact-mark.json';
 const BLOCK_CREATION_SUFFIX = '.tmp-for-creation';
 const BLOCK_DELETION_SUFFIX = '.tmp-for-deletion';
 

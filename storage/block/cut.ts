@@ -12,7 +12,8 @@ import type { TimeRange } from '../../model/sample.ts';
 import { type BlockWriterOptions, BlockWriter } from './block-writer.ts';
 import { compareBytes } from './bytes.ts';
 import { type SeriesEntry, createSeriesEntry } from './index-reader.ts';
-import { type ChunkBytes, ChunkMerger } from './merge-chunks.ts';
+import type { ChunkBytes } from './format.ts';
+import { ChunkMerger } from './merge-chunks.ts';
 import type { BlockMeta } from './meta.ts';
 
 /** One series of a source; both parts are only looked at before the next one is asked for. */

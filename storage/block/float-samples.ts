@@ -13,8 +13,7 @@ import {
   createXorColumns,
   putXorCount,
 } from '../chunk/xor-encode.ts';
-import { CHUNK_XOR } from './format.ts';
-import type { ChunkBytes } from './merge-chunks.ts';
+import { CHUNK_XOR, type ChunkBytes } from './format.ts';
 
 /** What a chunk that is encoded anew aims at. */
 export const SAMPLES_PER_CHUNK_TARGET = 120;

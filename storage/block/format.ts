@@ -47,3 +47,13 @@ export function chunkRefFile(ref: number): number {
 export function chunkRefOffset(ref: number): number {
   return ref % TWO_32;
 }
+
+/** A chunk with its bytes at `bytes[from..to)`. Times are of its first and last sample. */
+export interface ChunkBytes {
+  readonly encoding: number;
+  readonly minTimeMs: number;
+  readonly maxTimeMs: number;
+  readonly bytes: Uint8Array;
+  readonly from: number;
+  readonly to: number;
+}

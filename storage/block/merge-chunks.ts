@@ -11,18 +11,8 @@
  * overlapping chunks.
  */
 import type { TimeRange } from '../../model/sample.ts';
-import { CHUNK_XOR } from './format.ts';
+import { CHUNK_XOR, type ChunkBytes } from './format.ts';
 import { FloatSamples } from './float-samples.ts';
-
-/** A chunk with its bytes at `bytes[from..to)`. Times are of its first and last sample. */
-export interface ChunkBytes {
-  readonly encoding: number;
-  readonly minTimeMs: number;
-  readonly maxTimeMs: number;
-  readonly bytes: Uint8Array;
-  readonly from: number;
-  readonly to: number;
-}
 
 /** Merges the chunks of a series. `deleted` is sorted and apart. Throws `UndecodableChunk`. */
 export class ChunkMerger {

@@ -2,6 +2,7 @@
  * Blocks for tests: series with samples written through `cutBlock`, and everything a block has read back,
  * both as the same plain lines, which are also what `promtool tsdb dump` prints.
  */
+import { formatGeneral } from '../../model/number-text.ts';
 import { type Labels, compareLabels } from '../../model/labels.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { Disk } from '../../platform/platform.ts';
@@ -11,7 +12,7 @@ import { type SourceSeries, cutBlock } from '../../storage/block/cut.ts';
 import { FloatSamples } from '../../storage/block/float-samples.ts';
 import { CHUNK_XOR } from '../../storage/block/format.ts';
 import { createSeriesEntry } from '../../storage/block/index-reader.ts';
-import type { ChunkBytes } from '../../storage/block/merge-chunks.ts';
+import type { ChunkBytes } from '../../storage/block/format.ts';
 import type { BlockMeta } from '../../storage/block/meta.ts';
 import { type BlockId, parseBlockId } from '../../storage/block/ulid.ts';
 
@@ -121,27 +122,12 @@ export function dumpLines(series: readonly TestSeries[]): string[] {
         const shown = /^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name) ? name : JSON.stringify(name);
         pairs.push(`${shown}=${JSON.stringify(labels[i + 1]!)}`);
       }
-      return samples.map(({ bits, timeMs }) => `{${pairs.join(', ')}} ${goFloat(bits)} ${timeMs}`);
+      const set = `{${pairs.join(', ')}}`;
+      return samples.map(({ bits, timeMs }) => `${set} ${formatGeneral(valueOf(bits))} ${timeMs}`);
     })
     .sort();
 }
 
-/** A float as Go's %g shows it. */
-export function goFloat(bits: bigint): string {
-  const value = new Float64Array(new BigUint64Array([bits]).buffer)[0]!;
-  if (Number.isNaN(value)) return 'NaN';
-  if (!Number.isFinite(value)) return value > 0 ? '+Inf' : '-Inf';
-  if (Object.is(value, -0)) return '-0';
-  const [mantissa = '', exponent = ''] = value.toExponential().split('e');
-  const power = Number(exponent);
-  if (value === 0 || (power >= -4 && power < 21)) return plain(value);
-  const sign = power < 0 ? '-' : '+';
-  return `${mantissa}e${sign}${String(Math.abs(power)).padStart(2, '0')}`;
-}
-
-function plain(value: number): string {
-  const text = String(value);
-  return text.includes('e')
-    ? value.toFixed(Math.max(0, -Math.floor(Math.log10(value)) + 16))
-    : text;
+function valueOf(bits: bigint): number {
+  return new Float64Array(new BigUint64Array([bits]).buffer)[0]!;
 }
