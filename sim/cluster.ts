@@ -5,8 +5,10 @@
 import { readConfig } from '../cli/config.ts';
 import { type RunningNode, startNode } from '../cli/node.ts';
 import { assert } from '../model/assert.ts';
-import { ANONYMOUS_TENANT } from '../model/ids.ts';
+import { parseTenantId } from '../model/ids.ts';
 import type { ReadSample } from './history.ts';
+import type { Planted } from './planted.ts';
+import type { SimRandom } from './random.ts';
 import { type LoadTarget, METRIC_NAME, SERIES_LABEL } from './workload.ts';
 import type { BootNode, Outcome, World } from './world.ts';
 
@@ -17,9 +19,11 @@ const GOSSIP_PORT = 7946;
 export function bootStarling(
   machineCount: number,
   flags: Readonly<Record<string, string>> = {},
+  planted?: { readonly bug: Planted; readonly random: SimRandom },
 ): BootNode<RunningNode> {
   const seeds = Array.from({ length: machineCount }, (_, i) => `10.0.0.${i + 1}:${GRPC_PORT}`);
-  return (platform, { ip, name, onEnd }) => {
+  return async (given, { ip, name, onEnd }) => {
+    const platform = planted?.bug.platform?.(given, planted.random) ?? given;
     const grpc = `${ip}:${GRPC_PORT}`;
     const gossip = `${ip}:${GOSSIP_PORT}`;
     const read = readConfig({
@@ -31,11 +35,13 @@ export function bootStarling(
         ['insecure', ['true']],
         ['cluster.label', ['sim']],
         ['instance-id', [name]],
-        ...Object.entries(flags).map(([flag, value]) => [flag, [value]] as const),
+        ...Object.entries({ ...flags, ...planted?.bug.flags }).map(
+          ([flag, value]) => [flag, [value]] as const,
+        ),
       ]),
     });
     assert('config' in read, `sim: the configuration is refused: ${JSON.stringify(read)}`);
-    return startNode({
+    const node = await startNode({
       platform,
       config: read.config,
       dataDirectory: '/data',
@@ -45,6 +51,8 @@ export function bootStarling(
       version: '0.0.0-sim',
       onEnd,
     });
+    if (planted?.bug.api === undefined) return node;
+    return { ...node, api: planted.bug.api(node.api, planted.random) };
   };
 }
 
@@ -55,6 +63,33 @@ export function loadTargetOf(world: World<RunningNode>): LoadTarget {
     assert(machine !== undefined, `sim: there is no machine ${name}`);
     return machine;
   };
+  const ask = (
+    node: string,
+    query: {
+      readonly tenant: string;
+      readonly text: string;
+      readonly startMs: number;
+      readonly endMs: number;
+      readonly stepMs: number;
+    },
+    timeoutMs: number,
+  ): Promise<Outcome<readonly ReadSample[]>> =>
+    world.ask(machineOf(node), timeoutMs, async ({ api }) => {
+      const { endMs, startMs, stepMs, tenant, text } = query;
+      const answer = await api.query({
+        tenant: parseTenantId(tenant),
+        query: text,
+        startMs,
+        endMs,
+        stepMs,
+        lookbackMs: undefined,
+        timeoutMs,
+        limit: 0,
+        cancellation: NEVER,
+      });
+      refuseWarnings(answer.warnings);
+      return readMatrix(answer.data);
+    });
   return {
     random: world.random.child('workload'),
     nowMs: () => world.loop.nowMs,
@@ -62,51 +97,70 @@ export function loadTargetOf(world: World<RunningNode>): LoadTarget {
     note: (line) => world.note(line),
     readyNodes: () =>
       world.machines.filter((one) => isReady(one.life?.node)).map((one) => one.name),
-    push: (node, body, timeoutMs) =>
+    push: (node, tenant, body, timeoutMs) =>
       world.ask(machineOf(node), timeoutMs, async ({ api }) => {
-        const { refused } = await api.push(ANONYMOUS_TENANT, body);
+        const { refused } = await api.push(parseTenantId(tenant), body);
         return refused === undefined;
       }),
-    read: (node, query, timeoutMs): Promise<Outcome<readonly ReadSample[]>> =>
+    read: (node, query, timeoutMs): Promise<Outcome<readonly ReadSample[]>> => {
+      // A range selector reaches back from its time, its left edge is open.
+      const rangeMs = Math.max(1, query.toMs - query.fromMs + 1);
+      const text = `${selectorOf(query.series)}[${rangeMs}ms]`;
+      const when = { startMs: query.toMs, endMs: query.toMs, stepMs: 0 };
+      return ask(node, { ...when, tenant: query.tenant, text }, timeoutMs);
+    },
+    points: (node, { endMs, series, startMs, stepMs, tenant }, timeoutMs) =>
+      ask(node, { tenant, startMs, endMs, stepMs, text: selectorOf(series) }, timeoutMs),
+    series: (node, { fromMs, series, tenant, toMs }, timeoutMs) =>
       world.ask(machineOf(node), timeoutMs, async ({ api }) => {
-        // A range selector reaches back from its time, its left edge is open.
-        const rangeMs = Math.max(1, query.toMs - query.fromMs + 1);
-        const answer = await api.query({
-          tenant: ANONYMOUS_TENANT,
-          query: `${METRIC_NAME}{${SERIES_LABEL}="${query.series}"}[${rangeMs}ms]`,
-          startMs: query.toMs,
-          endMs: query.toMs,
-          stepMs: 0,
-          lookbackMs: undefined,
-          timeoutMs,
+        const answer = await api.series({
+          tenant: parseTenantId(tenant),
+          selectors: [[{ name: SERIES_LABEL, type: '=', value: String(series) }]],
+          range: { minTimeMs: fromMs, maxTimeMs: toMs },
           limit: 0,
-          cancellation: { isCancelled: false, onCancel: () => undefined },
+          cancellation: NEVER,
         });
-        if (answer.warnings.length > 0) throw new Error(`partial: ${answer.warnings.join('; ')}`);
-        return readMatrix(answer.data);
+        refuseWarnings(answer.warnings);
+        // The encoder under test wrote it; a field that is not there fails the read loudly.
+        const found = JSON.parse(new TextDecoder().decode(answer.data)) as Record<string, string>[];
+        return found.map((labels) => Number(labels[SERIES_LABEL]));
       }),
   };
+}
+
+const NEVER = { isCancelled: false, onCancel: (): void => undefined };
+
+function selectorOf(series: number): string {
+  return `${METRIC_NAME}{${SERIES_LABEL}="${series}"}`;
+}
+
+function refuseWarnings(warnings: readonly string[]): void {
+  if (warnings.length > 0) throw new Error(`partial: ${warnings.join('; ')}`);
 }
 
 export function isReady(node: RunningNode | undefined): boolean {
   return node?.api.notReady().length === 0;
 }
 
+type Point = readonly [seconds: number, value: string];
+
 interface Matrix {
   readonly result: readonly {
     readonly metric: Readonly<Record<string, string>>;
-    readonly values: readonly (readonly [seconds: number, value: string])[];
+    readonly values?: readonly Point[];
+    /** Of an instant query. */
+    readonly value?: Point;
   }[];
 }
 
 function readMatrix(data: Uint8Array): readonly ReadSample[] {
   // The encoder under test wrote it; a field that is not there fails the read loudly.
   const matrix = JSON.parse(new TextDecoder().decode(data)) as Matrix;
-  return matrix.result.flatMap(({ metric, values }) =>
-    values.map(([seconds, value]) => ({
+  return matrix.result.flatMap(({ metric, value, values }) =>
+    (values ?? (value === undefined ? [] : [value])).map(([seconds, text]) => ({
       series: Number(metric[SERIES_LABEL]),
       timestampMs: Math.round(seconds * 1000),
-      value: Number(value),
+      value: Number(text),
     })),
   );
 }

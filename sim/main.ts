@@ -2,7 +2,9 @@
  * The simulator's command: seeds in, one line a verdict out.
  *
  *   node dist/sim/main.js --seed 7 [--minutes 5] [--trace]
- *   node dist/sim/main.js --seeds 1..100
+ *   node dist/sim/main.js --seeds 1..100 --swarm --until 30     at most 30 minutes of the wall
+ *   node dist/sim/main.js --seeds 1..20 --planted swallow        stops at the seed that finds it
+ *   node dist/sim/main.js --replay 7                             the command, then the run and its trace
  *
  * Exit code 1 when a seed failed; its line is followed by what was violated and how to replay it.
  */
@@ -14,7 +16,9 @@ import {
 } from '../actors/querier/evaluate-job.ts';
 import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names-job.ts';
 import { createNodeCiphers } from '../platform/node/ciphers.ts';
+import { PLANTED } from './planted.ts';
 import { type Verdict, runStory } from './story.ts';
+import { describeSwarm } from './swarm.ts';
 import type { SimJobs } from './workers.ts';
 
 const MINUTES = 5;
@@ -31,34 +35,67 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     seeds: { type: 'string' },
     minutes: { type: 'string', default: String(MINUTES) },
+    planted: { type: 'string' },
+    replay: { type: 'string' },
+    swarm: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
+    until: { type: 'string' },
   },
 });
 
-const [first, last] = readSeeds(values.seed ?? values.seeds ?? '1');
+const [first, last] = readSeeds(values.replay ?? values.seed ?? values.seeds ?? '1');
 const minutes = readNumber(values.minutes, '--minutes');
-let failures = 0;
-for (let seed = first; seed <= last; seed++) {
-  const startedMs = performance.now();
-  const verdict = await runStory({ seed, minutes, ciphers: createNodeCiphers(), jobs });
-  const seconds = (performance.now() - startedMs) / 1000;
-  if (verdict.violations.length > 0) failures++;
-  print(verdict, seconds);
+const bug = values.planted === undefined ? undefined : PLANTED[values.planted];
+if (values.planted !== undefined && bug === undefined) {
+  process.stderr.write(`--planted: one of ${Object.keys(PLANTED).join(', ')}\n`);
+  process.exit(2);
 }
-process.exitCode = failures > 0 ? 1 : 0;
+if (values.replay !== undefined) process.stdout.write(`${commandOf(first)}\n`);
+const endMs =
+  values.until === undefined
+    ? Infinity
+    : performance.now() + readNumber(values.until, '--until') * 60_000;
+await runAll();
+
+async function runAll(): Promise<void> {
+  let failures = 0;
+  for (let seed = first; seed <= last && performance.now() < endMs; seed++) {
+    const startedMs = performance.now();
+    const base = { seed, minutes, ciphers: createNodeCiphers(), jobs };
+    const verdict = await runStory(bug === undefined ? base : { ...base, planted: bug });
+    const seconds = (performance.now() - startedMs) / 1000;
+    if (verdict.violations.length > 0) failures++;
+    print(verdict, seconds);
+    if (bug !== undefined && failures > 0) {
+      process.stdout.write(`planted ${values.planted}: found after ${seed - first + 1} seeds\n`);
+      return;
+    }
+  }
+  if (bug !== undefined) process.stdout.write(`planted ${values.planted}: not found\n`);
+  // A planted bug must be found, a real one must not be there.
+  process.exitCode = failures > 0 || bug !== undefined ? 1 : 0;
+}
+
+function commandOf(seed: number): string {
+  const planted = values.planted === undefined ? '' : ` --planted ${values.planted}`;
+  return `npm run sim -- --seed ${seed} --minutes ${minutes}${planted} --trace`;
+}
 
 function print(verdict: Verdict, seconds: number): void {
-  const { acked, counts, events, hash, lastLines, seed, sent, violations } = verdict;
+  const { acked, counts, events, hash, lastLines, readErrorsBy, seed, sent, swarm, violations } =
+    verdict;
   const isOk = violations.length === 0;
   const facts = Object.entries({ events, sent, acked, ...counts, hash });
   const text = facts.map(([key, value]) => `${key}=${value}`).join(' ');
   const lines = [`seed=${seed} verdict=${isOk ? 'ok' : 'violated'} ${text}`];
-  if (values.trace) lines.push(...lastLines.map((line) => `  ${line}`));
-  else if (!isOk) lines.push(...lastLines.slice(-LINES_ON_FAILURE).map((line) => `  ${line}`));
+  if (values.swarm) lines.push(`  ${describeSwarm(swarm)}`);
+  for (const [why, count] of readErrorsBy) lines.push(`  read error ${why}: ${count}`);
+  const linesShown = values.trace || values.replay !== undefined ? lastLines.length : 0;
+  const linesMin = isOk || bug !== undefined ? 0 : LINES_ON_FAILURE;
+  const shown = Math.max(linesShown, linesMin);
+  if (shown > 0) lines.push(...lastLines.slice(-shown).map((line) => `  ${line}`));
   for (const { invariant, what } of violations) lines.push(`  violated ${invariant}: ${what}`);
-  if (!isOk) {
-    lines.push(`  replay: node dist/sim/main.js --seed ${seed} --minutes ${minutes} --trace`);
-  }
+  if (!isOk) lines.push(`  replay: ${commandOf(seed)}`);
   process.stdout.write(`${lines.join('\n')}\n`);
   process.stderr.write(`  ${seconds.toFixed(1)} s, ${Math.round(events / seconds)} events/s\n`);
 }

@@ -1,17 +1,23 @@
 /**
- * The story: a cluster comes up, clients write and read, and one fault after another comes and goes:
- * a node is killed, loses power, is cut off, hears nothing; links lose, double and delay; all nodes go
- * at once. Then the load ends, every node is restarted, and the audit asks each for everything.
+ * The story: a cluster comes up, clients write and read, and one fault after another of those that the
+ * seed enabled (`swarm.ts`, `faults.ts`) comes and goes. Then the load ends, every node is restarted, and the audit asks each for everything.
  *
  *   boot ── load ─────────────────────────────────────────────── restart all ── audit
  *              └ fault ── heal ── all ready? ── rest ── fault … ┘
  */
 import type { RunningNode } from '../cli/node.ts';
+import type { RingStatus } from '../http/api.ts';
 import { READ_SLACK_MS } from '../membership/ring/index.ts';
+import { assert } from '../model/assert.ts';
 import type { Ciphers } from '../platform/platform.ts';
 import type { Violation } from './checkers/answer.ts';
+import { isConverged } from './checkers/converged.ts';
+import { DurableChecker } from './checkers/durable.ts';
 import { bootStarling, isReady, loadTargetOf } from './cluster.ts';
-import type { SimRandom } from './random.ts';
+import { FAULTS } from './faults.ts';
+import type { Planted } from './planted.ts';
+import { SimRandom } from './random.ts';
+import { type Swarm, drawSwarm } from './swarm.ts';
 import { Workload } from './workload.ts';
 import type { SimJobs } from './workers.ts';
 import { type Machine, World } from './world.ts';
@@ -23,6 +29,10 @@ export interface StoryOptions {
   readonly jobs: SimJobs;
   /** Settings of the nodes beyond the story's own, as flags. */
   readonly flags?: Readonly<Record<string, string>>;
+  /** What is not left to the seed. */
+  readonly swarm?: Partial<Swarm>;
+  /** A bug that the checkers must find. */
+  readonly planted?: Planted;
 }
 
 export interface Verdict {
@@ -33,45 +43,43 @@ export interface Verdict {
   readonly sent: number;
   readonly acked: number;
   readonly counts: Readonly<Record<string, number>>;
+  readonly readErrorsBy: ReadonlyMap<string, number>;
+  readonly swarm: Swarm;
   readonly lastLines: readonly string[];
 }
 
-const MACHINES = 3;
+const CONVERGED_TIMEOUT_MS = 120_000;
 const READY_TIMEOUT_MS = 120_000;
 const MINUTE_MS = 60_000;
 /** Reads stop minding an RF step this long after it. */
 const AGE_MS = READ_SLACK_MS + MINUTE_MS;
 const REST_MS_MAX = 10_000;
 const FAULT_MS_MAX = 40_000;
-/** What can happen; twice the weight for what is named twice. */
-const FAULTS = [
-  'deaf',
-  'kill',
-  'kill',
-  'lossy',
-  'partition',
-  'power',
-  'power',
-  'restart-all',
-] as const;
-
 /** Runs the story of a seed to its verdict. */
 export async function runStory(options: StoryOptions): Promise<Verdict> {
+  const seedRandom = new SimRandom(options.seed).child('swarm');
+  const swarm = { ...drawSwarm(seedRandom), ...options.swarm };
+  const bug = options.planted;
+  const flags = {
+    'replication-factor': String(swarm.replicationFactor),
+    ...(swarm.tenantCount > 1 ? { multitenancy: 'true' } : {}),
+    ...options.flags,
+  };
+  const plantedBug = bug && { bug, random: seedRandom.child('planted') };
   const world = new World<RunningNode>({
     seed: options.seed,
-    machineCount: MACHINES,
+    machineCount: swarm.machineCount,
     ciphers: options.ciphers,
     jobs: options.jobs,
-    bootNode: bootStarling(MACHINES, options.flags),
+    bootNode: bootStarling(swarm.machineCount, flags, plantedBug),
   });
-  const workload = new Workload(loadTargetOf(world), {
-    writers: 4,
-    seriesPerWriter: 5,
-    everyMs: world.random.child('load').pick([50, 200, 500]) ?? 500,
-  });
+  const workload = new Workload(loadTargetOf(world), swarm.load);
   const liveness: Violation[] = [];
+  const durable = new DurableChecker();
   try {
-    await world.run(() => tell(world, workload, { minutes: options.minutes, liveness }));
+    await world.run(() =>
+      tell(world, workload, { minutes: options.minutes, swarm, liveness, durable }),
+    );
   } catch (error) {
     world.broken.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
   }
@@ -88,32 +96,42 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
     sent: history.sentCount,
     acked: history.ackedCount,
     counts: workload.counts,
+    readErrorsBy: workload.readErrorsBy,
+    swarm,
     lastLines: world.trace.lastLines(),
   };
+}
+
+/** What all parts of the story share. */
+interface Telling {
+  readonly minutes: number;
+  readonly swarm: Swarm;
+  readonly liveness: Violation[];
+  readonly durable: DurableChecker;
 }
 
 async function tell(
   world: World<RunningNode>,
   workload: Workload,
-  { liveness, minutes }: { readonly minutes: number; readonly liveness: Violation[] },
+  telling: Telling,
 ): Promise<void> {
+  const { liveness, minutes } = telling;
   const random = world.random.child('story');
-  await Promise.all(world.machines.map((machine) => bootAgain(world, machine, liveness)));
-  await waitReady(world, 'after the first boot', liveness);
+  await Promise.all(world.machines.map((machine) => bootAgain(world, machine, telling)));
+  await waitReady(world, 'after the first boot', telling);
   // A young cluster still minds the time when it had fewer replicas, and refuses more reads.
   if (random.chance(0.5)) await world.sleep(AGE_MS);
   const endMs = world.loop.nowMs + minutes * MINUTE_MS;
   workload.start();
   await world.sleep(random.between(0, REST_MS_MAX));
   while (world.loop.nowMs < endMs) {
-    await breakOne(world, random, liveness);
-    world.network.heal();
-    await waitReady(world, 'after a fault', liveness);
+    await breakOne(world, random, telling);
+    await waitReady(world, 'after a fault', telling);
     await world.sleep(random.between(0, REST_MS_MAX));
   }
   await workload.stop();
-  await restartAll(world, random, liveness);
-  await waitReady(world, 'after the restart of all', liveness);
+  await restartAll(world, random, telling);
+  await waitReady(world, 'after the restart of all', telling);
   if (workload.history.ackedCount === 0) {
     liveness.push({ invariant: 'liveness', what: 'no sample was ever acknowledged' });
   }
@@ -124,81 +142,93 @@ async function tell(
 async function breakOne(
   world: World<RunningNode>,
   random: SimRandom,
-  liveness: Violation[],
+  telling: Telling,
 ): Promise<void> {
   const victim = world.machines[random.below(world.machines.length)]!;
-  const others = world.machines.filter((one) => one !== victim).map((one) => one.ip);
-  const fault = random.pick(FAULTS) ?? 'kill';
+  const others = world.machines.filter((one) => one !== victim);
+  const name = random.pick(telling.swarm.faults) ?? 'kill';
   const lengthMs = random.between(0, random.chance(0.5) ? 2000 : FAULT_MS_MAX);
-  world.note(`fault ${fault} ${victim.name} for ${lengthMs.toFixed(0)} ms`);
-  switch (fault) {
-    case 'deaf':
-      for (const ip of others) world.network.cut(ip, victim.ip);
-      break;
-    case 'kill':
-      world.kill(victim);
-      break;
-    case 'lossy':
-      world.network.faults = {
-        loss: random.between(0, 0.3),
-        duplication: random.between(0, 0.05),
-        latencyMs: random.between(0.3, 20),
-        tailMs: 500,
-      };
-      break;
-    case 'partition':
-      world.network.partition([victim.ip], others);
-      break;
-    case 'power':
-      world.losePower(victim);
-      break;
-    case 'restart-all':
-      await restartAll(world, random, liveness);
-      return;
-  }
-  await world.sleep(lengthMs);
-  if (victim.life === undefined) await bootAgain(world, victim, liveness);
+  world.note(`fault ${name} ${victim.name} for ${lengthMs.toFixed(0)} ms`);
+  const fault = FAULTS[name];
+  assert(fault !== undefined, `sim: there is no fault ${name}`);
+  const end = fault.strike({ world, random, victim, others, lengthMs });
+  await world.sleep(name === 'restart-all' ? 0 : lengthMs);
+  end?.();
+  world.network.heal();
+  const dead = world.machines.filter(({ life }) => life === undefined);
+  await Promise.all(dead.map((machine) => bootAgain(world, machine, telling)));
 }
 
 /** Every machine goes at the same moment, and comes back. */
 async function restartAll(
   world: World<RunningNode>,
   random: SimRandom,
-  liveness: Violation[],
+  telling: Telling,
 ): Promise<void> {
   for (const machine of world.machines) {
     if (random.chance(0.5)) world.losePower(machine);
     else world.kill(machine);
   }
-  await Promise.all(world.machines.map((machine) => bootAgain(world, machine, liveness)));
+  await Promise.all(world.machines.map((machine) => bootAgain(world, machine, telling)));
 }
 
 async function bootAgain(
   world: World<RunningNode>,
   machine: Machine<RunningNode>,
-  liveness: Violation[],
+  telling: Telling,
 ): Promise<void> {
   const outcome = await world.boot(machine);
   if (outcome.kind === 'answer') return;
   const why = outcome.kind === 'error' ? String(outcome.error) : 'no answer in time';
-  world.note(`VIOLATION liveness: ${machine.name} does not boot: ${why}`);
-  liveness.push({ invariant: 'liveness', what: `${machine.name} does not boot: ${why}` });
+  report(world, telling, [
+    { invariant: 'liveness', what: `${machine.name} does not boot: ${why}` },
+  ]);
 }
 
-async function waitReady(
-  world: World<RunningNode>,
-  when: string,
-  liveness: Violation[],
-): Promise<void> {
+async function waitReady(world: World<RunningNode>, when: string, telling: Telling): Promise<void> {
   const isAllReady = (): boolean => world.machines.every((one) => isReady(one.life?.node));
   if (await world.until(isAllReady, READY_TIMEOUT_MS)) {
     world.note(`all ready ${when}`);
+    await waitConverged(world, when, telling);
     return;
   }
   const reasons = world.machines.map(
     ({ life, name }) => `${name}: ${life?.node?.api.notReady().join(', ') ?? 'down'}`,
   );
   const what = `not all nodes are ready ${when}: ${reasons.join('; ')}`;
-  world.note(`VIOLATION liveness: ${what}`);
-  liveness.push({ invariant: 'liveness', what });
+  report(world, telling, [{ invariant: 'liveness', what }]);
+}
+
+async function waitConverged(
+  world: World<RunningNode>,
+  when: string,
+  telling: Telling,
+): Promise<void> {
+  const rings = (): readonly RingStatus[] =>
+    world.machines.flatMap(({ life }) => (life?.node === undefined ? [] : [life.node.api.ring()]));
+  if (!(await world.until(() => isConverged(rings()), CONVERGED_TIMEOUT_MS))) {
+    report(world, telling, [
+      { invariant: 'converged', what: `registries differ ${when}: ${digests(rings())}` },
+    ]);
+  }
+  for (const { life, name } of world.machines) {
+    if (life?.node === undefined) continue;
+    const ring = life.node.api.ring();
+    report(world, telling, telling.durable.saw(name, ring));
+  }
+}
+
+function digests(rings: readonly RingStatus[]): string {
+  return rings.map(({ digest, self }) => `${self}=${digest}`).join(' ');
+}
+
+function report(
+  world: World<RunningNode>,
+  { liveness }: Telling,
+  violations: readonly Violation[],
+): void {
+  for (const violation of violations) {
+    world.note(`VIOLATION ${violation.invariant}: ${violation.what}`);
+    liveness.push(violation);
+  }
 }

@@ -1,0 +1,54 @@
+/**
+ * Instant and range queries of one series: at each step the answer shows the latest sample within the
+ * look-back. A point is right when it was sent to this series, is not later than its step, and nothing
+ * acknowledged before the query lies between the two.
+ *
+ *   ──sample a──────sample b (acked)────step──      a is stale here (I5), b right, anything else I2/I3
+ */
+import type { History, SentSample } from '../history.ts';
+import type { Violation } from './answer.ts';
+
+export interface CheckedPoints {
+  readonly node: string;
+  readonly series: number;
+  readonly startMs: number;
+  readonly endMs: number;
+  /** 0: one point at the end. */
+  readonly stepMs: number;
+  readonly lookbackMs: number;
+  readonly askedAtMs: number;
+  /** By step time. */
+  readonly points: ReadonlyMap<number, number>;
+}
+
+/** What is wrong with the points of an answer. */
+export function checkPoints(history: History, answer: CheckedPoints): readonly Violation[] {
+  const { askedAtMs, endMs, lookbackMs, node, points, series, startMs, stepMs } = answer;
+  const samples = history.samplesOf(series).toSorted((a, b) => a.timestampMs - b.timestampMs);
+  const byValue = new Map(samples.map((sample) => [sample.value, sample]));
+  const violations: Violation[] = [];
+  const isOwed = ({ ackedAtMs }: SentSample): boolean =>
+    ackedAtMs !== undefined && ackedAtMs < askedAtMs;
+  for (let atMs = startMs; atMs <= endMs; atMs += stepMs === 0 ? endMs - startMs + 1 : stepMs) {
+    const inReach = samples.filter(
+      ({ timestampMs }) => timestampMs > atMs - lookbackMs && timestampMs <= atMs,
+    );
+    const owed = inReach.findLast(isOwed);
+    const shown = points.get(atMs);
+    const where = `${node} shows ${String(shown)} at the step ${atMs} of series ${series}`;
+    if (shown === undefined) {
+      if (owed !== undefined) {
+        violations.push({ invariant: 'I5', what: `${where}, but ${owed.value} is there` });
+      }
+      continue;
+    }
+    const sample = byValue.get(shown);
+    if (sample === undefined) violations.push({ invariant: 'I2', what: `${where}: never sent` });
+    else if (!inReach.includes(sample)) {
+      violations.push({ invariant: 'I3', what: `${where}, out of its reach` });
+    } else if (owed !== undefined && owed.timestampMs > sample.timestampMs) {
+      violations.push({ invariant: 'I5', what: `${where}, but ${owed.value} is later` });
+    }
+  }
+  return violations;
+}

@@ -1,0 +1,50 @@
+/**
+ * What a seed tells a story: how many machines, how many copies, which load, and which faults. Each
+ * seed enables a random part of the faults, so that some runs meet only two kinds, often enough for
+ * what needs many of one kind in a row.
+ */
+import { FAULTS } from './faults.ts';
+import type { SimRandom } from './random.ts';
+import type { LoadShape } from './workload.ts';
+
+export interface Swarm {
+  readonly machineCount: number;
+  readonly replicationFactor: number;
+  readonly tenantCount: number;
+  /** Names of faults that may strike. */
+  readonly faults: readonly string[];
+  readonly load: LoadShape;
+}
+
+const FAULT_KINDS_MIN = 2;
+
+/** Draws a swarm. Calm: the one that the tests of single parts use. */
+export function drawSwarm(random: SimRandom): Swarm {
+  const machineCount = 3 + random.below(3);
+  const faults = new Set<string>();
+  const names = Object.keys(FAULTS);
+  const share = random.between(0.1, 0.9);
+  for (const name of names) if (random.chance(share)) faults.add(name);
+  while (faults.size < FAULT_KINDS_MIN) faults.add(random.pick(names) ?? 'kill');
+  const tenantCount = random.chance(0.5) ? 1 : 3;
+  return {
+    machineCount,
+    replicationFactor: random.pick([1, 2, 3, 3, 3]) ?? 3,
+    tenantCount,
+    faults: [...faults],
+    load: {
+      writers: 4,
+      seriesPerWriter: 5,
+      everyMs: random.pick([50, 200, 500]) ?? 500,
+      tenantCount,
+      repeatChance: random.pick([0, 0.1]) ?? 0,
+      lateChance: random.pick([0, 0.05]) ?? 0,
+    },
+  };
+}
+
+/** One line for people. */
+export function describeSwarm(swarm: Swarm): string {
+  const { faults, machineCount, replicationFactor, tenantCount } = swarm;
+  return `nodes=${machineCount} rf=${replicationFactor} tenants=${tenantCount} faults=${faults.join(',')}`;
+}
