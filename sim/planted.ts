@@ -52,8 +52,11 @@ export const PLANTED: Readonly<Record<string, Planted>> = {
     sentence: 'a node is never ready again after its second boot',
     api: (api) => ({
       ...api,
-      notReady: () =>
-        api.ring().instances.some(({ bootCounter }) => bootCounter > 1) ? ['planted'] : [],
+      notReady: () => {
+        const reasons = api.notReady();
+        const isLater = api.ring().instances.some(({ bootCounter }) => bootCounter > 1);
+        return reasons.length === 0 && isLater ? ['planted'] : reasons;
+      },
     }),
   },
   'silent-gap': {
