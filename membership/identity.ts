@@ -11,6 +11,7 @@
  */
 import { StarlingError } from '../model/errors.ts';
 import { type InstanceId, parseInstanceId } from '../model/ids.ts';
+import { makeDurableDirectory } from '../platform/durable-directory.ts';
 import type { Disk, DiskLock, Random } from '../platform/platform.ts';
 import {
   COUNTER_MAX,
@@ -52,7 +53,7 @@ export async function openIdentity(options: IdentityOptions): Promise<Identity> 
   const { dataDirectory, disk } = options;
   let lock: DiskLock | undefined;
   try {
-    await disk.makeDirectory(dataDirectory);
+    await makeDurableDirectory(disk, dataDirectory, 1);
     lock = await disk.lock(dataDirectory);
     await checkFormat(disk, dataDirectory);
     const known = await readIdentity(disk, dataDirectory);

@@ -8,9 +8,10 @@ import { StarlingError, toStarlingError } from '../model/errors.ts';
 import { printLabels } from '../model/labels.ts';
 import { decodeLabels } from '../model/wire/labels-codec.ts';
 import type { WriteBatch } from '../model/wire/write-batch.ts';
+import { makeDurableDirectory } from '../platform/durable-directory.ts';
 import type { Clock, Disk, Log } from '../platform/platform.ts';
 import type { Committer } from './committer.ts';
-import { FORMAT_FILE, WAL_DIRECTORY, joinPath, parentPath } from './filenames.ts';
+import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
 import { APPENDED, CONFLICT, DUPLICATE, Head } from './head/head.ts';
 import { LogBuffer } from './head/log-buffer.ts';
 import type { ReplaySummary } from './wal/types.ts';
@@ -84,7 +85,7 @@ export class Tsdb {
   /** Opens or makes the directory, replaying its log. Throws `disk.format_newer`, `wal.corrupt`, `disk.failed`. */
   static async open(options: TsdbOptions): Promise<Tsdb> {
     const { clock, committer, directory, disk, log } = options;
-    await makeDurableDirectory(disk, directory);
+    await makeDurableDirectory(disk, directory, OWN_LEVELS);
     await checkFormat(disk, directory);
     const tsdb = new Tsdb(options);
     const seriesOfRef = new Map<number, number>();
@@ -317,17 +318,6 @@ function keep(outcome: Outcome, error: StarlingError): void {
 
 /** How many levels of directories this node makes itself: tenant, long names, tenants, data. */
 const OWN_LEVELS = 4;
-
-/** What is acknowledged must not vanish with the name of a directory above it. */
-async function makeDurableDirectory(disk: Disk, directory: string): Promise<void> {
-  if ((await disk.stat(directory)) !== undefined) return;
-  await disk.makeDirectory(directory);
-  let path = directory;
-  for (let level = 0; level < OWN_LEVELS && path !== '/'; level++) {
-    path = parentPath(path);
-    await disk.syncDirectory(path);
-  }
-}
 
 /** Reads or writes the FORMAT file. A newer format is refused before anything is written. */
 async function checkFormat(disk: Disk, directory: string): Promise<void> {

@@ -6,6 +6,7 @@
  *                        wait for the next checkpoint to remove them
  *   segments after N     read in order; gaps in their numbers are damage
  *   end of the last      an unfinished record is cut off, or Prometheus would throw away what follows
+ *   the last             written anew and synced: what was replayed counts as held (secure.ts)
  */
 import { assert } from '../../model/assert.ts';
 import { checkpointName, joinPath, parentPath, segmentName } from '../filenames.ts';
@@ -20,6 +21,7 @@ import {
   readSegment,
   truncateSegment,
 } from './replay.ts';
+import { secureSegment } from './secure.ts';
 import { DAMAGE_LISTED_MAX, type ReplaySummary, type WalDamage, type WalOptions } from './types.ts';
 
 export interface OpenedLog {
@@ -50,6 +52,8 @@ export async function openLog(options: WalOptions): Promise<OpenedLog> {
   const checkpoint = listing.checkpoints.at(-1);
   const sources = await sourcesOf(options, listing, checkpoint);
   const tally = await replaySources(options, sources, checkpoint);
+  const newest = listing.segments.at(-1);
+  if (newest !== undefined) await attempt(directory, () => secureSegment(disk, directory, newest));
   const replayed = { ...tally, checkpoint, segmentCount: sources.length };
   const last = Math.max(listing.segments.at(-1) ?? -1, checkpoint ?? -1);
   return { replayed, nextSegment: last + 1 };

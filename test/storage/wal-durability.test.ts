@@ -323,3 +323,19 @@ t.test(
     }
   },
 );
+
+t.test('what a replay found is durable before anybody counts on it', async (t) => {
+  const disk = new MemoryDisk();
+  const node = await openNode(disk);
+  await put(node, 1);
+  disk.failWhen = ({ kind }) => kind === 'sync';
+  await t.rejects(put(node, 2), refusal('wal.sync_failed'));
+  const restarted = disk.loseProcess(); // the record is readable, but no sync brings it down any more
+  const { contents } = await openNode(restarted);
+  t.strictSame(idsOf(contents), [1, 2]);
+  t.strictSame(
+    await idsAfter(restarted.losePower()),
+    [1, 2],
+    'a repetition of 2 may be acknowledged',
+  );
+});
