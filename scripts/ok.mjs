@@ -16,7 +16,14 @@ step('format', () => tool('prettier', '--check', '--log-level', 'warn', '.'));
 step('layers', () => run(process.execPath, ['scripts/layers.mjs']));
 step('dead code', () => tool('knip'));
 step('simulator', () =>
-  run(process.execPath, ['--enable-source-maps', 'dist/sim/main.js', '--seeds', '1..3']),
+  run(process.execPath, [
+    '--enable-source-maps',
+    'dist/sim/main.js',
+    '--seeds',
+    '1..3',
+    '--minutes',
+    '0.5',
+  ]),
 );
 step('tests', () => run(process.execPath, ['scripts/unit.mjs']));
 console.error(`all checks: ${((Date.now() - started) / 1000).toFixed(0)} s`);
