@@ -25,6 +25,7 @@ export interface Config {
   readonly walDurability: 'batch' | 'interval' | 'os';
   readonly walSyncIntervalMs: number;
   readonly headRetentionMs: number;
+  readonly tenantsOpenMax: number;
   readonly dataDirectory: string;
   readonly zone: string | undefined;
   readonly instanceId: InstanceId | undefined;
@@ -97,6 +98,7 @@ function deriveConfig(
     walDurability: get('wal.durability', 'batch'),
     walSyncIntervalMs: get('wal.sync_interval', 1000),
     headRetentionMs: get('head.retention', 3 * 3_600_000),
+    tenantsOpenMax: get('ingester.instance_limits.max_tenants', 5000),
     dataDirectory: get('data_dir', 'data'),
     zone: get<string | undefined>('zone', undefined),
     instanceId: undefined,

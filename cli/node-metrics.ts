@@ -106,13 +106,13 @@ export class NodeMetrics {
       () => committer.writeFailures,
     );
     const tsdbs = (): readonly ReturnType<NonNullable<ReturnType<TsdbManager['get']>>['stats']>[] =>
-      [...tenants.all().values()].map((tsdb) => tsdb.stats());
+      Array.from(tenants.all(), ([, tsdb]) => tsdb.stats());
     const sum = (values: readonly number[]): number =>
       values.reduce((total, value) => total + value, 0);
     this.#gauge('cortex_ingester_memory_series', 'Series in memory.', () =>
       sum(tsdbs().map((one) => one.seriesCount)),
     );
-    this.#gauge('cortex_ingester_memory_users', 'Tenants in memory.', () => tenants.all().size);
+    this.#gauge('cortex_ingester_memory_users', 'Tenants in memory.', () => tenants.openCount);
     this.#gauge('cortex_ingester_ingested_samples_total', 'Samples appended.', () =>
       sum(tsdbs().map((one) => one.samplesAppended)),
     );

@@ -231,15 +231,16 @@ function createTenants(
   const { config, platform } = options;
   const { clock, disk, log } = platform;
   return new TsdbManager({
+    clock,
+    disk,
     directory: `${options.dataDirectory}/tenants`,
+    openMax: config.tenantsOpenMax,
     optionsOf: (tenant) => {
       const secret = views.current.fingerprintSecret;
       if (secret === undefined)
         throw new StarlingError('node.not_ready', { why: 'it has not joined a cluster yet' });
       const key = tenantFingerprintKey(secret, tenant, 'series');
       return {
-        clock,
-        disk,
         log,
         committer,
         retentionMs: config.headRetentionMs,
@@ -310,7 +311,7 @@ function spawnRoles(
           softwareVersion: options.version,
           replicationFactor: config.replicationFactor,
           hasSeeds: config.join.length > 0,
-          holdsData: tenants.all().size > 0,
+          holdsData: tenants.knownCount > 0,
           draws: { tokenSeed: random.uint32(), clusterId: hex(16), fingerprintSecret: hex(16) },
         },
         onReady: (isReady, why) => {

@@ -20,6 +20,7 @@ export function printConfig(config: Config): string {
     multitenancy: config.multitenancy,
     wal: { durability: config.walDurability, sync_interval: `${config.walSyncIntervalMs}ms` },
     head: { retention: `${config.headRetentionMs}ms` },
+    ingester: { instance_limits: { max_tenants: config.tenantsOpenMax } },
     data_dir: config.dataDirectory,
     zone: config.zone,
     instance_id: config.instanceId,

@@ -178,6 +178,12 @@ export const settings: readonly Setting[] = [
     help: 'how long samples are kept',
   },
   {
+    path: ['ingester', 'instance_limits', 'max_tenants'],
+    schema: wholeNumber(1, 1_000_000),
+    defaultText: '5000',
+    help: 'the most tenants one node has open at once; idle ones are closed after an hour, and opened again when they are used',
+  },
+  {
     path: ['data_dir'],
     schema: z.string().min(1, 'must not be empty'),
     defaultText: 'data',

@@ -226,6 +226,11 @@ export const errorCatalogue = {
       `max-series-per-user: ${f.series} is new and the tenant has reached max_series_per_user ${f.countMax}; existing series keep being stored`,
   },
   // --- a node under load or trouble ---
+  'limit.tenants_per_node': {
+    ...unavailable,
+    message: (f: { readonly countMax: number }) =>
+      `ingester-max-tenants: this node has ${f.countMax} tenants open, which is its bound (ingester.instance_limits.max_tenants), and none is idle; retry later, add nodes or raise the bound`,
+  },
   'node.overloaded': {
     ...unavailable,
     message: (f: { readonly what: string; readonly countMax: number }) =>

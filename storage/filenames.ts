@@ -2,6 +2,7 @@
  * Every name inside a tenant's directory on disk, and nowhere else. The layout is Prometheus' own:
  *
  *   FORMAT                       our version of the directory
+ *   HORIZON                      the time before which data was dropped (horizon.ts)
  *   wal/00000000                 segments of the write-ahead log, 8 digits, rising
  *   wal/checkpoint.00000007/     replaces the segments up to 7; holds segments from 00000000
  *   wal/checkpoint.00000007.tmp/ a checkpoint being written: removed when the log is opened
@@ -14,6 +15,7 @@
  */
 
 export const FORMAT_FILE = 'FORMAT';
+export const HORIZON_FILE = 'HORIZON';
 export const WAL_DIRECTORY = 'wal';
 
 const CHECKPOINT_PREFIX = 'checkpoint.';

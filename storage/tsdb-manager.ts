@@ -1,80 +1,179 @@
 /**
- * All tenants of a node: one TSDB a tenant, each in a directory of its own, opened at start when it
- * exists and made on the first write. One committer serves all their logs.
+ * All tenants of a node: one TSDB a tenant, each in a directory of its own, made on the first write.
+ * One committer serves all their logs. How many are open at once is bounded, because anyone who may
+ * write can name a tenant:
+ *
+ *   known (has a directory) ──open()──► open ──idle for `idleMs`, or the place is wanted──► known
+ *
+ * Invariant: a tenant that is open, or being opened, counts against `openMax`; one that is being closed
+ * is opened again only when that is done. What a tenant promises is on its disk, so closing changes no
+ * answer.
  *
  * Directory names are injective and safe on file systems that fold case: a-z, 0-9, '-' and '_' stand
  * for themselves, everything else is '%' and two capital hex digits, and names over 200 characters go
  * on in a subdirectory, the outer one marked with '+'.
  */
-import type { StarlingError } from '../model/errors.ts';
+import { StarlingError, toStarlingError } from '../model/errors.ts';
 import { type TenantId, parseTenantId } from '../model/ids.ts';
+import type { Clock, Disk } from '../platform/platform.ts';
 import { joinPath } from './filenames.ts';
 import { Tsdb, type TsdbOptions } from './tsdb.ts';
 
 const PART_CHARACTERS_MAX = 200;
+/** Without an append or a query for so long a TSDB is closed. */
+const IDLE_CLOSE_MS = 3_600_000;
+/** When a new tenant needs a place, one that was quiet for so long gives it; longer than any query. */
+const IDLE_EVICT_MS = 10 * 60_000;
 
 /** What differs between tenants is asked per tenant. */
 export interface TsdbManagerOptions {
+  readonly clock: Clock;
+  readonly disk: Disk;
   /** Holds a directory for each tenant. */
   readonly directory: string;
-  readonly optionsOf: (tenant: TenantId) => Omit<TsdbOptions, 'directory'>;
+  readonly optionsOf: (tenant: TenantId) => Omit<TsdbOptions, 'clock' | 'directory' | 'disk'>;
+  /** The most tenants open at once. */
+  readonly openMax: number;
+}
+
+/** An open TSDB and when it was asked for last, on the monotonic clock. */
+interface Place {
+  readonly tsdb: Tsdb;
+  usedAtMs: number;
 }
 
 export class TsdbManager {
   readonly #options: TsdbManagerOptions;
-  readonly #open = new Map<TenantId, Tsdb>();
+  readonly #known = new Set<TenantId>();
+  readonly #open = new Map<TenantId, Place>();
   readonly #opening = new Map<TenantId, Promise<Tsdb>>();
+  readonly #closing = new Map<TenantId, Promise<void>>();
+  /** Places taken by tenants that are being opened. */
+  #takenCount = 0;
 
   constructor(options: TsdbManagerOptions) {
     this.#options = options;
   }
 
-  /** Opens every tenant that has a directory. Throws what the first one that fails throws. */
+  /**
+   * Learns which tenants have a directory and opens as many of them as may be open; the others are
+   * opened when they are asked for. Throws what the first one that fails throws.
+   */
   async openExisting(): Promise<void> {
-    const { disk } = this.#options.optionsOf('a' as TenantId); // any tenant's: the disk is the node's
-    for (const tenant of await listTenants(disk, this.#options.directory, ''))
+    const { directory, disk, openMax } = this.#options;
+    for (const tenant of await listTenants(disk, directory, '')) this.#known.add(tenant);
+    for (const tenant of this.#known) {
+      if (this.#open.size >= openMax) break;
       await this.open(tenant);
+    }
   }
 
-  /** The tenant's TSDB, if it is open: what reads use, an unknown tenant has no data. */
+  /** Tenants that have data here, open or not. */
+  get knownCount(): number {
+    return this.#known.size;
+  }
+
+  /** The tenant's TSDB, if it is open; this counts as a use of it. */
   get(tenant: TenantId): Tsdb | undefined {
-    return this.#open.get(tenant);
+    const place = this.#open.get(tenant);
+    if (place === undefined) return undefined;
+    place.usedAtMs = this.#options.clock.monotonicMs();
+    return place.tsdb;
   }
 
-  /** Opens the tenant's TSDB, making it when it does not exist. */
+  /** For reads: the TSDB of a tenant that has data, opened if need be; undefined: it has none. */
+  find(tenant: TenantId): Promise<Tsdb | undefined> {
+    const open = this.get(tenant);
+    if (open !== undefined || !this.#known.has(tenant)) return Promise.resolve(open);
+    return this.open(tenant);
+  }
+
+  /** For writes: opens the tenant's TSDB, making it when it does not exist. Throws `limit.tenants_per_node`. */
   open(tenant: TenantId): Promise<Tsdb> {
-    const known = this.#open.get(tenant);
-    if (known !== undefined) return Promise.resolve(known);
+    const open = this.get(tenant);
+    if (open !== undefined) return Promise.resolve(open);
     let opening = this.#opening.get(tenant);
     if (opening === undefined) {
-      const directory = joinPath(this.#options.directory, ...tenantPathParts(tenant));
-      opening = Tsdb.open({ ...this.#options.optionsOf(tenant), directory })
-        .then((tsdb) => {
-          this.#open.set(tenant, tsdb);
-          return tsdb;
-        })
-        .finally(() => this.#opening.delete(tenant));
+      opening = this.#openNow(tenant).finally(() => this.#opening.delete(tenant));
       this.#opening.set(tenant, opening);
     }
     return opening;
   }
 
-  all(): ReadonlyMap<TenantId, Tsdb> {
-    return this.#open;
+  /** The open ones, without counting as a use. */
+  *all(): Generator<readonly [TenantId, Tsdb]> {
+    for (const [tenant, { tsdb }] of this.#open) yield [tenant, tsdb];
+  }
+
+  /** How many are open. */
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  /** Closes what nobody used for long. The first failure is thrown after all were tried. */
+  async closeIdle(): Promise<void> {
+    const idleSinceMs = this.#options.clock.monotonicMs() - IDLE_CLOSE_MS;
+    const idle = [...this.#open].filter(
+      ([, { tsdb, usedAtMs }]) => usedAtMs <= idleSinceMs && tsdb.isQuiet,
+    );
+    await settleAll(idle.map(([tenant]) => this.#closeOne(tenant)));
   }
 
   /** Closes every TSDB; the first failure is thrown after all were tried. */
   async close(): Promise<void> {
-    let failure: unknown;
-    for (const tsdb of this.#open.values()) {
-      try {
-        await tsdb.close();
-      } catch (error) {
-        failure ??= error;
-      }
+    await Promise.allSettled(this.#opening.values()); // told to who asked for them
+    const closing = [...this.#open.keys()].map((tenant) => this.#closeOne(tenant));
+    await settleAll([...this.#closing.values(), ...closing]);
+  }
+
+  async #openNow(tenant: TenantId): Promise<Tsdb> {
+    const { clock, directory, disk, openMax, optionsOf } = this.#options;
+    await this.#closing.get(tenant)?.catch(() => undefined); // told to who closed it
+    while (this.#open.size + this.#closing.size + this.#takenCount >= openMax) await this.#evict();
+    this.#takenCount++;
+    try {
+      const path = joinPath(directory, ...tenantPathParts(tenant));
+      const tsdb = await Tsdb.open({ clock, disk, ...optionsOf(tenant), directory: path });
+      this.#known.add(tenant);
+      this.#open.set(tenant, { tsdb, usedAtMs: clock.monotonicMs() });
+      return tsdb;
+    } finally {
+      this.#takenCount--;
     }
-    this.#open.clear();
-    if (failure !== undefined) throw failure as StarlingError;
+  }
+
+  /** Closes the tenant that was quiet longest. Throws when none was quiet long enough. */
+  async #evict(): Promise<void> {
+    const { clock, openMax } = this.#options;
+    let quietest: readonly [TenantId, Place] | undefined;
+    for (const one of this.#open) {
+      if (one[1].usedAtMs < (quietest?.[1].usedAtMs ?? Number.POSITIVE_INFINITY)) quietest = one;
+    }
+    const quietSinceMs = clock.monotonicMs() - IDLE_EVICT_MS;
+    if (
+      quietest === undefined ||
+      quietest[1].usedAtMs > quietSinceMs ||
+      !quietest[1].tsdb.isQuiet
+    ) {
+      throw new StarlingError('limit.tenants_per_node', { countMax: openMax });
+    }
+    await this.#closeOne(quietest[0]);
+  }
+
+  #closeOne(tenant: TenantId): Promise<void> {
+    const place = this.#open.get(tenant);
+    if (place === undefined) return Promise.resolve();
+    this.#open.delete(tenant);
+    const closing = place.tsdb.close().finally(() => this.#closing.delete(tenant));
+    this.#closing.set(tenant, closing);
+    return closing;
+  }
+}
+
+/** Waits for all; throws the first failure. */
+async function settleAll(work: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(work)) {
+    if (result.status === 'rejected') throw toStarlingError(result.reason);
   }
 }
 
@@ -95,7 +194,7 @@ export function tenantPathParts(tenant: TenantId): readonly string[] {
 }
 
 async function listTenants(
-  disk: TsdbOptions['disk'],
+  disk: Disk,
   directory: string,
   prefix: string,
 ): Promise<readonly TenantId[]> {

@@ -14,6 +14,7 @@ import type { Committer } from './committer.ts';
 import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
 import { APPENDED, CONFLICT, DUPLICATE, Head } from './head/head.ts';
 import { LogBuffer } from './head/log-buffer.ts';
+import { readHorizon, writeHorizon } from './horizon.ts';
 import type { ReplaySummary } from './wal/types.ts';
 import { Wal } from './wal/wal.ts';
 
@@ -88,6 +89,8 @@ export class Tsdb {
     await makeDurableDirectory(disk, directory, OWN_LEVELS);
     await checkFormat(disk, directory);
     const tsdb = new Tsdb(options);
+    const horizonMs = await readHorizon(disk, directory);
+    tsdb.#droppedBeforeMs = horizonMs;
     const seriesOfRef = new Map<number, number>();
     const opened = await Wal.open({
       clock,
@@ -101,7 +104,7 @@ export class Tsdb {
           for (let i = 0; i < count; i++) {
             const s = seriesOfRef.get(refs[i]!);
             if (refs[i]! >= tsdb.#nextRef) tsdb.#nextRef = refs[i]! + 1; // its series record was lost
-            if (s !== undefined)
+            if (s !== undefined && timestamps[i]! >= horizonMs)
               tsdb.head.append(s, timestamps[i]!, values[i * 2]!, values[i * 2 + 1]!);
           }
         },
@@ -109,6 +112,7 @@ export class Tsdb {
     });
     tsdb.#wal = opened.wal;
     tsdb.replayed = opened.replayed;
+    await tsdb.#dropHead(horizonMs); // series that the log still names and that have no samples
     return tsdb;
   }
 
@@ -167,6 +171,12 @@ export class Tsdb {
       this.#truncating = undefined;
     });
     return this.#truncating;
+  }
+
+  /** True when closing now would leave nothing undone: all is in the log, nothing is being dropped. */
+  get isQuiet(): boolean {
+    const hasWork = this.#truncating !== undefined || this.#unlogged.length > 0;
+    return !hasWork && this.#openWal.isQuiet;
   }
 
   stats(): TsdbStats {
@@ -299,11 +309,16 @@ export class Tsdb {
     }
   }
 
-  async #truncate(cutMs: number): Promise<void> {
-    this.#droppedBeforeMs = cutMs;
-    const { head } = this;
-    for (const _ of head.dropBefore(cutMs))
+  async #dropHead(cutMs: number): Promise<void> {
+    for (const _ of this.head.dropBefore(cutMs))
       await new Promise<void>((resolve) => this.#options.clock.nextTurn(resolve));
+  }
+
+  async #truncate(cutMs: number): Promise<void> {
+    this.#droppedBeforeMs = Math.floor(cutMs);
+    const { head } = this;
+    await writeHorizon(this.#options.disk, this.#options.directory, this.#droppedBeforeMs);
+    await this.#dropHead(cutMs);
     const alive = new Set<number>();
     for (let s = 0; s < head.series.length; s++)
       if (head.series.alive.has(s)) alive.add(head.series.refs[s]!);

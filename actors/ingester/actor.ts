@@ -91,6 +91,11 @@ export class IngesterActor implements Actor<IngesterMessage> {
             this.#dependencies.onError('truncate', toStarlingError(error));
           });
         }
+        if (this.#dependencies.shard === 0) {
+          this.#dependencies.tenants.closeIdle().catch((error: unknown) => {
+            this.#dependencies.onError('close idle tenants', toStarlingError(error));
+          });
+        }
         break;
     }
   }
@@ -126,8 +131,23 @@ export class IngesterActor implements Actor<IngesterMessage> {
     reply: StreamReply<ReadSummary>,
     start: (tsdb: Tsdb) => Generator<Uint8Array | undefined, void>,
   ): void {
-    const { clock, digest, tenants } = this.#dependencies;
-    const tsdb = tenants.get(scope.tenant);
+    const open = this.#dependencies.tenants.get(scope.tenant);
+    if (open !== undefined) {
+      this.#streamFrom(open, reply, start);
+      return;
+    }
+    this.#dependencies.tenants.find(scope.tenant).then(
+      (found) => this.#streamFrom(found, reply, start),
+      (error: unknown) => reply.fail(toStarlingError(error)),
+    );
+  }
+
+  #streamFrom(
+    tsdb: Tsdb | undefined,
+    reply: StreamReply<ReadSummary>,
+    start: (tsdb: Tsdb) => Generator<Uint8Array | undefined, void>,
+  ): void {
+    const { clock, digest } = this.#dependencies;
     const summary = (): ReadSummary => ({
       digest: digest(),
       oldestTimeMs: tsdb?.oldestTimeMs(clock.wallMs()) ?? Number.MIN_SAFE_INTEGER,

@@ -4,24 +4,29 @@
  *
  *   handle = slab << 16 | unit          slab: 1 MiB = 65,536 units
  *
+ * The first slabs are smaller, so that a tenant of a few series costs little.
  * Freed ranges are kept in lists by size and reused for the same size; chunks are of few sizes.
  */
 import { assert } from '../../model/assert.ts';
 
 export const UNIT_BYTES = 16;
 const SLAB_BYTES = 1 << 20;
-const UNITS_PER_SLAB = SLAB_BYTES / UNIT_BYTES;
+/** The first slab has so much, each later one four times the one before, up to `SLAB_BYTES`. */
+const FIRST_SLAB_BYTES = 1 << 14;
 const SLABS_MAX = 1 << 16;
 
 export class Arena {
   readonly #slabs: Uint8Array[] = [];
   readonly #free = new Map<number, number[]>();
-  #nextUnit = UNITS_PER_SLAB;
+  #nextUnit = 0;
+  /** Units of the newest slab. */
+  #unitCount = 0;
+  #reservedBytes = 0;
   #usedBytes = 0;
 
   /** Bytes of all slabs. */
   get reservedBytes(): number {
-    return this.#slabs.length * SLAB_BYTES;
+    return this.#reservedBytes;
   }
 
   /** Bytes handed out and not freed, rounded up to units. */
@@ -36,14 +41,20 @@ export class Arena {
     this.#usedBytes += units * UNIT_BYTES;
     const reused = this.#free.get(units)?.pop();
     if (reused !== undefined) return reused;
-    if (this.#nextUnit + units > UNITS_PER_SLAB) {
-      assert(this.#slabs.length < SLABS_MAX, 'arena: full');
-      this.#slabs.push(new Uint8Array(new SharedArrayBuffer(SLAB_BYTES)));
-      this.#nextUnit = 0;
-    }
+    if (this.#nextUnit + units > this.#unitCount) this.#addSlab(byteCount);
     const handle = (((this.#slabs.length - 1) << 16) | this.#nextUnit) >>> 0;
     this.#nextUnit += units;
     return handle;
+  }
+
+  #addSlab(byteCountMin: number): void {
+    assert(this.#slabs.length < SLABS_MAX, 'arena: full');
+    let size = Math.min(SLAB_BYTES, FIRST_SLAB_BYTES * 4 ** Math.min(this.#slabs.length, 10));
+    while (size < byteCountMin) size *= 4;
+    this.#slabs.push(new Uint8Array(new SharedArrayBuffer(size)));
+    this.#reservedBytes += size;
+    this.#unitCount = size / UNIT_BYTES;
+    this.#nextUnit = 0;
   }
 
   /** Gives a range back; `byteCount` is what it was allocated with. */

@@ -2,7 +2,7 @@
  * The closed chunks of a head, as columns: where the bytes are, their time range, and the next older
  * chunk of the same series. Freed numbers are reused.
  */
-const CAPACITY_START = 1024;
+const CAPACITY_START = 64;
 
 export class ChunkTable {
   minTime = new Float64Array(CAPACITY_START);

@@ -13,7 +13,7 @@ import { type XorColumns, createXorColumns } from '../chunk/xor-encode.ts';
 
 export const NO_CHUNK = 0xffff_ffff;
 const FILL_RATIO_MAX = 0.6;
-const CAPACITY_START = 1024;
+const CAPACITY_START = 64;
 
 export class SeriesTable {
   /** Numbers handed out so far; some may be free. */

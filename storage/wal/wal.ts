@@ -58,6 +58,11 @@ export class Wal {
     return this.#writer.segment;
   }
 
+  /** True when the segment has all that was appended and no checkpoint is being made. */
+  get isQuiet(): boolean {
+    return this.#writer.isWritten && this.#checkpointing === undefined;
+  }
+
   /**
    * Appends one record (its bytes are copied). Cheap and never waits. Throws `wal.sync_failed` when
    * the node lost its disk, `wal.write_failed` or `node.overloaded` when too many bytes wait; the

@@ -268,6 +268,59 @@ t.test('truncate() drops what left the retention, with its log, and keeps the re
   t.equal(again.stats().seriesCount, 1, 'what the log still had goes again');
 });
 
+t.test('the promise does not grow over dropped data, whatever the settings become', async (t) => {
+  const disk = new MemoryDisk();
+  const hour = 3_600_000;
+  const { tsdb } = await openTsdb(disk, { retentionMs: hour });
+  for (let step = 0; step <= 600; step++)
+    tsdb.append(batchOf([up([[NOW + step * 30_000, step]], step === 0)]), NOW + step * 30_000);
+  await tsdb.durable();
+  const later = NOW + 5 * hour;
+  await tsdb.truncate(later);
+  t.equal(tsdb.oldestTimeMs(later), later - hour);
+  const { tsdb: again } = await openTsdb(disk.losePower(), { retentionMs: 10 * hour });
+  t.equal(again.oldestTimeMs(later), later - hour);
+  t.ok(
+    selectAll(again).timestamps[0]! >= later - hour,
+    'what the log still had does not come back',
+  );
+  t.equal(selectAll(again).timestamps.at(-1), later);
+});
+
+t.test('whichever disk call fails while data is dropped, the promise holds', async (t) => {
+  const hour = 3_600_000;
+  for (let failing = 1, isDone = false; !isDone; failing++) {
+    const disk = new MemoryDisk();
+    const { tsdb } = await openTsdb(disk, { retentionMs: hour });
+    for (let step = 0; step <= 10; step++)
+      tsdb.append(batchOf([up([[NOW + step * 1_800_000, step]])]), NOW + step * 1_800_000);
+    await tsdb.durable();
+    const later = NOW + 5 * hour;
+    const before = disk.calls.length;
+    disk.failWhen = (call) => call.number === before + failing;
+    isDone = await tsdb.truncate(later).then(
+      () => disk.calls.length < before + failing,
+      () => false,
+    );
+    const { tsdb: again } = await openTsdb(disk.losePower(), { retentionMs: 10 * hour });
+    const promisedMs = again.oldestTimeMs(later);
+    const held = new Set(selectAll(again).timestamps);
+    for (let step = 0; step <= 10; step++) {
+      const timeMs = NOW + step * 1_800_000;
+      if (timeMs >= promisedMs) t.ok(held.has(timeMs), `${failing}: ${step}`);
+    }
+  }
+});
+
+t.test('D a horizon that says no time is refused by its name', async (t) => {
+  const disk = new MemoryDisk();
+  await openTsdb(disk);
+  for (const text of ['', 'soon\n', '1e3\n', '99999999999999999\n']) {
+    disk.putFile('/data/tenant/HORIZON', Buffer.from(text));
+    await t.rejects(openTsdb(disk), refusal('disk.failed', /HORIZON/));
+  }
+});
+
 t.test('a select that waits shows no series that came into a number it holds', async (t) => {
   const { tsdb, clock } = await openTsdb(new MemoryDisk(), { retentionMs: 3_600_000 });
   const put = (name: string, timeMs: number, count: number): void => {

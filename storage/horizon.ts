@@ -1,0 +1,45 @@
+/**
+ * The horizon of a tenant's directory: the time before which data was dropped, in a small file.
+ *
+ *   HORIZON    decimal Unix milliseconds and a newline; no file: nothing was dropped yet
+ *
+ * Invariant: the file is durable before anything older is dropped, and it only rises; so what a node
+ * promises after a restart, under whatever settings, it never promises of data that is gone.
+ */
+import { StarlingError } from '../model/errors.ts';
+import type { Disk } from '../platform/platform.ts';
+import { attempt } from './block/attempt.ts';
+import { HORIZON_FILE, joinPath, temporaryName } from './filenames.ts';
+
+/** The horizon, or -Infinity. Throws `disk.failed` for a file that says no time. */
+export async function readHorizon(disk: Disk, directory: string): Promise<number> {
+  const path = joinPath(directory, HORIZON_FILE);
+  if ((await attempt(path, () => disk.stat(path))) === undefined) return Number.NEGATIVE_INFINITY;
+  const text = Buffer.from(await attempt(path, () => disk.readFile(path))).toString('latin1');
+  const horizonMs = /^-?[0-9]{1,16}\n$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(horizonMs)) return horizonMs;
+  const why = 'it must hold one number, the Unix milliseconds before which data was dropped';
+  throw new StarlingError('disk.failed', { path, why });
+}
+
+/** Replaces the horizon, durably. Throws `disk.failed`; then the old one or the new one holds. */
+export async function writeHorizon(
+  disk: Disk,
+  directory: string,
+  horizonMs: number,
+): Promise<void> {
+  const path = joinPath(directory, HORIZON_FILE);
+  const temporary = temporaryName(path);
+  await attempt(temporary, async () => {
+    if ((await disk.stat(temporary)) !== undefined) await disk.remove(temporary);
+    const file = await disk.open(temporary, 'create');
+    try {
+      await file.write(Buffer.from(`${Math.floor(horizonMs)}\n`), 0);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await disk.rename(temporary, path);
+    await disk.syncDirectory(directory);
+  });
+}
