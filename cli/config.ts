@@ -27,6 +27,8 @@ export interface Config {
   readonly headRetentionMs: number;
   readonly tenantsOpenMax: number;
   readonly dataDirectory: string;
+  /** A valid bucket URL; undefined: a directory in the data directory. */
+  readonly bucket: string | undefined;
   readonly zone: string | undefined;
   readonly instanceId: InstanceId | undefined;
   readonly logLevel: 'debug' | 'error' | 'info' | 'warn';
@@ -100,6 +102,7 @@ function deriveConfig(
     headRetentionMs: get('head.retention', 3 * 3_600_000),
     tenantsOpenMax: get('ingester.instance_limits.max_tenants', 5000),
     dataDirectory: get('data_dir', 'data'),
+    bucket: get<string | undefined>('bucket', undefined),
     zone: get<string | undefined>('zone', undefined),
     instanceId: undefined,
     logLevel: get('log.level', 'info'),

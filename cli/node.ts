@@ -27,12 +27,12 @@ import {
   loadRegistry,
   openIdentity,
 } from '../membership/index.ts';
-import { StarlingError } from '../model/errors.ts';
+import { StarlingError, toStarlingError } from '../model/errors.ts';
 import type { InstanceId } from '../model/ids.ts';
 import { fingerprint, tenantFingerprintKey, viewOf } from '../model/wire/fingerprint.ts';
 import type { Platform } from '../platform/platform.ts';
 import { createEnvelopeCodec } from '../proto/envelope-codec.ts';
-import { Committer, TsdbManager } from '../storage/index.ts';
+import { Committer, TsdbManager, probeBucket } from '../storage/index.ts';
 import type { Config } from './config.ts';
 import { createNodeApi } from './node-api.ts';
 import { type LoopFigures, NodeMetrics } from './node-metrics.ts';
@@ -156,6 +156,7 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
   const gossipAddress = gossip.self().address;
   spawnRoles(parts, { http: httpAddress, grpc, gossip: gossipAddress }, registry);
   gossip.join(config.join);
+  void tryBucket(platform, `${identity.instanceId}-${identity.bootCounter}`);
   log.info('node started', {
     instance: identity.instanceId,
     boot: identity.bootCounter,
@@ -169,6 +170,18 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
     api,
     stop: (drained) => stopNode(parts, drained),
   };
+}
+
+/** Says what is wrong with the bucket. Writes and reads of recent data go on without it. */
+async function tryBucket({ bucket, log }: Platform, name: string): Promise<void> {
+  const facts = { bucket: bucket.name };
+  try {
+    const problems = await probeBucket(bucket, name);
+    if (problems.length === 0) log.info('the bucket works', facts);
+    else log.error('the bucket does not keep its promises', { ...facts, problems });
+  } catch (thrown) {
+    log.error('the bucket cannot be used', { ...facts, error: toStarlingError(thrown).message });
+  }
 }
 
 function createParts(options: NodeOptions, identity: Identity): Parts {
@@ -433,6 +446,7 @@ async function stopNode(parts: Parts, drained?: () => Promise<void>): Promise<vo
     if (failure.status === 'rejected')
       log.error('closing failed', { error: String(failure.reason) });
   }
+  await options.platform.bucket.close();
   await identity.close();
 }
 

@@ -22,6 +22,7 @@ export function printConfig(config: Config): string {
     head: { retention: `${config.headRetentionMs}ms` },
     ingester: { instance_limits: { max_tenants: config.tenantsOpenMax } },
     data_dir: config.dataDirectory,
+    bucket: config.bucket,
     zone: config.zone,
     instance_id: config.instanceId,
     log: { level: config.logLevel },

@@ -7,8 +7,10 @@ import { availableParallelism, hostname, networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import { WARM_UP_JOB, warmUpSteps } from '../actors/querier/warm-up.ts';
 import { type HttpServer, startHttpServer } from '../http/server.ts';
+import { assert } from '../model/assert.ts';
 import { StarlingError } from '../model/errors.ts';
 import { createNodePlatform } from '../platform/node/index.ts';
+import { type BucketLocation, parseBucketUrl } from '../platform/bucket/url.ts';
 import type { Platform } from '../platform/platform.ts';
 import { LoopMeter } from '../platform/node/loop-meter.ts';
 import { createGrpcStreams } from '../proto/grpc-streams.ts';
@@ -34,18 +36,7 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
     process.stdout.write(printConfig(config));
     return;
   }
-  const platform = createNodePlatform({
-    logLevel: config.logLevel,
-    rpc: createGrpcStreams(),
-    workers: {
-      threads: Math.max(1, availableParallelism() - 1),
-      jobsModule: new URL(
-        `./jobs${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`,
-        import.meta.url,
-      ),
-      queueMax: WORKER_QUEUE_MAX,
-    },
-  });
+  const platform = await createPlatform(config);
   const meter = new LoopMeter();
   // What ends the node while it starts ends it as soon as it can be stopped.
   const ended: { readonly why: string; readonly kind: EndKind }[] = [];
@@ -98,6 +89,23 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
   for (const { kind, why } of ended.slice(0, 1)) onEnd(why, kind);
   onSignals((signal) => {
     stopping ??= stop(signal, 0);
+  });
+}
+
+/** This machine, as the configuration has it. */
+function createPlatform(config: Config): Promise<Platform> {
+  return createNodePlatform({
+    bucket: bucketOf(config),
+    logLevel: config.logLevel,
+    rpc: createGrpcStreams(),
+    workers: {
+      threads: Math.max(1, availableParallelism() - 1),
+      jobsModule: new URL(
+        `./jobs${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`,
+        import.meta.url,
+      ),
+      queueMax: WORKER_QUEUE_MAX,
+    },
   });
 }
 
@@ -156,6 +164,14 @@ function loadConfig({ configFile, flags }: ServeArguments): Config {
 function fail(problems: readonly ConfigProblem[]): never {
   for (const { where, why } of problems) process.stderr.write(`${where}: ${why}\n`);
   process.exit(EXIT_USAGE);
+}
+
+/** The bucket that was named, or a directory in the data directory. */
+function bucketOf({ bucket, dataDirectory }: Config): BucketLocation {
+  const local = { kind: 'file', directory: `${resolve(dataDirectory)}/bucket` } as const;
+  const location = bucket === undefined ? local : parseBucketUrl(bucket);
+  assert(typeof location === 'object', 'the bucket URL was checked');
+  return location;
 }
 
 /** What others are told: as configured, or the listen address, or this machine's private address. */

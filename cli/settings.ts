@@ -7,6 +7,7 @@
  * environment, flag.
  */
 import { z } from 'zod';
+import { parseBucketUrl } from '../platform/bucket/url.ts';
 import { MULTITENANT_LIMITS, SINGLE_TENANT_LIMITS } from '../model/limits.ts';
 
 export interface Setting {
@@ -52,6 +53,12 @@ export const durationSchema = z.string().transform((text, context) => {
     return z.NEVER;
   }
   return ms;
+});
+
+/** A bucket URL. */
+export const bucketSchema = z.string().superRefine((text, context) => {
+  const problem = parseBucketUrl(text);
+  if (typeof problem === 'string') context.addIssue({ code: 'custom', message: problem });
 });
 
 const portSchema = /^(?:\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):(\d{1,5})$/;
@@ -188,6 +195,12 @@ export const settings: readonly Setting[] = [
     schema: z.string().min(1, 'must not be empty'),
     defaultText: 'data',
     help: 'directory for everything this node stores',
+  },
+  {
+    path: ['bucket'],
+    schema: bucketSchema,
+    defaultText: 'the directory bucket in data_dir',
+    help: 'where blocks are kept for good: file:///dir or s3://bucket/prefix?endpoint=URL&region=NAME&path_style=BOOL, credentials from the environment; the same for all nodes',
   },
   {
     path: ['zone'],

@@ -39,6 +39,13 @@ interface SeriesFacts {
   readonly series: string;
 }
 
+/** Facts of an error about one object. */
+interface BucketFacts {
+  /** The bucket's URL, without credentials. */
+  readonly bucket: string;
+  readonly key: string;
+}
+
 export const errorCatalogue = {
   // --- requests ---
   'request.body_too_large': {
@@ -333,6 +340,39 @@ export const errorCatalogue = {
     retryable: false,
     message: (f: { readonly block: string; readonly file: string; readonly why: string }) =>
       `block ${f.block} cannot be read by this version: ${f.file}: ${f.why}`,
+  },
+  // --- bucket ---
+  'bucket.not_found': {
+    http: 500,
+    grpc: 'NOT_FOUND',
+    retryable: false,
+    message: (f: BucketFacts) => `the bucket ${f.bucket} has no object ${f.key}`,
+  },
+  'bucket.unavailable': {
+    ...unavailable,
+    message: (f: BucketFacts & { readonly why: string }) =>
+      `the bucket ${f.bucket} did not do its work at ${f.key}: ${f.why}; retry later`,
+  },
+  'bucket.denied': {
+    http: 500,
+    grpc: 'PERMISSION_DENIED',
+    retryable: false,
+    message: (f: BucketFacts & { readonly why: string }) =>
+      `the bucket ${f.bucket} refused ${f.key}: ${f.why}; check its URL, credentials and rights`,
+  },
+  'bucket.too_large': {
+    http: 500,
+    grpc: 'RESOURCE_EXHAUSTED',
+    retryable: false,
+    message: (f: BucketFacts & { readonly bytes: number; readonly bytesMax: number }) =>
+      `the object ${f.key} of the bucket ${f.bucket} is ${f.bytes} bytes, the limit is ${f.bytesMax}`,
+  },
+  'bucket.key_invalid': {
+    http: 500,
+    grpc: 'INVALID_ARGUMENT',
+    retryable: false,
+    message: (f: { readonly key: string; readonly why: string }) =>
+      `${JSON.stringify(f.key)} cannot be the name of an object: ${f.why}`,
   },
   // --- queries ---
   'query.parse': {

@@ -79,6 +79,8 @@ export interface Disk {
   makeDirectory(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
+  /** Removes an empty directory; ENOTEMPTY when it is not. */
+  removeDirectory(path: string): Promise<void>;
   removeTree(path: string): Promise<void>;
   /** Makes creations, renames and removals inside a directory durable. */
   syncDirectory(path: string): Promise<void>;
@@ -149,6 +151,68 @@ export interface Workers {
   close(): Promise<void>;
 }
 
+/** The bytes of an object to be. They are read again when an attempt fails, so they must stay the same. */
+export interface BucketBody {
+  readonly sizeBytes: number;
+  /** Exactly `byteCount` bytes, all of them inside the body. */
+  read(offset: number, byteCount: number): Promise<Uint8Array>;
+}
+
+export interface BucketObject {
+  readonly key: string;
+  readonly sizeBytes: number;
+}
+
+export interface BucketListOptions {
+  /** What keys begin with: '' for all; with a delimiter it ends in '/'. */
+  readonly prefix: string;
+  /** Keys that go on after the next '/' are told as one prefix. */
+  readonly delimiter?: '/';
+  /** `next` of the page before. */
+  readonly page?: string;
+  /** The most objects and prefixes of one page. */
+  readonly countMax: number;
+}
+
+export interface BucketPage {
+  /** Both sorted by their UTF-8 bytes. */
+  readonly objects: readonly BucketObject[];
+  /** Each ends in '/'. Empty without a delimiter. */
+  readonly prefixes: readonly string[];
+  /** Names the next page; undefined after the last one. */
+  readonly next: string | undefined;
+}
+
+/**
+ * An object store. Keys are paths without a leading '/', see `checkObjectKey`. An object is whole or not
+ * there; a put replaces. Every call ends by a deadline of its own, or when `signal` aborts.
+ *
+ * All may throw `bucket.unavailable`: retrying later may help, and a put or delete that threw may have been
+ * done or not. `bucket.denied`: retrying does not help. `bucket.key_invalid`. Listings may lag.
+ */
+export interface Bucket {
+  /** Its URL, without credentials. */
+  readonly name: string;
+  /**
+   * The bytes from `offset`, at most `byteCount`, fewer only where the object ends.
+   * Throws `bucket.not_found`.
+   */
+  getRange(
+    key: string,
+    offset: number,
+    byteCount: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array>;
+  /** Throws `bucket.too_large` when the store does not take so much. */
+  put(key: string, body: BucketBody | Uint8Array, signal?: AbortSignal): Promise<void>;
+  /** Undefined when there is no such object. */
+  head(key: string, signal?: AbortSignal): Promise<BucketObject | undefined>;
+  list(options: BucketListOptions, signal?: AbortSignal): Promise<BucketPage>;
+  /** Deleting what is not there succeeds. */
+  delete(key: string, signal?: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
 export type LogFacts = Readonly<Record<string, unknown>>;
 
 export interface Log {
@@ -169,5 +233,6 @@ export interface Platform {
   readonly datagrams: Datagrams;
   readonly rpc: RpcStreams;
   readonly workers: Workers;
+  readonly bucket: Bucket;
   readonly log: Log;
 }

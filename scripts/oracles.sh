@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Puts the real programs that judge Starling into DIR, beside the system's own: prometheus, promtool,
-# the node exporter and VictoriaMetrics, from Debian sid (the current lines). Prints what to export.
+# the node exporter, VictoriaMetrics and moto (an S3 server), from Debian sid (the current lines). Prints
+# what to export.
 #
 # usage: scripts/oracles.sh DIR     (root, on Debian bookworm or newer; under a minute, about 600 MB)
 set -euo pipefail
 dir=$(realpath -m "${1:?usage: oracles.sh DIR}")
 programs=(prometheus promtool prometheus-node-exporter victoria-metrics)
+# What moto is written on, from this system.
+libraries=(flask flask-cors boto3 xmltodict responses werkzeug cryptography jinja2 yaml)
 
 complete() {
-  for program in "${programs[@]}"; do [ -x "$dir/bin/$program" ] || return 1; done
+  for program in "${programs[@]}" moto-server; do [ -x "$dir/bin/$program" ] || return 1; done
 }
 
 if ! complete; then
@@ -20,12 +23,18 @@ if ! complete; then
   sid=(-o "Dir::Etc::sourcelist=$dir/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
     -o "Dir::State::lists=$dir/apt/lists" -o "Dir::Cache=$dir/apt/cache" -o APT::Sandbox::User=root)
   apt-get "${sid[@]}" update -qq
-  (cd "$dir/debs" && apt-get "${sid[@]}" download -qq "${programs[@]}")
+  (cd "$dir/debs" && apt-get "${sid[@]}" download -qq "${programs[@]}" python3-moto)
   for deb in "$dir"/debs/*.deb; do dpkg -x "$deb" "$dir/root"; done
   for program in "${programs[@]}"; do
     found=$(find "$dir/root/usr/bin" -name "$program" | head -n 1)
     [ -n "$found" ] && ln -sf "$found" "$dir/bin/$program"
   done
+  apt-get install -y -qq --no-install-recommends "${libraries[@]/#/python3-}" >/dev/null
+  cat >"$dir/bin/moto-server" <<EOF
+#!/bin/sh
+PYTHONPATH=$dir/root/usr/lib/python3/dist-packages exec /usr/bin/python3 -c 'from moto.server import main; main()' "\$@"
+EOF
+  chmod +x "$dir/bin/moto-server"
 fi
 complete || { echo "oracles: a program is missing in $dir/bin" >&2; exit 1; }
 "$dir/bin/promtool" --version 2>&1 | head -n 1 >&2

@@ -90,6 +90,14 @@ export class SimDisk {
           this.#file(path); // throws for a directory, and for nothing
           this.#change([{ ...this.#place(path) }]);
         }),
+      removeDirectory: (path) =>
+        call('removeDirectory', path, () => {
+          const node = this.#find(path);
+          if (node === undefined) throw failure('ENOENT', path);
+          if (node.kind === 'file') throw failure('ENOTDIR', path);
+          if (node.names.size > 0) throw failure('ENOTEMPTY', path);
+          this.#change([{ ...this.#place(path) }]);
+        }),
       removeTree: (path) =>
         call('removeTree', path, () => {
           if (this.#find(path) !== undefined) this.#change([{ ...this.#place(path) }]);

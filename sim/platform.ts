@@ -1,5 +1,6 @@
 /** The simulated `Platform`: what one life of one node is given. The code above cannot tell. */
 import type { Ciphers, Log, LogFacts, Platform } from '../platform/platform.ts';
+import type { SimBucketStore } from './bucket.ts';
 import { SimClock, type WallError } from './clock.ts';
 import type { SimDisk } from './disk.ts';
 import type { Loop, Owner } from './loop.ts';
@@ -15,6 +16,7 @@ export interface SimPlatformOptions {
   readonly ip: string;
   readonly network: SimNetwork;
   readonly disk: SimDisk;
+  readonly bucket: SimBucketStore;
   readonly random: SimRandom;
   readonly ciphers: Ciphers;
   readonly jobs: SimJobs;
@@ -23,13 +25,15 @@ export interface SimPlatformOptions {
 
 export function createSimPlatform(options: SimPlatformOptions): Platform {
   const { disk, jobs, loop, network, owner, random, trace } = options;
+  const clock = new SimClock(loop, owner, options.wall);
   return {
-    clock: new SimClock(loop, owner, options.wall),
+    clock,
     random: random.child('node'),
     ciphers: options.ciphers,
     disk: disk.sideOf(owner),
     ...network.sideOf(owner, options.ip),
     workers: createSimWorkers(loop, owner, { jobs, random: random.child('workers') }),
+    bucket: options.bucket.sideOf(clock),
     log: createSimLog(loop, trace, owner.name),
   };
 }

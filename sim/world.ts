@@ -8,6 +8,7 @@
  * as an event of the world, so neither runs on the other's turn.
  */
 import type { Ciphers, Platform } from '../platform/platform.ts';
+import { SimBucketStore } from './bucket.ts';
 import type { WallError } from './clock.ts';
 import { SimDisk } from './disk.ts';
 import { drainMicrotasks, runVirtually } from './globals.ts';
@@ -63,6 +64,7 @@ export class World<Node> {
   readonly random: SimRandom;
   readonly loop: Loop;
   readonly network: SimNetwork;
+  readonly bucket = new SimBucketStore();
   readonly machines: readonly Machine<Node>[];
   /** What broke the run itself: real effects, errors nobody handled. */
   readonly broken: string[] = [];
@@ -149,6 +151,7 @@ export class World<Node> {
         ip: machine.ip,
         network: this.network,
         disk: machine.disk,
+        bucket: this.bucket,
         random: this.random.child(`${machine.name} boot ${bootCount}`),
         ciphers,
         jobs,

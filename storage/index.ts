@@ -6,6 +6,7 @@ export { type BlockSource, type SourceSeries, cutBlock } from './block/cut.ts';
 export { createSeriesEntry } from './block/index-reader.ts';
 export type { BlockMeta } from './block/meta.ts';
 export { type BlockId, blockIdTimeMs, newBlockId, parseBlockId } from './block/ulid.ts';
+export { probeBucket } from './bucket/probe.ts';
 export { Committer, type CommitMode } from './committer.ts';
 export {
   selectFrames,

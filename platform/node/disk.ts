@@ -12,6 +12,7 @@ import {
   readdir,
   rename,
   rm,
+  rmdir,
   stat,
   unlink,
 } from 'node:fs/promises';
@@ -44,6 +45,7 @@ export function createNodeDisk(): Disk {
     },
     rename: (from, to) => rename(from, to),
     remove: (path) => unlink(path),
+    removeDirectory: (path) => rmdir(path),
     removeTree: (path) => rm(path, { recursive: true, force: true }),
     syncDirectory: (path) => inSyncSlot(() => syncDirectory(path)),
     lock: lockDirectory,

@@ -1,5 +1,7 @@
 /** The real platform: everything a node needs of this machine. */
+import type { BucketLocation } from '../bucket/url.ts';
 import type { Platform, RpcStreams } from '../platform.ts';
+import { openBucket } from './bucket/open.ts';
 import { createNodeCiphers } from './ciphers.ts';
 import { createNodeClock } from './clock.ts';
 import { createNodeDatagrams } from './datagrams.ts';
@@ -13,14 +15,20 @@ export interface NodePlatformOptions {
   /** The gRPC side lives with the wire formats. */
   readonly rpc: RpcStreams;
   readonly workers: WorkersOptions;
+  readonly bucket: BucketLocation;
 }
 
-export function createNodePlatform(options: NodePlatformOptions): Platform {
+/** Throws `bucket.*` when the bucket is a directory that cannot be used. */
+export async function createNodePlatform(options: NodePlatformOptions): Promise<Platform> {
+  const clock = createNodeClock();
+  const random = createNodeRandom();
+  const disk = createNodeDisk();
   return {
-    clock: createNodeClock(),
-    random: createNodeRandom(),
+    clock,
+    random,
     ciphers: createNodeCiphers(),
-    disk: createNodeDisk(),
+    disk,
+    bucket: await openBucket(options.bucket, { clock, disk, random }),
     datagrams: createNodeDatagrams(),
     rpc: options.rpc,
     workers: createNodeWorkers(options.workers),

@@ -4,7 +4,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { z } from 'zod';
-import { type Setting, addressSchema, durationSchema, flagName } from '../../cli/settings.ts';
+import {
+  type Setting,
+  addressSchema,
+  bucketSchema,
+  durationSchema,
+  flagName,
+} from '../../cli/settings.ts';
 import { settings, variableName } from '../../cli/settings.ts';
 
 const pageFile = fileURLToPath(new URL('../../docs/configuration.md', import.meta.url));
@@ -31,6 +37,7 @@ interface JsonSchema {
 function accepts(setting: Setting): string {
   if (setting.schema === durationSchema) return 'a duration: `500ms`, `15s`, `1h30m`; to 10 years';
   if (setting.schema === addressSchema) return 'host:port';
+  if (setting.schema === bucketSchema) return 'a bucket URL';
   if (setting.isList === true) return 'host:port, many';
   if (setting.isSwitch === true) return '`true` or `false`';
   const schema = z.toJSONSchema(setting.schema, { io: 'output', unrepresentable: 'any' });

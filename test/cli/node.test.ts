@@ -31,7 +31,8 @@ function configOf(flags: Readonly<Record<string, readonly string[]>>): Config {
 /** A node as `serve` starts it, in this process. */
 async function start(t: Test, name: string, join: readonly string[] = []): Promise<Started> {
   const config = configOf({ 'instance-id': [name], ...(join.length > 0 ? { join } : {}) });
-  const platform = createNodePlatform({
+  const platform = await createNodePlatform({
+    bucket: { kind: 'file', directory: `${t.testdirName}/bucket` },
     logLevel: 'error',
     rpc: createGrpcStreams(),
     workers: { threads: 1, jobsModule: JOBS, queueMax: 10 },

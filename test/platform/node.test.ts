@@ -333,13 +333,17 @@ t.test('LoopMeter sees a slice that hogs the loop', async (t) => {
 });
 
 t.test('createNodePlatform() has every seam', async (t) => {
-  const platform = createNodePlatform({
+  const directory = t.testdir();
+  const platform = await createNodePlatform({
+    bucket: { kind: 'file', directory: `${directory}/bucket` },
     logLevel: 'error',
     rpc: createGrpcStreams(),
     workers: { threads: 1, jobsModule: JOBS, queueMax: 1 },
   });
-  const path = `${t.testdir()}/a`;
+  const path = `${directory}/a`;
   await writeFile(path, 'x');
+  await platform.bucket.put('a/b', Buffer.from('c'));
+  t.equal((await platform.bucket.head('a/b'))?.sizeBytes, 1);
   t.equal((await platform.disk.readFile(path)).length, 1);
   t.ok(platform.clock.wallMs() > 1.6e12);
   await platform.workers.close();

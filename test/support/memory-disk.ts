@@ -147,8 +147,13 @@ export class MemoryDisk implements Disk {
 
   async makeDirectory(path: string): Promise<void> {
     await this.#call('makeDirectory', path);
-    const { directory, name } = this.#parent(path);
-    if (!directory.names.has(name)) directory.names.set(name, newDirectory());
+    let directory = this.#root;
+    for (const part of partsOf(path)) {
+      let next = directory.names.get(part);
+      if (next === undefined) directory.names.set(part, (next = newDirectory()));
+      if (!('names' in next)) throw fault('ENOTDIR', path);
+      directory = next;
+    }
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -164,6 +169,15 @@ export class MemoryDisk implements Disk {
   async remove(path: string): Promise<void> {
     await this.#call('remove', path);
     this.#file(path);
+    const { directory, name } = this.#parent(path);
+    directory.names.delete(name);
+  }
+
+  async removeDirectory(path: string): Promise<void> {
+    await this.#call('remove', path);
+    const found = this.#find(path);
+    if (found === undefined || !('names' in found)) throw fault('ENOENT', path);
+    if (found.names.size > 0) throw fault('ENOTEMPTY', path);
     const { directory, name } = this.#parent(path);
     directory.names.delete(name);
   }

@@ -128,6 +128,10 @@ export class TinyDisk implements Disk {
     this.#names.delete(path);
   }
 
+  async removeDirectory(): Promise<void> {
+    this.#count();
+  }
+
   async removeTree(path: string): Promise<void> {
     this.#count();
     for (const name of [...this.#names.keys()]) {

@@ -83,6 +83,12 @@ async function checkNames(t: Test, disk: Disk, root: string): Promise<void> {
   t.strictSame(await disk.list(`${root}/moved`), ['e'], 'a directory moves with its content');
   await put(`${root}/moved/e/f`, 'f');
   await disk.syncDirectory(`${root}/moved/e`);
+  await t.rejects(disk.removeDirectory(`${root}/moved/e`), { code: 'ENOTEMPTY' });
+  await disk.remove(`${root}/moved/e/f`);
+  await disk.removeDirectory(`${root}/moved/e`);
+  await t.rejects(disk.removeDirectory(`${root}/moved/e`), { code: 'ENOENT' });
+  t.strictSame(await disk.list(`${root}/moved`), []);
+  await put(`${root}/moved/f`, 'f');
   await disk.removeTree(`${root}/moved`);
   await disk.removeTree(`${root}/moved`);
   t.equal(await disk.stat(`${root}/moved/e`), undefined);
