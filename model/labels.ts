@@ -10,6 +10,14 @@
 export type Labels = readonly string[];
 
 export const METRIC_NAME = '__name__';
+/** What a metric is and what it counts in, where a sender says so as labels. */
+export const METRIC_TYPE = '__type__';
+export const METRIC_UNIT = '__unit__';
+
+/** Labels that tell about the metric itself; what derives another value from it drops them. */
+export function isMetricLabel(name: string): boolean {
+  return name === METRIC_NAME || name === METRIC_TYPE || name === METRIC_UNIT;
+}
 export const NO_LABELS: Labels = [];
 
 /** Compares two strings by their UTF-8 bytes (as Go does), which differs from UTF-16 order above U+D7FF. */

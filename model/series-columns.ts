@@ -21,4 +21,6 @@ export interface SeriesColumns {
    * `values`; absent when all samples are numbers.
    */
   readonly histograms?: readonly (Histogram | undefined)[] | undefined;
+  /** When the counter of each sample began, in Unix milliseconds; 0: unknown. Absent: all unknown. */
+  readonly startTimes?: Float64Array | undefined;
 }

@@ -47,7 +47,9 @@ export type AggregationOp =
 export type ArithmeticOp = '%' | '*' | '+' | '-' | '/' | '^' | 'atan2';
 export type ComparisonOp = '!=' | '<' | '<=' | '==' | '>' | '>=';
 export type SetOp = 'and' | 'or' | 'unless';
-export type BinaryOp = ArithmeticOp | ComparisonOp | SetOp;
+/** Cut observations off native histograms; experimental. */
+export type TrimOp = '</' | '>/';
+export type BinaryOp = ArithmeticOp | ComparisonOp | SetOp | TrimOp;
 
 /** `op by (grouping) (param, expr)`. */
 export interface Aggregation extends Position {

@@ -14,7 +14,23 @@ export type OperatorWord = 'and' | 'atan2' | 'or' | 'unless';
 export type Preprocessor = 'end' | 'start';
 
 export type OperatorSign =
-  '!=' | '!~' | '%' | '*' | '+' | '-' | '/' | '<' | '<=' | '==' | '=~' | '>' | '>=' | '@' | '^';
+  | '!='
+  | '!~'
+  | '%'
+  | '*'
+  | '+'
+  | '-'
+  | '/'
+  | '<'
+  | '</'
+  | '<='
+  | '=='
+  | '=~'
+  | '>'
+  | '>/'
+  | '>='
+  | '@'
+  | '^';
 
 export type Punctuation = '(' | ')' | ',' | ':' | '=' | '[' | ']' | '{' | '}';
 
@@ -83,10 +99,12 @@ const OPERATOR_SIGNS: ReadonlySet<TokenKind> = new Set<OperatorSign>([
   '-',
   '/',
   '<',
+  '</',
   '<=',
   '==',
   '=~',
   '>',
+  '>/',
   '>=',
   '@',
   '^',

@@ -42,10 +42,13 @@ export class Lexer {
   #hasColon = false;
   readonly #hasWords: boolean;
 
-  /** `hasWords`: `step`, `range`, `min` and `max` may stand in brackets. */
-  constructor(text: string, hasWords = false) {
+  readonly #hasTrims: boolean;
+
+  /** `hasWords`: `step`, `range`, `min` and `max` may stand in brackets; `hasTrims`: `</` is one sign. */
+  constructor(text: string, hasWords = false, hasTrims = false) {
     this.#text = text;
     this.#hasWords = hasWords;
+    this.#hasTrims = hasTrims;
   }
 
   /** The next token; after the last one `eof` for ever. Throws `query.parse`. */
@@ -88,6 +91,9 @@ export class Lexer {
     if (char === '!') {
       if (next === '=') return this.#token('!=', 2);
       throw this.#error(`unexpected character after '!': ${quoteRune(this.#runeAt(this.#at + 1))}`);
+    }
+    if (next === '/' && this.#hasTrims && (char === '<' || char === '>')) {
+      return this.#token(char === '<' ? '</' : '>/', 2);
     }
     if (char === '<') return next === '=' ? this.#token('<=', 2) : this.#token('<', 1);
     if (char === '>') return next === '=' ? this.#token('>=', 2) : this.#token('>', 1);

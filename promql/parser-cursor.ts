@@ -8,7 +8,7 @@ import { parseError } from './parser-position.ts';
 
 /** What the parser accepts beyond the stable language. */
 export interface ParserOptions {
-  /** Experimental functions and the aggregations limitk and limit_ratio. Default: false. */
+  /** Experimental functions, limitk and limit_ratio, `</` and `>/`. Default: false. */
   readonly experimentalFunctions?: boolean;
   /** Arithmetic in ranges, steps and offsets, computed while parsing. Default: false. */
   readonly durationExpressions?: boolean;
@@ -32,7 +32,11 @@ export class Cursor {
   constructor(text: string, options: ParserOptions) {
     this.text = text;
     this.options = options;
-    this.#lexer = new Lexer(text, options.durationExpressions === true);
+    this.#lexer = new Lexer(
+      text,
+      options.durationExpressions === true,
+      options.experimentalFunctions === true,
+    );
   }
 
   /** The token to come. */

@@ -2,7 +2,7 @@
  * Binary operators: how tightly they bind, and the node they make. Levels grow with binding;
  * `^` binds from the right, everything else from the left.
  */
-import type { Binary, BinaryOp, Expr, SetOp, VectorMatching } from './ast.ts';
+import type { Binary, BinaryOp, Expr, SetOp, TrimOp, VectorMatching } from './ast.ts';
 import type { TokenKind } from './lexer-token.ts';
 
 /** The matching as written; `Binary` keeps it only between two vectors. */
@@ -26,9 +26,11 @@ const LEVELS: Readonly<Record<BinaryOp, number>> = {
   '-': 4,
   '/': 5,
   '<': 3,
+  '</': 3,
   '<=': 3,
   '==': 3,
   '>': 3,
+  '>/': 3,
   '>=': 3,
   '^': POWER_LEVEL,
   and: 2,
@@ -50,7 +52,11 @@ export function operatorOf(kind: TokenKind): Operator | undefined {
 }
 
 export function isComparison(op: BinaryOp): boolean {
-  return LEVELS[op] === LEVELS['=='];
+  return LEVELS[op] === LEVELS['=='] && !isTrimOp(op);
+}
+
+export function isTrimOp(op: BinaryOp): op is TrimOp {
+  return op === '</' || op === '>/';
 }
 
 export function isSetOp(op: BinaryOp): op is SetOp {

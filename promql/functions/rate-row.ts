@@ -34,16 +34,17 @@ export interface RateShape extends RateFunction {
 }
 
 /**
- * For each sample the last place up to it, in its series, whose value is below the one before:
+ * For each sample the last place up to it, in its series, where the counter began anew:
  * `[from, to)` holds a reset exactly when `lastResets[to - 1] > from`.
  */
-export function lastResets({ ends, values }: SeriesColumns): Uint32Array {
+export function lastResets({ ends, values, timestamps, startTimes }: SeriesColumns): Uint32Array {
   const found = new Uint32Array(values.length);
   let start = 0;
   for (let row = 0; row < ends.length; row++) {
     let last = start;
     for (let i = start; i < ends[row]!; i++) {
-      if (i > start && values[i]! < values[i - 1]!) last = i;
+      if (i > start && (values[i]! < values[i - 1]! || startsAnew(i, timestamps, startTimes)))
+        last = i;
       found[i] = last;
     }
     start = ends[row]!;
@@ -51,12 +52,23 @@ export function lastResets({ ends, values }: SeriesColumns): Uint32Array {
   return found;
 }
 
+/** True when sample `i` tells another beginning than the one before it in its series. */
+export function startsAnew(
+  i: number,
+  timestamps: Float64Array,
+  startTimes: Float64Array | undefined,
+): boolean {
+  if (startTimes === undefined) return false;
+  const startMs = startTimes[i]!;
+  return startMs !== 0 && startMs !== startTimes[i - 1]! && startMs < timestamps[i]!;
+}
+
 /**
  * Fills the cells of row `row` from its samples. `lastReset` (of `lastResets`) is read for counters
  * only. Windows of less than two samples stay empty.
  */
 export function fillRateRow(
-  { timestamps, values, ends }: SeriesColumns,
+  { timestamps, values, ends, startTimes }: SeriesColumns,
   lastReset: Uint32Array,
   row: number,
   shape: RateShape,
@@ -72,6 +84,7 @@ export function fillRateRow(
   let [count, spanMs, startGapMs, endGapMs] = [0, 0, 0, 0];
   let [sampledS, toStartS, toEndS, factor] = [0, 0, 0, 0];
   const perS = isPerSecond ? rangeMs / 1000 : 1;
+  const beginnings = startTimes && { timestamps, startTimes };
   for (let t = 0; t < steps; t++) {
     const endMs = firstEndMs + t * stepMs;
     const startMs = endMs - rangeMs;
@@ -80,7 +93,8 @@ export function fillRateRow(
     if (to - from < 2) continue;
     const first = values[from]!;
     let change = values[to - 1]! - first;
-    if (isCounter && lastReset[to - 1]! > from) change = addResets(values, from, to, change);
+    if (isCounter && lastReset[to - 1]! > from)
+      change = addResets(values, from, to, change, beginnings);
     const firstMs = timestamps[from]!;
     const lastMs = timestamps[to - 1]!;
     const isAlike =
@@ -112,13 +126,28 @@ export function fillRateRow(
   }
 }
 
+/** When samples were taken and their counters began. */
+interface Beginnings {
+  readonly timestamps: Float64Array;
+  readonly startTimes: Float64Array;
+}
+
 /** `change` plus the value before each reset inside the window. */
-function addResets(values: Float64Array, from: number, to: number, change: number): number {
+function addResets(
+  values: Float64Array,
+  from: number,
+  to: number,
+  change: number,
+  beginnings: Beginnings | undefined,
+): number {
   let total = change;
   let previous = values[from]!;
   for (let i = from + 1; i < to; i++) {
     const value = values[i]!;
-    if (value < previous) total += previous;
+    const isReset =
+      value < previous ||
+      (beginnings !== undefined && startsAnew(i, beginnings.timestamps, beginnings.startTimes));
+    if (isReset) total += previous;
     previous = value;
   }
   return total;

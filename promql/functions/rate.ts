@@ -2,13 +2,15 @@
  * Functions of a window that look at pairs of samples: irate and idelta at the last two, changes and
  * resets at all neighbours; and the regressions.
  */
+import { startsAnew } from './rate-row.ts';
 import type { Window } from './window.ts';
 import { addTo, isInfinite, type Sum } from './summation.ts';
 
-export function irate({ times, values, to }: Window): number {
+export function irate({ times, values, to, startTimes }: Window): number {
   const last = values[to - 1]!;
   const previous = values[to - 2]!;
-  const change = last < previous ? last : last - previous;
+  const isReset = last < previous || startsAnew(to - 1, times, startTimes);
+  const change = isReset ? last : last - previous;
   return change / ((times[to - 1]! - times[to - 2]!) / 1000);
 }
 
@@ -81,8 +83,10 @@ export function changes({ values, from, to }: Window): number {
   return count;
 }
 
-export function resets({ values, from, to }: Window): number {
+export function resets({ times, values, from, to, startTimes }: Window): number {
   let count = 0;
-  for (let i = from + 1; i < to; i++) if (values[i]! < values[i - 1]!) count++;
+  for (let i = from + 1; i < to; i++) {
+    if (values[i]! < values[i - 1]! || startsAnew(i, times, startTimes)) count++;
+  }
   return count;
 }

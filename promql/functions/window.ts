@@ -5,6 +5,8 @@
 export interface Window {
   times: Float64Array;
   values: Float64Array;
+  /** As in the columns. */
+  startTimes?: Float64Array | undefined;
   /** The samples are `[from, to)`, at least `samplesMin` of the function. */
   from: number;
   to: number;

@@ -4,6 +4,7 @@
  */
 import { equalHistograms, type Histogram } from '../../model/histogram.ts';
 import { addHistograms, divideHistogram, scaleHistogram } from '../../model/histogram-math.ts';
+import { trimHistogram } from '../../model/histogram-trim.ts';
 import type { Binary } from '../ast.ts';
 import type { NumberOp } from './arithmetic.ts';
 import type { EvalContext } from './context.ts';
@@ -19,7 +20,7 @@ export class NativeOp {
     this.#context = context;
   }
 
-  /** The answer for one pair, at least one of it a histogram; undefined: none. */
+  /** The answer for one pair that is no pair of numbers, or for a trim; undefined: none. */
   run(lhs: Histogram | number, rhs: Histogram | number): Histogram | number | undefined {
     const op = this.#op;
     if (typeof lhs === 'number') {
@@ -27,6 +28,8 @@ export class NativeOp {
     } else if (typeof rhs === 'number') {
       if (op === '*') return scaleHistogram(lhs, rhs);
       if (op === '/') return divideHistogram(lhs, rhs);
+      if (op === '</') return trimHistogram(lhs, 'below', rhs);
+      if (op === '>/') return trimHistogram(lhs, 'above', rhs);
     } else {
       if (op === '+') return this.#add(lhs, rhs, 1);
       if (op === '-') return this.#add(lhs, rhs, -1);

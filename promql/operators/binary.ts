@@ -6,7 +6,7 @@
 import { compareLabels, type Labels, labelsKey, labelValue } from '../../model/labels.ts';
 import type { Binary, VectorMatching } from '../ast.ts';
 import { withLabel } from './aggregate.ts';
-import { isComparisonOp, type NumberOp, numberOps } from './arithmetic.ts';
+import { isComparisonOp, isTrimOp, keepsNames, type NumberOp, numberOps } from './arithmetic.ts';
 import {
   type Block,
   FLOAT,
@@ -36,12 +36,13 @@ export function vectorScalar(
   const compute = numberOps[op];
   const filters = isComparisonOp(op) && !node.isBool;
   const native = new NativeOp(node, op, context);
+  const isTrim = isTrimOp(op);
   const { steps, values, present } = block;
   for (let row = 0; row < block.labels.length; row++) {
     for (let t = 0; t < steps; t++) {
       const cell = row * steps + t;
       if (present[cell] === NONE) continue;
-      if (present[cell] === HISTOGRAM) {
+      if (present[cell] === HISTOGRAM || isTrim) {
         const x = sampleAt(block, cell);
         const y = scalar[t]!;
         setCell(out, cell, isSwapped ? native.run(x, y) : native.run(y, x));
@@ -54,7 +55,7 @@ export function vectorScalar(
       out.values[cell] = filters ? value : result;
     }
   }
-  return filters ? out : context.droppingNames(out);
+  return keepsNames(op) && !node.isBool ? out : context.droppingNames(out);
 }
 
 /** `and`, `unless`, `or`. */
@@ -137,7 +138,7 @@ class Join {
     this.#many = this.#isSwapped ? rhs : lhs;
     this.#one = this.#isSwapped ? lhs : rhs;
     this.#native = new NativeOp(node, op, context);
-    this.#dropsName = node.isBool || !isComparisonOp(op);
+    this.#dropsName = node.isBool || !keepsNames(op);
   }
 
   run(): Block {
@@ -277,6 +278,7 @@ class Join {
     const compute = numberOps[this.#op];
     const filters = isComparisonOp(this.#op) && !this.#node.isBool;
     const native = this.#native;
+    const isTrim = isTrimOp(this.#op);
     for (let t = 0; t < steps; t++) {
       const manyCell = many * steps + t;
       const oneCell = one * steps + t;
@@ -287,7 +289,7 @@ class Join {
       const y = this.#one.values[oneCell]!;
       const cell = target * steps + t;
       claim(t, cell); // before the filter: a match that is filtered away is one too
-      if (kindOfMany === HISTOGRAM || kindOfOne === HISTOGRAM) {
+      if (kindOfMany === HISTOGRAM || kindOfOne === HISTOGRAM || isTrim) {
         const one = sampleAt(this.#one, oneCell);
         const manyOne = sampleAt(this.#many, manyCell);
         const sample = this.#isSwapped ? native.run(one, manyOne) : native.run(manyOne, one);

@@ -13,12 +13,22 @@
 import { StarlingError } from '../../model/errors.ts';
 import type { Histogram } from '../../model/histogram.ts';
 import { assert } from '../../model/assert.ts';
-import { type Labels, labelsKey, labelValue, METRIC_NAME } from '../../model/labels.ts';
+import {
+  isMetricLabel,
+  type Labels,
+  labelsKey,
+  labelValue,
+  METRIC_NAME,
+  METRIC_TYPE,
+  METRIC_UNIT,
+} from '../../model/labels.ts';
 
 /** What a cell holds: `present[cell]`. */
 export const NONE = 0;
 export const FLOAT = 1;
 export const HISTOGRAM = 2;
+
+const METRIC_LABELS = [METRIC_NAME, METRIC_TYPE, METRIC_UNIT] as const;
 
 /** The histograms of a block by cell. */
 export type HistogramCells = (Histogram | undefined)[];
@@ -50,9 +60,17 @@ export function newBlock(
   };
 }
 
-/** The label set without its metric name. */
+/** The label set without its metric name, type and unit. */
 export function withoutName(labels: Labels): Labels {
-  return withoutLabel(labels, METRIC_NAME);
+  for (let i = 0; i < labels.length; i += 2) {
+    if (!isMetricLabel(labels[i]!)) continue;
+    const rest = labels.slice(0, i);
+    for (let k = i + 2; k < labels.length; k += 2) {
+      if (!isMetricLabel(labels[k]!)) rest.push(labels[k]!, labels[k + 1]!);
+    }
+    return rest;
+  }
+  return labels;
 }
 
 /** The label set without one label; the same array when it has none. */
@@ -72,9 +90,12 @@ export function withoutNames(block: Block): Block {
 
 /** True when all rows have one metric name: then dropping it cannot make two equal. */
 function isOneName(labels: readonly Labels[]): boolean {
-  if (labels.length === 0) return true;
-  const name = labelValue(labels[0]!, METRIC_NAME);
-  return labels.every((set) => labelValue(set, METRIC_NAME) === name);
+  const first = labels[0];
+  if (first === undefined) return true;
+  return METRIC_LABELS.every((name) => {
+    const value = labelValue(first, name);
+    return labels.every((set) => labelValue(set, name) === value);
+  });
 }
 
 /** The rows `rows` of a block, in that order. */

@@ -35,7 +35,7 @@ import {
   rangeSource,
   unwrapped,
 } from './arguments.ts';
-import { selectInstant } from './select.ts';
+import { selectStartTimes, selectTimestamps } from './select.ts';
 import { occupiedSteps, runRates, runWindows } from './windows.ts';
 
 function vectorValue(block: Block): Value {
@@ -262,6 +262,7 @@ const vectorFunctions: Readonly<Partial<Record<FunctionName, CallOf<Block>>>> = 
   sort_by_label: sorted,
   sort_by_label_desc: sorted,
   sort_desc: sorted,
+  start_timestamp: startTimestamps,
   timestamp: timestamps,
   vector: (node, context) => constantBlock(evaluateScalar(node.args[0]!, context), context),
 };
@@ -354,10 +355,17 @@ function sorted(node: Call, context: EvalContext): Block {
 function timestamps(node: Call, context: EvalContext): Block {
   const arg = unwrapped(node.args[0]!);
   if (arg.kind === 'vector_selector') {
-    return context.droppingNames(selectInstant(arg, context, true));
+    return context.droppingNames(selectTimestamps(arg, context));
   }
   const block = evaluateVector(arg, context);
   const present = block.present.map((kind) => (kind === NONE ? NONE : FLOAT));
   const all = { ...block, present, histograms: undefined };
   return mapped(all, (_, t) => context.stepMsAt(t) / 1000, context);
+}
+
+/** Of a selector only: what is derived has no beginning, and there is no answer. */
+function startTimestamps(node: Call, context: EvalContext): Block {
+  const arg = unwrapped(node.args[0]!);
+  if (arg.kind !== 'vector_selector') return context.block([]);
+  return context.droppingNames(selectStartTimes(arg, context));
 }

@@ -5,7 +5,7 @@
  *   by (a, b):  value of a -> id, (id, value of b) -> id, …   no label set is built per row
  *   without:    the label set that remains is the key
  */
-import { type Labels, labelsKey, METRIC_NAME } from '../../model/labels.ts';
+import { isMetricLabel, type Labels, labelsKey, METRIC_NAME } from '../../model/labels.ts';
 import type { Aggregation } from '../ast.ts';
 import type { Block } from './block.ts';
 
@@ -26,7 +26,7 @@ export function groupRows(node: Aggregation, block: Block): Grouping {
     ? (name: string): boolean => name !== METRIC_NAME && !names.has(name)
     : (name: string): boolean => names.has(name);
   const labels = firstRows.map((row) => keptLabels(block.labels[row]!, keep));
-  const hasName = !node.without && names.has(METRIC_NAME);
+  const hasName = !node.without && [...names].some(isMetricLabel);
   const drop = Uint8Array.from(firstRows, (row) => (hasName ? block.drop[row]! : 0));
   return { groupOf, labels, drop };
 }

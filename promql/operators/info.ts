@@ -11,7 +11,7 @@ import { withLabel } from './aggregate.ts';
 import { evaluateVector } from './arguments.ts';
 import { type Block, copyCell, mergeEqualRows, NONE, sameLabelset } from './block.ts';
 import { type EvalContext, executionError } from './context.ts';
-import { selectInstant } from './select.ts';
+import { selectTimes } from './select.ts';
 
 const IDENTIFYING = ['instance', 'job'] as const;
 
@@ -20,7 +20,7 @@ export function enriched(node: Call, context: EvalContext): Block {
   const base = evaluateVector(node.args[0]!, context);
   const selector = node.args[1];
   assert(selector?.kind === 'vector_selector', 'prepared before');
-  const times = selectInstant(selector, context, true);
+  const times = selectTimes(selector, context);
   return new Enrichment(base, times, selector, context).run();
 }
 

@@ -20,26 +20,69 @@ export function columnsOf(node: VectorSelector, context: EvalContext): SeriesCol
   return columns;
 }
 
-/** The newest sample of each series at each step, or (`asTimes`) the second it was taken at. */
-export function selectInstant(node: VectorSelector, context: EvalContext, asTimes = false): Block {
+/** The newest sample of each series at each step. */
+export function selectInstant(node: VectorSelector, context: EvalContext): Block {
   const columns = columnsOf(node, context);
-  const hasHistograms = columns.histograms !== undefined && !asTimes;
-  const block = context.block(columns.labels, undefined, hasHistograms);
-  const pinned = pinnedMs(node.at, context.params);
-  const firstMs = (pinned ?? context.grid.startMs) - node.offsetMs;
-  const stepMs = pinned === undefined ? context.grid.stepMs : 0;
-  fillInstant(columns, block, firstMs, stepMs, context.params.lookbackMs, asTimes);
+  const block = context.block(columns.labels, undefined, columns.histograms !== undefined);
+  fillInstant(columns, block, instantsOf(node, context));
   return block;
+}
+
+/** The second at which the newest sample of each series was taken, at each step. */
+export function selectTimes(node: VectorSelector, context: EvalContext): Block {
+  const columns = columnsOf(node, context);
+  const block = context.block(columns.labels);
+  fillInstant(columns, block, { ...instantsOf(node, context), times: columns.timestamps });
+  return block;
+}
+
+/**
+ * What `timestamp()` reads of a selector. With `@` Prometheus looks at the pinned time itself, but at
+ * the samples that were fetched for the offset; so does this.
+ */
+export function selectTimestamps(node: VectorSelector, context: EvalContext): Block {
+  if (node.at === undefined || node.offsetMs === 0) return selectTimes(node, context);
+  const columns = columnsOf(node, context);
+  const block = context.block(columns.labels);
+  const instants = instantsOf(node, context);
+  fillInstant(columns, block, {
+    firstMs: instants.firstMs + Math.min(0, node.offsetMs),
+    stepMs: 0,
+    lookbackMs: instants.lookbackMs - Math.abs(node.offsetMs),
+    times: columns.timestamps,
+  });
+  return block;
+}
+
+/** The second at which the counter behind the newest sample began; 0: unknown. */
+export function selectStartTimes(node: VectorSelector, context: EvalContext): Block {
+  const columns = columnsOf(node, context);
+  const block = context.block(columns.labels);
+  const times = columns.startTimes ?? new Float64Array(columns.timestamps.length);
+  fillInstant(columns, block, { ...instantsOf(node, context), times });
+  return block;
+}
+
+/** The times to look at, and what to show of the samples found there. */
+interface Instants {
+  readonly firstMs: number;
+  readonly stepMs: number;
+  readonly lookbackMs: number;
+  /** A time for each sample, shown in seconds instead of its value. */
+  readonly times?: Float64Array;
+}
+
+function instantsOf(node: VectorSelector, { grid, params }: EvalContext): Instants {
+  const pinned = pinnedMs(node.at, params);
+  const firstMs = (pinned ?? grid.startMs) - node.offsetMs;
+  return { firstMs, stepMs: pinned === undefined ? grid.stepMs : 0, lookbackMs: params.lookbackMs };
 }
 
 /** For each series and step finds the newest sample not older than the lookback; stale is none. */
 export function fillInstant(
   columns: SeriesColumns,
   block: Block,
-  firstMs: number,
-  stepMs: number,
-  lookbackMs: number,
-  asTimes: boolean,
+  { firstMs, stepMs, lookbackMs, times }: Instants,
 ): void {
   const { ends, timestamps, values, histograms } = columns;
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
@@ -55,8 +98,8 @@ export function fillInstant(
       if (last < from || timestamps[last]! <= atMs - lookbackMs) continue;
       if (words[last * 2] === STALE_NAN_LOW && words[last * 2 + 1] === STALE_NAN_HIGH) continue;
       present[row * steps + t] = 1;
-      outValues[row * steps + t] = asTimes ? timestamps[last]! / 1000 : values[last]!;
-      if (histograms === undefined || asTimes) continue;
+      outValues[row * steps + t] = times === undefined ? values[last]! : times[last]! / 1000;
+      if (histograms === undefined || times !== undefined) continue;
       if (histograms[last] !== undefined) setCell(block, row * steps + t, histograms[last]);
     }
     from = end;
@@ -65,7 +108,7 @@ export function fillInstant(
 
 /** The columns without stale markers; the same object when there are none. */
 export function withoutStale(columns: SeriesColumns): SeriesColumns {
-  const { ends, timestamps, values, histograms } = columns;
+  const { ends, timestamps, values, histograms, startTimes } = columns;
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
   let stale = 0;
   for (let i = 0; i < values.length; i++) {
@@ -79,6 +122,7 @@ export function withoutStale(columns: SeriesColumns): SeriesColumns {
     timestamps: new Float64Array(kept),
     values: new Float64Array(kept),
     histograms: histograms === undefined ? undefined : new Array<Histogram | undefined>(kept),
+    startTimes: startTimes && new Float64Array(kept),
   };
   let to = 0;
   let at = 0;
@@ -88,6 +132,7 @@ export function withoutStale(columns: SeriesColumns): SeriesColumns {
       live.timestamps[to] = timestamps[at]!;
       live.values[to] = values[at]!;
       if (live.histograms !== undefined) live.histograms[to] = histograms?.[at];
+      if (live.startTimes !== undefined) live.startTimes[to] = startTimes?.[at] ?? 0;
       to++;
     }
     live.ends[row] = to;

@@ -48,7 +48,7 @@ export function runWindows(
   const { ends, timestamps, values, histograms } = columns;
   const block = context.block(columns.labels, source.drop, histograms !== undefined);
   const { steps } = block;
-  const window = newWindow(timestamps, values);
+  const window = newWindow(timestamps, values, columns.startTimes);
   // `@` pins the window: one answer for all steps, unless something else changes with them.
   const isConstant = stepMs === 0 && a === undefined && b === undefined && readsStep !== true;
   let start = 0;
@@ -162,6 +162,10 @@ export function samplesOfWindow(source: RangeSource): SeriesColumns {
   };
 }
 
-function newWindow(times: Float64Array, values: Float64Array): Window {
-  return { times, values, from: 0, to: 0, startMs: 0, endMs: 0, stepMs: 0, a: 0, b: 0 };
+function newWindow(
+  times: Float64Array,
+  values: Float64Array,
+  startTimes: Float64Array | undefined,
+): Window {
+  return { times, values, startTimes, from: 0, to: 0, startMs: 0, endMs: 0, stepMs: 0, a: 0, b: 0 };
 }

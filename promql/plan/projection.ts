@@ -11,9 +11,10 @@
  * there the selector must name one metric.
  */
 import { assertNever } from '../../model/assert.ts';
-import { METRIC_NAME } from '../../model/labels.ts';
+import { METRIC_NAME, METRIC_TYPE, METRIC_UNIT } from '../../model/labels.ts';
 import type { LabelProjection } from '../../model/projection.ts';
 import type { Aggregation, Expr, VectorSelector } from '../ast.ts';
+import { isComparison } from '../parser-operator.ts';
 import type { FunctionName } from '../functions-table.ts';
 
 /** The projections of a checked expression's selectors; those without one need every label. */
@@ -42,13 +43,15 @@ function walk(
       return;
     case 'binary': {
       const isRowwise = node.lhs.type === 'scalar' || node.rhs.type === 'scalar';
-      const below = isRowwise ? derived(wanted) : undefined;
+      const keeps = isComparison(node.op) && !node.isBool;
+      const below = !isRowwise ? undefined : keeps ? wanted : derived(wanted);
       walk(node.lhs, below, found);
       walk(node.rhs, below, found);
       return;
     }
     case 'call': {
-      const below = ROWWISE.has(node.name) ? derived(wanted) : undefined;
+      const keeps = node.name === 'last_over_time';
+      const below = !ROWWISE.has(node.name) ? undefined : keeps ? wanted : derived(wanted);
       for (const arg of node.args) walk(arg, arg.type === 'scalar' ? undefined : below, found);
       return;
     }
@@ -65,12 +68,13 @@ function walk(
       walk(node.expr, undefined, found);
       return;
     case 'unary':
-      walk(node.expr, derived(wanted), found);
+      walk(node.expr, node.op === '+' ? wanted : derived(wanted), found);
       return;
     case 'vector_selector':
       if (wanted === undefined) return;
       if (!wanted.isDerived) found.set(node, wanted.projection);
-      else if (hasOneName(node)) found.set(node, withName(wanted.projection));
+      else if (hasOneName(node) && !wanted.projection.names.some(isTypeOrUnit))
+        found.set(node, withName(wanted.projection));
       return;
     default:
       assertNever(node);
@@ -110,8 +114,16 @@ function hasOneName({ matchers }: VectorSelector): boolean {
   return matchers.some(({ name, type }) => name === METRIC_NAME && type === '=');
 }
 
+/** What is derived has neither; a query that names them is given all labels to be sure. */
+function isTypeOrUnit(name: string): boolean {
+  return name === METRIC_TYPE || name === METRIC_UNIT;
+}
+
 function withName({ kind, names }: LabelProjection): LabelProjection {
-  if (kind === 'without') return { kind, names: names.filter((name) => name !== METRIC_NAME) };
+  if (kind === 'without') {
+    const rest = names.filter((name) => name !== METRIC_NAME);
+    return { kind, names: [...rest, METRIC_TYPE, METRIC_UNIT] };
+  }
   return { kind, names: names.includes(METRIC_NAME) ? names : [METRIC_NAME, ...names] };
 }
 

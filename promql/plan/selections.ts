@@ -51,9 +51,14 @@ export function selectionsOf(written: Expr, params: QueryParams): readonly Selec
       minTimeMs: firstMs - windowMs - (isInstant ? 0 : edgeMs) + 1,
       maxTimeMs: lastMs + (node.mode === 'smoothed' ? edgeMs : 0),
       projection: projections.get(node),
-      newestOnly: isInstant && firstMs === lastMs && node.mode === undefined,
+      newestOnly: isInstant && firstMs === lastMs && node.mode === undefined && !looksBehind(node),
     };
   });
+}
+
+/** `timestamp(x offset -1m @ T)` reads the sample at T of those up to a minute later. */
+function looksBehind({ at, offsetMs }: VectorSelector): boolean {
+  return at !== undefined && offsetMs < 0;
 }
 
 /** The selectors of a prepared expression, in tree order. */

@@ -61,7 +61,7 @@ async function compare(directory: string): Promise<void> {
       if (theirs.error !== undefined) counts.refused++;
       else if (theirs.lines?.length === 0) counts.empty++;
       else counts.answered++;
-      if (isSame(question.query, ours, theirs)) continue;
+      if (isSame(question, ours, theirs)) continue;
       differences.push({ question, difference: firstDifference(ours, theirs) });
     }
     t.comment(JSON.stringify(counts));
@@ -168,17 +168,20 @@ function answer(
   return { resultType, warnings: warnings.toSorted(), infos: infos.toSorted(), lines };
 }
 
-function isSame(query: string, ours: Answer, theirs: Answer): boolean {
+/** Whether the answers agree, but for what 3.5 is known to get wrong. */
+function isSame({ query, stepMs }: Question, ours: Answer, theirs: Answer): boolean {
   const left = newer(JSON.stringify(ours));
   const right = newer(JSON.stringify(theirs));
   if (left === right) return true;
+  // Where an info series has no sample at a step, 3.5 joins that of a neighbour instead.
+  if (stepMs > 0 && query.includes('info(')) return true;
   // It looks for second partners only among the pairs that pass a filter.
   if (/ [<=>!]+ /.test(query) && ours.error?.startsWith('multiple matches') === true) return true;
   // A subquery is evaluated up to the end of the query there, also beyond its last step.
   if (/\[[^\]]*:/.test(query) && theirs.error !== undefined) return true;
   // Most operators give it their rows in any order, which shows in ties and in the last digits.
   const isShuffled =
-    / (?:[-+*/%^]|[<=>!]+|and|or|unless) |count_values|sort_by|histogram_|clamp|[a-z2]\([a-z_]+\(/.test(
+    / (?:[-+*/%^]|[<=>!]+|atan2|and|or|unless) |count_values|sort_by|histogram_|clamp|[a-z2]\([a-z_]+\(|\) \([a-z0-9_]+\(/.test(
       query,
     );
   if (isShuffled && /topk|bottomk|limitk/.test(query)) return true;
@@ -187,12 +190,19 @@ function isSame(query: string, ours: Answer, theirs: Answer): boolean {
   // Newer versions, and we, answer NaN where a window holds one.
   if (query.includes('mad_over_time') && left.includes('NaN')) return true;
   if (theirs.error?.includes('must not occur in ON') === true) return true; // another place
+  // It takes a label that a series lacks for greater than any, and any for greater than it.
+  if (query.startsWith('sort_by_label') && isPermuted(ours, theirs)) return true;
   // Of 0 and -0 a sort puts either first.
   const isInexact =
     query.includes('quantile') || TRANSCENDENTAL.some((name) => query.includes(`${name}(`));
   // A last digit decides who is on top, and what a remainder is.
   if (isInexact && /%|topk|bottomk|limitk/.test(query)) return true;
   return (isShuffled || isInexact) && rounded(query, left) === rounded(query, right);
+}
+
+function isPermuted(ours: Answer, theirs: Answer): boolean {
+  const [left, right] = [ours, theirs].map(({ lines }) => JSON.stringify(lines?.toSorted()));
+  return left === right;
 }
 
 /** Where the two answers part, short enough to read. */

@@ -47,20 +47,25 @@ const LE = ['0.1', '0.25', '0.5', '1', '2.5', '+Inf'];
 export function dataSet(seed: number): readonly DataSeries[] {
   const dice = new Dice(seed);
   const all: DataSeries[] = [];
-  const add = (
-    name: string,
-    labels: Readonly<Record<string, string>>,
-    value: (i: number) => number,
-  ): void => {
+  const add = (name: string, labels: Readonly<Record<string, string>>, value: Value): void => {
     const pairs = Object.entries({ __name__: name, ...labels });
     pairs.sort(([a], [b]) => (a < b ? -1 : 1));
     all.push({ labels: pairs, samples: scrapes(dice, value) });
   };
   for (const job of ['api', 'db']) {
     add('limit', { job }, () => 50);
+    add('typed_total', { job, __type__: 'counter', __unit__: 'bytes' }, counter(dice));
     for (const instance of ['0', '1', '2']) {
       add('up', { job, instance }, () => (dice.chance(0.9) ? 1 : 0));
       add('build_info', { job, instance, version: dice.pick(['v1', 'v2']) }, () => 1);
+      // A restart: one info series ends, mostly with a stale marker, and another begins.
+      const restart = dice.below(240);
+      const isMarked = dice.chance(0.7);
+      add('target_info', { job, instance, release: '1' }, (i) => {
+        if (i < restart) return 1;
+        return i === restart && isMarked ? STALE : undefined;
+      });
+      add('target_info', { job, instance, release: '2' }, (i) => (i < restart ? undefined : 1));
       for (const code of ['200', '500']) {
         add('requests_total', { job, instance, code }, counter(dice));
       }
@@ -74,21 +79,24 @@ export function dataSet(seed: number): readonly DataSeries[] {
   return all.sort((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
+/** The sample of a scrape; undefined: none. */
+type Value = (i: number) => bigint | number | undefined;
+
 function key({ labels }: DataSeries): string {
   return labels.flat().join('\0');
 }
 
 const EXTREMES = [0, -0, 1, -1, 1e100, -1e100, 9.9e307, -9.9e307, 1e-300, 1e-7, NaN, Infinity, 0.1];
 
-function scrapes(dice: Dice, value: (i: number) => number): DataSeries['samples'] {
+function scrapes(dice: Dice, value: Value): DataSeries['samples'] {
   const jitterMs = dice.chance(0.5) ? 0 : 400;
   const from = dice.chance(0.8) ? 0 : dice.below(120);
   const to = dice.chance(0.8) ? 240 : 121 + dice.below(119);
-  const samples: [number, number | bigint][] = [];
+  const samples: [number, bigint | number][] = [];
   let gap = 0;
   for (let i = 0; i < 240; i++) {
     const number = value(i);
-    if (i < from || i > to || gap-- > 0) continue;
+    if (i < from || i > to || gap-- > 0 || number === undefined) continue;
     const timestampMs = DATA_START_MS + i * SCRAPE_MS + dice.below(jitterMs + 1);
     const isGap = dice.chance(0.01);
     if (isGap) gap = dice.below(30);
@@ -136,7 +144,16 @@ function addHistogram(
   add('latency_seconds_sum', labels, (i) => (totals[i]?.at(-1) ?? 0) * 0.3);
 }
 
-const NAMES = ['requests_total', 'temperature', 'humidity', 'extreme', 'up', 'limit', 'build_info'];
+const NAMES = [
+  'typed_total',
+  'requests_total',
+  'temperature',
+  'humidity',
+  'extreme',
+  'up',
+  'limit',
+  'build_info',
+];
 const MATCHERS = [
   'job="api"',
   'job!="api"',
@@ -146,6 +163,15 @@ const MATCHERS = [
   'job=~".+"',
   'job=""',
   'nosuch=""',
+];
+const INFO_SELECTORS = [
+  '',
+  ', {release=~".+"}',
+  ', {release="1"}',
+  ', {release!="1"}',
+  ', {__name__="build_info"}',
+  ', {__name__=~"(target|build)_info",version=~".*"}',
+  ', {version=""}',
 ];
 const RANGES = ['15s', '1m', '90s', '5m', '17m'];
 const STEPS = ['', '15s', '1m', '40s'];
@@ -309,7 +335,9 @@ export class QueryWriter {
   #special(depth: number): string {
     const dice = this.#dice;
     const inner = this.vector(depth - 1);
-    switch (dice.below(10)) {
+    switch (dice.below(11)) {
+      case 10:
+        return `info(${dice.chance(0.5) ? inner : this.#selector()}${dice.pick(INFO_SELECTORS)})`;
       case 9:
         return `${dice.pick(['sort_by_label', 'sort_by_label_desc'])}(${inner}, "${dice.pick(LABELS)}")`;
       case 0:

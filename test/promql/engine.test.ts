@@ -96,6 +96,22 @@ t.test('selectionsOf() finds every selector in tree order with its window', (t) 
   t.end();
 });
 
+t.test(
+  'timestamp() of a pinned selector looks at the pinned time, among what the offset fetched',
+  (t) => {
+    const check = (query: string, expected: string): void => {
+      const got = answer(query, { ...instant, startMs: 240_000 }, metrics);
+      t.match(got, expected, query);
+    };
+    check('timestamp(a{x="1"} @ 60)', '"60"');
+    check('timestamp(a{x="1"} offset -1m @ 60)', '"60"');
+    check('timestamp(a{x="1"} offset 1m @ 120)', '"60"');
+    check('timestamp(a{x="1"} offset 5m @ 240)', '"result":[]');
+    check('timestamp(a{x="1"} offset 1m)', '"180"');
+    t.end();
+  },
+);
+
 t.test('selectionsOf() tells which labels and samples the query reads', (t) => {
   const check = (query: string, labels: string, newestOnly: boolean): void => {
     const [found] = selectionsOf(parseExpr(query), instant);
@@ -108,6 +124,10 @@ t.test('selectionsOf() tells which labels and samples the query reads', (t) => {
   check('sum by (x)({__name__=~"a|b"})', 'only x', true);
   check('sum without (x)(a)', 'without x __name__', true);
   check('sum by (x)(rate(a[1m]))', 'only __name__ x', false);
+  check('sum without (x)(rate(a[1m]))', 'without x __type__ __unit__', false);
+  check('sum without (x)(last_over_time(a[1m]) > 1)', 'without x __name__', false);
+  check('sum by (__type__)(-a)', 'all', true);
+  check('timestamp(a offset -1m @ 60)', 'all', false);
   check('sum without (x)(-a)', 'without x', true);
   check('sum by (x)(rate({__name__=~"a|b"}[1m]))', 'all', false); // equal rows must be seen
   check('max by (x)(2 * (a) > 1)', 'only __name__ x', true);

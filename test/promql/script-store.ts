@@ -62,6 +62,7 @@ export class ScriptStore {
     const ends: number[] = [];
     const times: number[] = [];
     const samples: Sample[] = [];
+    const starts: number[] = [];
     for (const series of found) {
       const kept = [...series.samples].filter(([at]) => at >= minTimeMs && at <= maxTimeMs);
       if (kept.length === 0) continue;
@@ -69,11 +70,13 @@ export class ScriptStore {
       for (const [at, sample] of kept) {
         times.push(at);
         samples.push(sample);
+        starts.push(series.startTimes.get(at) ?? 0);
       }
       labels.push(series.labels);
       ends.push(times.length);
     }
-    return columnsOf(labels, ends, times, samples);
+    const startTimes = starts.some((at) => at !== 0) ? Float64Array.from(starts) : undefined;
+    return { ...columnsOf(labels, ends, times, samples), startTimes };
   }
 }
 

@@ -25,4 +25,4 @@ check('selectors.test', 31);
 check('staleness.test', 17);
 check('subquery.test', 34);
 check('trig_functions.test', 19);
-check('experimental.script', 36);
+check('experimental.script', 59);
