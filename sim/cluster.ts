@@ -65,13 +65,7 @@ export function loadTargetOf(world: World<RunningNode>): LoadTarget {
   };
   const ask = (
     node: string,
-    query: {
-      readonly tenant: string;
-      readonly text: string;
-      readonly startMs: number;
-      readonly endMs: number;
-      readonly stepMs: number;
-    },
+    query: TextQuery,
     timeoutMs: number,
   ): Promise<Outcome<readonly ReadSample[]>> =>
     world.ask(machineOf(node), timeoutMs, async ({ api }) => {
@@ -102,13 +96,9 @@ export function loadTargetOf(world: World<RunningNode>): LoadTarget {
         const { refused } = await api.push(parseTenantId(tenant), body);
         return refused === undefined;
       }),
-    read: (node, query, timeoutMs): Promise<Outcome<readonly ReadSample[]>> => {
-      // A range selector reaches back from its time, its left edge is open.
-      const rangeMs = Math.max(1, query.toMs - query.fromMs + 1);
-      const text = `${selectorOf(query.series)}[${rangeMs}ms]`;
-      const when = { startMs: query.toMs, endMs: query.toMs, stepMs: 0 };
-      return ask(node, { ...when, tenant: query.tenant, text }, timeoutMs);
-    },
+    read: (node, query, timeoutMs) =>
+      ask(node, rangeQuery(selectorOf(query.series), query), timeoutMs),
+    readAll: (node, query, timeoutMs) => ask(node, rangeQuery(METRIC_NAME, query), timeoutMs),
     points: (node, { endMs, series, startMs, stepMs, tenant }, timeoutMs) =>
       ask(node, { tenant, startMs, endMs, stepMs, text: selectorOf(series) }, timeoutMs),
     series: (node, { fromMs, series, tenant, toMs }, timeoutMs) =>
@@ -129,6 +119,23 @@ export function loadTargetOf(world: World<RunningNode>): LoadTarget {
 }
 
 const NEVER = { isCancelled: false, onCancel: (): void => undefined };
+
+interface TextQuery {
+  readonly tenant: string;
+  readonly text: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly stepMs: number;
+}
+
+/** A range selector reaches back from its time, its left edge is open. */
+function rangeQuery(
+  selector: string,
+  { fromMs, tenant, toMs }: { readonly fromMs: number; readonly tenant: string; readonly toMs: number },
+): TextQuery {
+  const text = `${selector}[${Math.max(1, toMs - fromMs + 1)}ms]`;
+  return { tenant, text, startMs: toMs, endMs: toMs, stepMs: 0 };
+}
 
 function selectorOf(series: number): string {
   return `${METRIC_NAME}{${SERIES_LABEL}="${series}"}`;

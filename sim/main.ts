@@ -4,6 +4,7 @@
  *   node dist/sim/main.js --seed 7 [--minutes 5] [--trace]
  *   node dist/sim/main.js --seeds 1..100 --swarm --until 30     at most 30 minutes of the wall
  *   node dist/sim/main.js --seeds 1..20 --planted swallow        stops at the seed that finds it
+ *   node dist/sim/main.js --seed 1 --shape hour --minutes 60     how fast: an ordinary cluster, no faults
  *   node dist/sim/main.js --replay 7                             the command, then the run and its trace
  *
  * Exit code 1 when a seed failed; its line is followed by what was violated and how to replay it.
@@ -18,7 +19,7 @@ import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names
 import { createNodeCiphers } from '../platform/node/ciphers.ts';
 import { PLANTED } from './planted.ts';
 import { type Verdict, runStory } from './story.ts';
-import { describeSwarm } from './swarm.ts';
+import { SHAPES, describeSwarm } from './swarm.ts';
 import type { SimJobs } from './workers.ts';
 
 const MINUTES = 5;
@@ -37,6 +38,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: String(MINUTES) },
     planted: { type: 'string' },
     replay: { type: 'string' },
+    shape: { type: 'string' },
     swarm: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
     until: { type: 'string' },
@@ -50,6 +52,11 @@ if (values.planted !== undefined && bug === undefined) {
   process.stderr.write(`--planted: one of ${Object.keys(PLANTED).join(', ')}\n`);
   process.exit(2);
 }
+const shape = values.shape === undefined ? {} : SHAPES[values.shape];
+if (shape === undefined) {
+  process.stderr.write(`--shape: one of ${Object.keys(SHAPES).join(', ')}\n`);
+  process.exit(2);
+}
 if (values.replay !== undefined) process.stdout.write(`${commandOf(first)}\n`);
 const endMs =
   values.until === undefined
@@ -61,7 +68,8 @@ async function runAll(): Promise<void> {
   let failures = 0;
   for (let seed = first; seed <= last && performance.now() < endMs; seed++) {
     const startedMs = performance.now();
-    const base = { seed, minutes, ciphers: createNodeCiphers(), jobs };
+    const base = { seed, minutes, ciphers: createNodeCiphers(), jobs, swarm: shape ?? {} };
+
     const verdict = await runStory(bug === undefined ? base : { ...base, planted: bug });
     const seconds = (performance.now() - startedMs) / 1000;
     if (verdict.violations.length > 0) failures++;
@@ -78,7 +86,8 @@ async function runAll(): Promise<void> {
 
 function commandOf(seed: number): string {
   const planted = values.planted === undefined ? '' : ` --planted ${values.planted}`;
-  return `npm run sim -- --seed ${seed} --minutes ${minutes}${planted} --trace`;
+  const shape = values.shape === undefined ? '' : ` --shape ${values.shape}`;
+  return `npm run sim -- --seed ${seed} --minutes ${minutes}${shape}${planted} --trace`;
 }
 
 function print(verdict: Verdict, seconds: number): void {

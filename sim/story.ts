@@ -117,13 +117,14 @@ async function tell(
 ): Promise<void> {
   const { liveness, minutes } = telling;
   const random = world.random.child('story');
+  const isCalm = telling.swarm.faults.length === 0;
   await Promise.all(world.machines.map((machine) => bootAgain(world, machine, telling)));
   await waitReady(world, 'after the first boot', telling);
   // A young cluster still minds the time when it had fewer replicas, and refuses more reads.
   if (random.chance(0.5)) await world.sleep(AGE_MS);
   const endMs = world.loop.nowMs + minutes * MINUTE_MS;
   workload.start();
-  await world.sleep(random.between(0, REST_MS_MAX));
+  await world.sleep(isCalm ? endMs - world.loop.nowMs : random.between(0, REST_MS_MAX));
   while (world.loop.nowMs < endMs) {
     await breakOne(world, random, telling);
     await waitReady(world, 'after a fault', telling);

@@ -43,6 +43,26 @@ export function drawSwarm(random: SimRandom): Swarm {
   };
 }
 
+/** Clusters that are not left to the seed, by the name that the command knows. */
+export const SHAPES: Readonly<Record<string, Partial<Swarm>>> = {
+  /** What the speed of the simulator is measured with: an ordinary small cluster on a quiet day. */
+  hour: {
+    machineCount: 5,
+    replicationFactor: 3,
+    tenantCount: 1,
+    faults: [],
+    load: {
+      writers: 4,
+      seriesPerWriter: 250,
+      everyMs: 15_000,
+      readEveryMs: 1000,
+      tenantCount: 1,
+      repeatChance: 0,
+      lateChance: 0,
+    },
+  },
+};
+
 /** One line for people. */
 export function describeSwarm(swarm: Swarm): string {
   const { faults, machineCount, replicationFactor, tenantCount } = swarm;

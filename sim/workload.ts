@@ -7,6 +7,7 @@
 import { toStarlingError } from '../model/errors.ts';
 import type { Outcome } from './world.ts';
 import { checkAcknowledged } from './checkers/acknowledged.ts';
+import { checkAudited } from './checkers/audited.ts';
 import type { CheckedAnswer, Violation } from './checkers/answer.ts';
 import { checkInvented } from './checkers/invented.ts';
 import { checkPoints } from './checkers/points.ts';
@@ -33,6 +34,12 @@ export interface LoadTarget {
   ): Promise<Outcome<boolean>>;
   /** Complete samples of a series within [fromMs, toMs]. */
   read(node: string, query: SeriesSpan, timeoutMs: number): Promise<Outcome<readonly ReadSample[]>>;
+  /** Complete samples of all series of a tenant within [fromMs, toMs]. */
+  readAll(
+    node: string,
+    query: Omit<SeriesSpan, 'series'>,
+    timeoutMs: number,
+  ): Promise<Outcome<readonly ReadSample[]>>;
   /** What an instant (step 0) or range query of a series shows, by step time. */
   points(
     node: string,
@@ -61,6 +68,8 @@ export interface LoadShape {
   readonly writers: number;
   readonly seriesPerWriter: number;
   readonly everyMs: number;
+  /** How far apart queries are; as far as pushes when it is not said. */
+  readonly readEveryMs?: number;
   /** 1: one tenant without a name of its own. */
   readonly tenantCount: number;
   /** How often the same body is sent again after success. */
@@ -123,29 +132,48 @@ export class Workload {
     this.#running = [];
   }
 
-  /** Asks each node for all samples of each series. A node that cannot answer is a violation. */
+  /** Asks each node for all samples of each tenant. A node that cannot answer is a violation. */
   async audit(nodes: readonly string[]): Promise<void> {
     const toMs = EPOCH_MS + Math.ceil(this.#target.nowMs());
+    const seriesByTenant = new Map<string, number[]>();
+    for (const series of this.history.seriesNumbers) {
+      const tenant = this.#tenantOf(series);
+      seriesByTenant.set(tenant, [...(seriesByTenant.get(tenant) ?? []), series]);
+    }
     for (const node of nodes) {
-      for (const series of this.history.seriesNumbers) {
-        await this.#auditSeries(node, series, toMs);
+      for (const [tenant, series] of seriesByTenant) {
+        await this.#auditTenant(node, series, { tenant, fromMs: EPOCH_MS, toMs });
       }
     }
   }
 
-  async #auditSeries(node: string, series: number, toMs: number): Promise<void> {
+  async #auditTenant(
+    node: string,
+    expected: readonly number[],
+    query: Omit<SeriesSpan, 'series'>,
+  ): Promise<void> {
+    const target = this.#target;
+    const own = new Set(expected);
     let why = '';
     for (let attempt = 0; attempt < AUDIT_ATTEMPTS_MAX; attempt++) {
-      const outcome = await this.#read(
-        node,
-        { tenant: this.#tenantOf(series), series, fromMs: EPOCH_MS, toMs },
-        'I1',
-      );
-      if (outcome.kind === 'answer') return;
+      const askedAtMs = target.nowMs();
+      this.counts.reads++;
+      const outcome = await target.readAll(node, query, READ_TIMEOUT_MS);
+      if (outcome.kind === 'answer') {
+        const bySeries = groupBySeries(outcome.value);
+        for (const series of new Set([...own, ...bySeries.keys()])) {
+          const samples = bySeries.get(series) ?? [];
+          const answer: CheckedAnswer = { node, ...query, series, askedAtMs, samples };
+          this.#report(checkAudited(this.history, answer, own.has(series)));
+        }
+        return;
+      }
+      this.#readFailed(node, query, outcome);
       why = outcome.kind === 'error' ? String(outcome.error) : 'no answer in time';
-      await this.#target.sleep(1000);
+      await target.sleep(1000);
     }
-    this.#report([{ invariant: 'I1', what: `${node} cannot answer series ${series}: ${why}` }]);
+    const what = `${node} cannot answer for ${query.tenant}: ${why}`;
+    this.#report([{ invariant: 'I1', what }]);
   }
 
   async #write(writer: number, random: SimRandom): Promise<void> {
@@ -205,8 +233,9 @@ export class Workload {
 
   async #readAtRandom(random: SimRandom): Promise<void> {
     const target = this.#target;
+    const everyMs = this.#shape.readEveryMs ?? this.#shape.everyMs;
     while (!this.#isStopped) {
-      await target.sleep(this.#shape.everyMs * random.between(0.5, 1.5));
+      await target.sleep(everyMs * random.between(0.5, 1.5));
       const sample = random.pick(this.history.acked);
       const node = random.pick(target.readyNodes());
       if (sample === undefined || node === undefined) continue;
@@ -268,7 +297,7 @@ export class Workload {
     this.#report(checkPoints(this.history, seen));
   }
 
-  #readFailed(node: string, query: SeriesSpan, outcome: Failed): void {
+  #readFailed(node: string, query: Omit<SeriesSpan, 'series'>, outcome: Failed): void {
     this.counts.readErrors++;
     const why = outcome.kind === 'error' ? String(outcome.error) : 'timeout';
     const span = `[${query.fromMs - EPOCH_MS}, ${query.toMs - EPOCH_MS}]`;
@@ -301,6 +330,16 @@ export class Workload {
       if (this.violations.length < VIOLATIONS_MAX) this.violations.push(violation);
     }
   }
+}
+
+function groupBySeries(samples: readonly ReadSample[]): Map<number, ReadSample[]> {
+  const bySeries = new Map<number, ReadSample[]>();
+  for (const sample of samples) {
+    const group = bySeries.get(sample.series);
+    if (group === undefined) bySeries.set(sample.series, [sample]);
+    else group.push(sample);
+  }
+  return bySeries;
 }
 
 function errorKey(outcome: Failed): string {
