@@ -131,7 +131,11 @@ interface TextQuery {
 /** A range selector reaches back from its time, its left edge is open. */
 function rangeQuery(
   selector: string,
-  { fromMs, tenant, toMs }: { readonly fromMs: number; readonly tenant: string; readonly toMs: number },
+  {
+    fromMs,
+    tenant,
+    toMs,
+  }: { readonly fromMs: number; readonly tenant: string; readonly toMs: number },
 ): TextQuery {
   const text = `${selector}[${Math.max(1, toMs - fromMs + 1)}ms]`;
   return { tenant, text, startMs: toMs, endMs: toMs, stepMs: 0 };

@@ -5,6 +5,7 @@
  *   node dist/sim/main.js --seeds 1..100 --swarm --until 30     at most 30 minutes of the wall
  *   node dist/sim/main.js --seeds 1..20 --planted swallow        stops at the seed that finds it
  *   node dist/sim/main.js --seed 1 --shape hour --minutes 60     how fast: an ordinary cluster, no faults
+ *   node dist/sim/main.js --membership 50 [--only join]          what membership does, in numbers
  *   node dist/sim/main.js --replay 7                             the command, then the run and its trace
  *
  * Exit code 1 when a seed failed; its line is followed by what was violated and how to replay it.
@@ -17,6 +18,7 @@ import {
 } from '../actors/querier/evaluate-job.ts';
 import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names-job.ts';
 import { createNodeCiphers } from '../platform/node/ciphers.ts';
+import { MEASUREMENTS, measure } from './membership/measure.ts';
 import { PLANTED } from './planted.ts';
 import { type Verdict, runStory } from './story.ts';
 import { SHAPES, describeSwarm } from './swarm.ts';
@@ -35,6 +37,8 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     seeds: { type: 'string' },
+    membership: { type: 'string' },
+    only: { type: 'string', default: '' },
     minutes: { type: 'string', default: String(MINUTES) },
     planted: { type: 'string' },
     replay: { type: 'string' },
@@ -62,7 +66,21 @@ const endMs =
   values.until === undefined
     ? Infinity
     : performance.now() + readNumber(values.until, '--until') * 60_000;
-await runAll();
+if (values.membership === undefined) await runAll();
+else measureMembership(readNumber(values.membership, '--membership'));
+
+/** What the core of membership does in a cluster of that many, a line a measurement. */
+function measureMembership(count: number): void {
+  for (const measurement of MEASUREMENTS) {
+    if (count > (measurement.countMax ?? Infinity)) continue;
+    if (!measurement.what.includes(values.only)) continue;
+    const startedMs = performance.now();
+    const { eventCount, value, virtualMs, what } = measure(measurement, first, count);
+    const times = virtualMs / (performance.now() - startedMs);
+    process.stdout.write(`nodes=${count} seed=${first} ${what}: ${value}\n`);
+    process.stderr.write(`  ${eventCount} events, ${times.toFixed(0)} times real time\n`);
+  }
+}
 
 async function runAll(): Promise<void> {
   let failures = 0;

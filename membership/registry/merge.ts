@@ -57,6 +57,7 @@ function proposalRank(proposal: Proposal): number {
 
 /** Negative when `a` is older than `b`, positive when newer, 0 only for equal records. */
 export function compareInstances(a: InstanceRecord, b: InstanceRecord): number {
+  if (a === b) return 0; // an owner guards its own record at every step
   return (
     a.generation - b.generation ||
     stateRank(a.state) - stateRank(b.state) ||

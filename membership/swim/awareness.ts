@@ -1,15 +1,13 @@
 /**
- * Local health awareness (Lifeguard): a score from 0 (fine) to 8 (this node itself is slow or cut
+ * Local health awareness (Lifeguard): a score from 0 (fine) to 8 by default (this node itself is slow or cut
  * off). It rises when this node sees signs that *it* is the problem: helpers that do not even send
  * a nack, accusations it must refute, a stalled loop. A high score slows its probing, so that a
  * sick node accuses less.
  */
 
-export const HEALTH_SCORE_MAX = 8;
-
-/** The score after a change, kept within its bounds. */
-export function adjustHealth(score: number, delta: number): number {
-  return Math.min(HEALTH_SCORE_MAX, Math.max(0, score + delta));
+/** The score after a change, kept within 0 and `scoreMax`. */
+export function adjustHealth(score: number, delta: number, scoreMax: number): number {
+  return Math.min(scoreMax, Math.max(0, score + delta));
 }
 
 /** A probe interval or deadline stretched by the score. */

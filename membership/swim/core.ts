@@ -221,7 +221,7 @@ function tick(core: CoreState, nowMs: number): void {
 
 /** This node slept: what looks like the silence of others is its own. */
 function recoverFromStall(core: CoreState, lateMs: number): void {
-  core.healthScore = adjustHealth(core.healthScore, 1);
+  core.healthScore = adjustHealth(core.healthScore, 1, core.config.healthScoreMax);
   postponeProbes(core, lateMs);
   postponeSuspicions(core, lateMs);
 }

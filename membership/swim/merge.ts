@@ -195,7 +195,8 @@ function mergeClaimAboutSelf(core: CoreState, claim: Claim, nowMs: number): void
     if (!core.claimQueue.has(self.id)) refute(core, claim.incarnation, nowMs);
     return;
   }
-  if (!self.hasLeft && !isTrue) core.healthScore = adjustHealth(core.healthScore, 1);
+  if (!self.hasLeft && !isTrue)
+    core.healthScore = adjustHealth(core.healthScore, 1, core.config.healthScoreMax);
   refute(core, claim.incarnation, nowMs);
 }
 

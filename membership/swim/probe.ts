@@ -153,7 +153,7 @@ export function onAck(
     const member = core.members.get(probe.target);
     if (member !== undefined && probe.isDirect) member.rttMs = nowMs - probe.startedMs;
     core.probes.delete(ack.nonce);
-    core.healthScore = adjustHealth(core.healthScore, -1);
+    core.healthScore = adjustHealth(core.healthScore, -1, core.config.healthScoreMax);
     return;
   }
   const relay = core.relays.get(ack.nonce);
@@ -258,7 +258,7 @@ function failProbe(core: CoreState, probe: Probe, target: Member, nowMs: number)
   core.probes.delete(probe.nonce);
   core.counters.probes_failed++;
   const delta = failedProbeDelta(probe.expectedNacks, probe.nacks);
-  core.healthScore = adjustHealth(core.healthScore, delta);
+  core.healthScore = adjustHealth(core.healthScore, delta, core.config.healthScoreMax);
   accuseMember(core, target, nowMs);
 }
 

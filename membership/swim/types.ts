@@ -126,6 +126,8 @@ export interface SwimConfig {
   readonly suspicionMult: number;
   /** suspicion max = this x min: the time an accusation that nobody confirms takes. */
   readonly suspicionMaxMult: number;
+  /** Bound of the local health score, which slows the probing of a sick node; 0 = no such thing. */
+  readonly healthScoreMax: number;
   readonly gossipIntervalMs: number;
   readonly gossipNodes: number;
   /** The recently dead keep hearing gossip this long, so that they can refute. */
@@ -154,6 +156,7 @@ export const defaultSwimConfig: SwimConfig = {
   indirectChecks: 3,
   suspicionMult: 4,
   suspicionMaxMult: 6,
+  healthScoreMax: 8,
   gossipIntervalMs: 200,
   gossipNodes: 3,
   gossipToTheDeadMs: 30_000,

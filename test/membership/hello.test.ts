@@ -11,7 +11,7 @@ import { createKeyring } from '../../membership/swim/keyring.ts';
 import { parseInstanceId } from '../../model/ids.ts';
 import { createNodeCiphers } from '../../platform/node/ciphers.ts';
 import { randomSeam } from '../support/random-seam.ts';
-import { seededRandom } from '../support/swim-cluster.ts';
+import { seededRandom } from '../../sim/membership/cluster.ts';
 
 const id = parseInstanceId;
 const ciphers = createNodeCiphers();

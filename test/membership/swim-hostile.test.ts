@@ -15,7 +15,7 @@ import { MEMBER_STATES, type Claim } from '../../membership/swim/types.ts';
 import { parseInstanceId } from '../../model/ids.ts';
 import { createNodeCiphers } from '../../platform/node/ciphers.ts';
 import { randomSeam, randomSecret } from '../support/random-seam.ts';
-import { seededRandom, VirtualCluster } from '../support/swim-cluster.ts';
+import { seededRandom, VirtualCluster } from '../../sim/membership/cluster.ts';
 
 const nodeCiphers = createNodeCiphers();
 

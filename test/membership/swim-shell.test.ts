@@ -9,7 +9,7 @@ import { parseInstanceId } from '../../model/ids.ts';
 import type { Clock, DatagramSocket, Log } from '../../platform/platform.ts';
 import { createNodeCiphers } from '../../platform/node/ciphers.ts';
 import { randomSeam } from '../support/random-seam.ts';
-import { seededRandom } from '../support/swim-cluster.ts';
+import { seededRandom } from '../../sim/membership/cluster.ts';
 
 const SECRET = new Uint8Array(32).fill(7);
 

@@ -7,7 +7,7 @@ import { parseInstanceId } from '../../model/ids.ts';
 import { encodeMessage } from '../../membership/swim/codec.ts';
 import { suspicionLimits, suspicionTimeoutMs } from '../../membership/swim/suspicion.ts';
 import { UpdateQueue, takeUpdates, transmitsMax } from '../../membership/swim/gossip-queue.ts';
-import { VirtualCluster, type VirtualNode } from '../support/swim-cluster.ts';
+import { VirtualCluster, type VirtualNode } from '../../sim/membership/cluster.ts';
 
 const GOLDEN = new URL('../golden/membership/', import.meta.url);
 type TapTest = Pick<typeof t, 'ok'>;

@@ -1,7 +1,10 @@
 /**
- * A small virtual network for the membership core: N cores, seeded loss and delay, cuts, crashes,
- * stalls, virtual time. Payloads travel as they are (the cipher has its own tests); the control lane
- * is a reliable call with the same delay that fails when the other side is down or cut off.
+ * A small virtual network for the membership core alone: N cores, seeded loss and delay, cuts,
+ * crashes, stalls, virtual time. A thousand of them run faster than real time, which whole nodes do
+ * not. Payloads travel as they are (the cipher has its own tests); the control lane is a reliable
+ * call with the same delay that fails when the other side is down or cut off.
+ *
+ *   a stalled node: its timers are due first when it wakes, then what waited in its socket
  */
 import { parseInstanceId, type InstanceId } from '../../model/ids.ts';
 import { apply, createCore, nextWakeMs, type CoreOptions } from '../../membership/swim/core.ts';
@@ -45,9 +48,16 @@ export interface VirtualNode {
   side: number;
   /** Inputs wait until this time: the loop is blocked. */
   stalledUntilMs: number;
+  waitingBytes: number;
+  packetsSent: number;
   bytesSent: number;
   records: number;
 }
+
+/** What a socket holds for a process that does not read. */
+const SOCKET_BYTES_MAX = 212_992;
+/** After its timers a process that woke reads its sockets. */
+const TURN_MS = 0.01;
 
 interface Scheduled {
   readonly atMs: number;
@@ -67,6 +77,8 @@ export class VirtualCluster {
   #sequence = 0;
   lossShare: number;
   reliableLossShare: number;
+  /** Called when a node heard a record by gossip or in an exchange. */
+  onRecord: ((node: VirtualNode) => void) | undefined;
 
   constructor(options: ClusterOptions) {
     this.options = options;
@@ -100,6 +112,8 @@ export class VirtualCluster {
       isUp: true,
       side: 0,
       stalledUntilMs: 0,
+      waitingBytes: 0,
+      packetsSent: 0,
       bytesSent: 0,
       records: 0,
     };
@@ -121,6 +135,7 @@ export class VirtualCluster {
   isConverged(): boolean {
     const up = this.nodes.filter((node) => node.isUp);
     return up.every((node) => {
+      if (node.core.livingCount !== up.length) return false;
       let alive = 1;
       for (const member of node.core.roster) alive += Number(member.state === 'alive');
       return alive === up.length;
@@ -140,12 +155,22 @@ export class VirtualCluster {
   input(node: VirtualNode, input: CoreInput): void {
     if (!node.isUp) return;
     if (this.nowMs < node.stalledUntilMs) {
-      this.at(node.stalledUntilMs, () => this.input(node, input));
+      this.#postpone(node, input);
       return;
     }
     const { outputs } = apply(node.core, input, this.nowMs);
     for (const output of outputs) this.#carryOut(node, output);
     this.#arm(node);
+  }
+
+  #postpone(node: VirtualNode, input: CoreInput): void {
+    const byteCount = input.type === 'packet' ? input.payload.length : 0;
+    if (node.waitingBytes + byteCount > SOCKET_BYTES_MAX) return; // the kernel drops it
+    node.waitingBytes += byteCount;
+    this.at(node.stalledUntilMs + (input.type === 'tick' ? 0 : TURN_MS), () => {
+      node.waitingBytes -= byteCount;
+      this.input(node, input);
+    });
   }
 
   at(atMs: number, run: () => void): void {
@@ -188,6 +213,7 @@ export class VirtualCluster {
         return;
       }
       case 'send':
+        node.packetsSent++;
         node.bytesSent += output.payload.length + 44;
         this.#deliver(node, output.address, output.payload);
         return;
@@ -195,9 +221,11 @@ export class VirtualCluster {
         return;
       case 'record':
         node.records++;
+        this.onRecord?.(node);
         return;
       case 'records':
         node.records += output.records.length;
+        if (output.records.length > 0) this.onRecord?.(node);
     }
   }
 
