@@ -367,6 +367,13 @@ export const errorCatalogue = {
     message: (f: BucketFacts & { readonly bytes: number; readonly bytesMax: number }) =>
       `the object ${f.key} of the bucket ${f.bucket} is ${f.bytes} bytes, the limit is ${f.bytesMax}`,
   },
+  'bucket.corrupt': {
+    http: 500,
+    grpc: 'INTERNAL',
+    retryable: false,
+    message: (f: BucketFacts & { readonly why: string }) =>
+      `the object ${f.key} of the bucket ${f.bucket} cannot be read: ${f.why}`,
+  },
   'bucket.key_invalid': {
     http: 500,
     grpc: 'INVALID_ARGUMENT',

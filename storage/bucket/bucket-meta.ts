@@ -1,0 +1,102 @@
+/**
+ * meta.json of a block in a bucket: Prometheus' own, and the section `thanos` that Thanos and Cortex add:
+ * whose block it is, where it came from, how its samples were thinned, and the size of every file, so that
+ * a reader opens the block without asking for each.
+ */
+import { StarlingError } from '../../model/errors.ts';
+import type { TenantId } from '../../model/ids.ts';
+import type { Bucket } from '../../platform/platform.ts';
+import { BLOCK_META_FILE } from '../filenames.ts';
+import {
+  BLOCK_META_BYTES_MAX,
+  type BlockMeta,
+  encodeBlockMeta,
+  parseBlockMeta,
+} from '../block/meta.ts';
+import type { BlockId } from '../block/ulid.ts';
+import { BadDocument, JsonObject } from './json.ts';
+import { blockKey } from './layout.ts';
+import { readObject } from './objects.ts';
+
+/** Who made a block, as Thanos' `source` names it. */
+export type BlockOrigin = 'compactor' | 'receive';
+
+const TENANT_LABEL = '__org_id__';
+
+export interface BlockFile {
+  /** Path below the block's directory. */
+  readonly path: string;
+  readonly sizeBytes: number;
+}
+
+export interface BucketMeta {
+  readonly meta: BlockMeta;
+  /** External labels. */
+  readonly labels: ReadonlyMap<string, string>;
+  /** Between samples of a downsampled block; 0 for one with all its samples. */
+  readonly resolutionMs: number;
+  readonly origin: string;
+  /** All files but meta.json, sorted by path; empty when the writer did not tell. */
+  readonly files: readonly BlockFile[];
+}
+
+/** The bytes of meta.json of a tenant's block with these files. */
+export function encodeBucketMeta(
+  meta: BlockMeta,
+  tenant: TenantId,
+  facts: { readonly origin: BlockOrigin; readonly files: readonly BlockFile[] },
+): Uint8Array {
+  const own = JSON.parse(Buffer.from(encodeBlockMeta(meta)).toString()) as object; // just encoded
+  const files = facts.files.map(({ path, sizeBytes }) => ({
+    rel_path: path,
+    size_bytes: sizeBytes,
+  }));
+  const thanos = {
+    version: 1,
+    labels: { [TENANT_LABEL]: tenant },
+    downsample: { resolution: 0 },
+    source: facts.origin,
+    segment_files: segmentsOf(facts.files),
+    files: [...files, { rel_path: BLOCK_META_FILE }],
+  };
+  return Buffer.from(JSON.stringify({ ...own, thanos }, undefined, '\t'));
+}
+
+/** Names of chunk files without their directory. */
+export function segmentsOf(files: readonly BlockFile[]): readonly string[] {
+  return files.flatMap(({ path }) => (/^chunks\/(\d{6})$/.exec(path) ?? []).slice(1)).sort();
+}
+
+/** Reads meta.json of a block. Throws `block.corrupt` or `block.unsupported`. */
+export function parseBucketMeta(bytes: Uint8Array, id: BlockId): BucketMeta {
+  const meta = parseBlockMeta(bytes, id);
+  try {
+    const thanos = JsonObject.parse(Buffer.from(bytes).toString()).object('thanos');
+    const files = (thanos?.list('files') ?? [])
+      .map((file) => ({ path: file.text('rel_path'), sizeBytes: file.integer('size_bytes', -1) }))
+      .filter(({ path, sizeBytes }) => path !== BLOCK_META_FILE && sizeBytes >= 0)
+      .sort((a, b) => (a.path < b.path ? -1 : 1));
+    return {
+      meta,
+      labels: thanos?.object('labels')?.texts() ?? new Map<string, string>(),
+      resolutionMs: thanos?.object('downsample')?.integer('resolution', 0) ?? 0,
+      origin: thanos?.text('source', '') ?? '',
+      files,
+    };
+  } catch (thrown) {
+    if (!(thrown instanceof BadDocument)) throw thrown;
+    const facts = { block: id, file: BLOCK_META_FILE, offset: 0, why: thrown.message };
+    throw new StarlingError('block.corrupt', facts, thrown);
+  }
+}
+
+/** meta.json of a block in a bucket; undefined: there is no such block, or not all of it yet. */
+export async function readBucketMeta(
+  bucket: Bucket,
+  tenant: TenantId,
+  id: BlockId,
+): Promise<BucketMeta | undefined> {
+  const key = blockKey(tenant, id, BLOCK_META_FILE);
+  const bytes = await readObject(bucket, key, BLOCK_META_BYTES_MAX);
+  return bytes === undefined ? undefined : parseBucketMeta(bytes, id);
+}
