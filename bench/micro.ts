@@ -122,7 +122,7 @@ const appendAll = (): number => {
         fingerprint(seriesKey, viewOf(labels), 0, labels.length, print, 0);
         s = head.addSeries(print, 0, labels, ++ref);
       }
-      head.append(s, batch.timestamps[i]!, batch.values[i * 2]!, batch.values[i * 2 + 1]!);
+      head.append(s, batch, i);
     }
   }
   return head.samplesAppended;

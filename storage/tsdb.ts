@@ -73,6 +73,7 @@ export class Tsdb {
   readonly #logBuffer = new LogBuffer();
   readonly #scratchFingerprint = new Uint32Array(4);
   #wal: Wal | undefined;
+  /** Records of the last append, in the log buffer: it does not begin anew while they wait. */
   #unlogged: Uint8Array[] = [];
   #nextRef = 1;
   #droppedBeforeMs = Number.NEGATIVE_INFINITY;
@@ -101,11 +102,11 @@ export class Tsdb {
       handler: {
         onSeries: (ref, labelBytes) => seriesOfRef.set(ref, tsdb.#replaySeries(ref, labelBytes)),
         onSamples(count, refs, timestamps, values) {
+          const samples = { timestamps, values };
           for (let i = 0; i < count; i++) {
             const s = seriesOfRef.get(refs[i]!);
             if (refs[i]! >= tsdb.#nextRef) tsdb.#nextRef = refs[i]! + 1; // its series record was lost
-            if (s !== undefined && timestamps[i]! >= horizonMs)
-              tsdb.head.append(s, timestamps[i]!, values[i * 2]!, values[i * 2 + 1]!);
+            if (s !== undefined && timestamps[i]! >= horizonMs) tsdb.head.append(s, samples, i);
           }
         },
       },
@@ -232,17 +233,14 @@ export class Tsdb {
       return;
     }
     outcome.previous = s;
-    const ref = head.series.refs[s]!;
-    const { timestamps, values } = batch;
+    const { timestamps } = batch;
     let isRejected = false;
     for (let at = i === 0 ? 0 : batch.sampleEnds[i - 1]!; at < batch.sampleEnds[i]!; at++) {
       const timeMs = timestamps[at]!;
-      const low = values[at * 2]!;
-      const high = values[at * 2 + 1]!;
       const isInBounds = timeMs >= minTimeMs && timeMs <= maxTimeMs;
-      const what = isInBounds ? head.append(s, timeMs, low, high) : -1;
+      const what = isInBounds ? head.append(s, batch, at) : -1;
       if (what === APPENDED) {
-        this.#logBuffer.addSample(ref, timeMs, low, high);
+        this.#logBuffer.addSample(head.series.refs, s, batch, at);
         outcome.samplesAppended++;
       } else if (what !== DUPLICATE) {
         isRejected = true;
@@ -295,7 +293,7 @@ export class Tsdb {
       return new StarlingError('sample.too_old', { series, timestampMs, minTimeMs });
     if (what === CONFLICT)
       return new StarlingError('sample.duplicate_timestamp', { series, timestampMs });
-    const lastMs = this.head.series.xor.lastTime[s]!;
+    const lastMs = this.head.series.recent.newestTime(s);
     return new StarlingError('sample.out_of_order', { series, timestampMs, lastMs });
   }
 

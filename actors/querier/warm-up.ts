@@ -50,8 +50,8 @@ export function runWarmUpJob(): void {
 function madeUpHead(): Head {
   const head = new Head();
   const words = new Uint32Array(4);
-  const bits = new Uint32Array(2);
-  const value = new Float64Array(bits.buffer);
+  const value = new Float64Array(1);
+  const samples = { timestamps: new Float64Array(1), values: new Uint32Array(value.buffer) };
   for (let i = 0; i < SERIES; i++) {
     const labels = labelsFromPairs([
       ['__name__', 'up'],
@@ -63,7 +63,8 @@ function madeUpHead(): Head {
     const s = head.addSeries(words, 0, encodeLabels(labels), i + 1);
     for (let k = 0; k < SAMPLES; k++) {
       value[0] = k * (i % 50) + ((i * k) % 7) / 10;
-      head.append(s, START_MS + k * INTERVAL_MS, bits[0]!, bits[1]!);
+      samples.timestamps[0] = START_MS + k * INTERVAL_MS;
+      head.append(s, samples, 0);
     }
   }
   return head;

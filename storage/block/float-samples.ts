@@ -99,9 +99,8 @@ export class FloatSamples {
     const xor = this.#xor;
     const target = new Uint8Array(2 + (to - from) * XOR_SAMPLE_BYTES_MAX);
     xor.count[0] = 0;
-    for (let i = from; i < to; i++) {
-      appendXor(xor, 0, target, 0, times[i]!, values[i * 2]!, values[i * 2 + 1]!);
-    }
+    const room = { bytes: target, base: 0, capacity: target.length };
+    appendXor(xor, 0, room, { timestamps: times, values }, from, to);
     putXorCount(target, 0, to - from);
     return {
       encoding: CHUNK_XOR,

@@ -1,7 +1,8 @@
 /**
  * XOR chunks, encoding: Prometheus' chunk encoding 1 (tsdb/docs/format/chunks.md, bstream.md), after
  * Facebook's Gorilla paper. The state of the open chunk of series s lives in columns, so that a head of
- * a million series is a handful of typed arrays.
+ * a million series is a handful of typed arrays; samples are encoded in runs, which share one visit to
+ * that state and to the chunk's end.
  *
  *   u16 count | varint t0, 64 bits v0 | uvarint t1-t0, xor v1 | delta-of-delta, xor | …
  *   delta of delta:  0 | 10 + 14 bits | 110 + 17 | 1110 + 20 | 1111 + 64     n bits hold -(2^(n-1)-1)..2^(n-1)
@@ -12,14 +13,13 @@
 
 /** No sample takes more: 68 bits of time, 77 of value. */
 export const XOR_SAMPLE_BYTES_MAX = 19;
+/** The count in front of a chunk. */
+const COUNT_BITS = 16;
 /** `leading` before any window was set. */
 const NO_WINDOW = 0xff;
 
-/** State of open chunks, one element a series. `lastTime`, `lastLow`, `lastHigh` outlive a chunk. */
+/** Encoder state of open chunks, one element a series; meaningless while `count` is 0. */
 export interface XorColumns {
-  lastTime: Float64Array;
-  lastLow: Uint32Array;
-  lastHigh: Uint32Array;
   lastDelta: Float64Array;
   /** Bits written, the two count bytes included. */
   bitLength: Uint16Array;
@@ -30,9 +30,6 @@ export interface XorColumns {
 
 export function createXorColumns(capacity: number): XorColumns {
   return {
-    lastTime: new Float64Array(capacity),
-    lastLow: new Uint32Array(capacity),
-    lastHigh: new Uint32Array(capacity),
     lastDelta: new Float64Array(capacity),
     bitLength: new Uint16Array(capacity),
     count: new Uint16Array(capacity),
@@ -41,41 +38,63 @@ export function createXorColumns(capacity: number): XorColumns {
   };
 }
 
+/** Samples as columns: whole milliseconds, and two words a value, low first. */
+export interface SampleColumns {
+  readonly timestamps: Float64Array;
+  readonly values: Uint32Array;
+}
+
+/** Where a chunk is: `bytes[base…base + capacity)`. */
+export interface ChunkRoom {
+  bytes: Uint8Array;
+  base: number;
+  capacity: number;
+}
+
 /**
- * Hot: appends a sample to the chunk of series `s` at `bytes[base…]`, which has room for
- * `XOR_SAMPLE_BYTES_MAX` more. `count[s] === 0` begins a chunk. Times are whole milliseconds. The
- * chunk is whole after `putXorCount`.
+ * Hot: appends samples `[from, to)` to the chunk of series `s`, as many as surely fit into its room.
+ * Sample `from - 1` of the columns is the chunk's newest, unless `count[s] === 0`: that begins a chunk.
+ * Returns the first sample not taken. The chunk is whole after `putXorCount`.
  */
 export function appendXor(
   columns: XorColumns,
   s: number,
-  bytes: Uint8Array,
-  base: number,
-  time: number,
-  low: number,
-  high: number,
-): void {
-  const count = columns.count[s]!;
-  let bit: number;
-  if (count === 0) {
-    bit = putVarintBytes(bytes, base, 16, time);
-    bit = putBits(bytes, base, bit, high, 32);
-    bit = putBits(bytes, base, bit, low, 32);
-    columns.leading[s] = NO_WINDOW;
-    columns.trailing[s] = 0;
-  } else {
-    bit = columns.bitLength[s]!;
-    const delta = time - columns.lastTime[s]!;
+  room: ChunkRoom,
+  samples: SampleColumns,
+  from: number,
+  to: number,
+): number {
+  const { base, bytes } = room;
+  const { timestamps, values } = samples;
+  const bitMax = (room.capacity - XOR_SAMPLE_BYTES_MAX) * 8;
+  let count = columns.count[s]!;
+  let bit = count === 0 ? COUNT_BITS : columns.bitLength[s]!;
+  let lastDelta = columns.lastDelta[s]!;
+  let at = from;
+  for (; at < to && bit <= bitMax; at++, count++) {
+    const low = values[at * 2]! | 0;
+    const high = values[at * 2 + 1]! | 0;
+    if (count === 0) {
+      bit = putVarintBytes(bytes, base, bit, timestamps[at]!);
+      bit = putBits(bytes, base, putBits(bytes, base, bit, high, 32), low, 32);
+      columns.leading[s] = NO_WINDOW;
+      columns.trailing[s] = 0;
+      continue;
+    }
+    const delta = timestamps[at]! - timestamps[at - 1]!;
     if (count === 1) bit = putUvarintBytes(bytes, base, bit, delta);
-    else bit = putDeltaOfDelta(bytes, base, bit, delta - columns.lastDelta[s]!);
-    columns.lastDelta[s] = delta;
-    bit = putXor(columns, s, bytes, base, bit, low, high);
+    else if (delta === lastDelta) bit = putBits(bytes, base, bit, 0, 1);
+    else bit = putDeltaOfDelta(bytes, base, bit, delta - lastDelta);
+    lastDelta = delta;
+    const xorLow = low ^ values[at * 2 - 2]!;
+    const xorHigh = high ^ values[at * 2 - 1]!;
+    if ((xorLow | xorHigh) === 0) bit = putBits(bytes, base, bit, 0, 1);
+    else bit = putXor(columns, s, bytes, base, bit, xorLow, xorHigh);
   }
-  columns.lastTime[s] = time;
-  columns.lastLow[s] = low;
-  columns.lastHigh[s] = high;
+  columns.count[s] = count;
   columns.bitLength[s] = bit;
-  columns.count[s] = count + 1;
+  columns.lastDelta[s] = lastDelta;
+  return at;
 }
 
 /**
@@ -96,13 +115,13 @@ export function encodeXorSample(
 ): number {
   bytes[0] = 0;
   bytes[1] = 1;
-  let bit = putVarintBytes(bytes, 0, 16, time);
+  let bit = putVarintBytes(bytes, 0, COUNT_BITS, time);
   bit = putBits(bytes, 0, bit, high, 32);
   return putBits(bytes, 0, bit, low, 32) >>> 3;
 }
 
+/** Of two intervals that differ. */
 function putDeltaOfDelta(bytes: Uint8Array, base: number, bit: number, dod: number): number {
-  if (dod === 0) return putBits(bytes, base, bit, 0, 1);
   if (dod >= -8191 && dod <= 8192) {
     return putBits(bytes, base, putBits(bytes, base, bit, 0b10, 2), dod & 0x3fff, 14);
   }
@@ -117,18 +136,16 @@ function putDeltaOfDelta(bytes: Uint8Array, base: number, bit: number, dod: numb
   return putBits(bytes, base, at, dod % 0x1_0000_0000, 32);
 }
 
+/** Of two values that differ. */
 function putXor(
   columns: XorColumns,
   s: number,
   bytes: Uint8Array,
   base: number,
   from: number,
-  low: number,
-  high: number,
+  xorLow: number,
+  xorHigh: number,
 ): number {
-  const xorLow = low ^ columns.lastLow[s]!;
-  const xorHigh = high ^ columns.lastHigh[s]!;
-  if ((xorLow | xorHigh) === 0) return putBits(bytes, base, from, 0, 1);
   const leadingBits = xorHigh !== 0 ? Math.clz32(xorHigh) : 32 + Math.clz32(xorLow);
   const leading = leadingBits > 31 ? 31 : leadingBits;
   const trailing = xorLow !== 0 ? trailingZeros(xorLow) : 32 + trailingZeros(xorHigh);

@@ -12,10 +12,17 @@
 import type { Labels } from '../../model/labels.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { Arena } from '../chunk/arena.ts';
-import { XOR_SAMPLE_BYTES_MAX, appendXor, putXorCount } from '../chunk/xor-encode.ts';
+import {
+  type ChunkRoom,
+  type SampleColumns,
+  XOR_SAMPLE_BYTES_MAX,
+  appendXor,
+  putXorCount,
+} from '../chunk/xor-encode.ts';
 import { ChunkTable } from './chunk-table.ts';
 import { Bitmap } from './bitmap.ts';
 import { Postings } from './postings.ts';
+import { PENDING_MAX } from './recent-samples.ts';
 import { SampleLookup } from './sample-lookup.ts';
 import { NO_CHUNK, SeriesTable } from './series-table.ts';
 
@@ -65,51 +72,75 @@ export class Head {
     return this.arena.slab(handle).subarray(offset, offset + this.series.labelLength[s]!);
   }
 
-  /** Hot: appends one sample. Returns what became of it; only APPENDED changed anything. */
-  append(s: number, timeMs: number, low: number, high: number): number {
-    const { series } = this;
-    const { xor } = series;
-    const lastMs = xor.lastTime[s]!;
-    if (timeMs <= lastMs) {
-      if (timeMs < lastMs) return this.#compareOlder(s, timeMs, low, high);
-      return xor.lastLow[s] === low && xor.lastHigh[s] === high ? DUPLICATE : CONFLICT;
-    }
-    const usedBytes = (xor.bitLength[s]! + 7) >>> 3;
-    if (xor.count[s] === 0) this.#openChunk(s, timeMs, lastMs);
-    else if (
-      timeMs >= series.openCutTime[s]! ||
-      usedBytes + XOR_SAMPLE_BYTES_MAX > CHUNK_BYTES_MAX
-    ) {
-      this.#closeChunk(s);
-      this.#openChunk(s, timeMs, lastMs);
-    } else if (usedBytes + XOR_SAMPLE_BYTES_MAX > series.openCapacity[s]!) {
-      this.#growChunk(s, usedBytes);
-    }
-    const handle = series.openHandle[s]!;
-    appendXor(xor, s, this.arena.slab(handle), this.arena.offset(handle), timeMs, low, high);
+  /** Hot: appends sample `at` of the columns. Returns what became of it; only APPENDED changed anything. */
+  append(s: number, samples: SampleColumns, at: number): number {
+    const { recent } = this.series;
+    const timeMs = samples.timestamps[at]!;
+    const newest = recent.newest(s);
+    if (timeMs <= recent.timestamps[newest]!) return this.#compare(s, samples, at);
+    const slot = newest + 1;
+    recent.timestamps[slot] = timeMs;
+    recent.values[slot * 2] = samples.values[at * 2]!;
+    recent.values[slot * 2 + 1] = samples.values[at * 2 + 1]!;
+    const pending = recent.pending[s]! + 1;
+    recent.pending[s] = pending;
+    if (pending === PENDING_MAX) this.settle(s);
     if (timeMs > this.maxTimeMs) this.maxTimeMs = timeMs;
     this.samplesAppended++;
     return APPENDED;
   }
 
-  /** Makes the bytes of the open chunk of a series whole, for a reader. */
-  completeOpenChunk(s: number): void {
-    const handle = this.series.openHandle[s]!;
-    putXorCount(this.arena.slab(handle), this.arena.offset(handle), this.series.xor.count[s]!);
+  /** Encodes the samples of a series that wait for it: before its chunks are looked at. Hot. */
+  settle(s: number): void {
+    const { recent, xor, openCapacity, openCutTime } = this.series;
+    if (recent.pending[s] === 0) return;
+    const end = recent.newest(s) + 1;
+    let from = recent.firstPending(s);
+    while (from < end) {
+      const isOpen = openCapacity[s]! > 0;
+      if (!isOpen || recent.timestamps[from]! >= openCutTime[s]!) {
+        if (isOpen) this.#closeChunk(s, recent.timestamps[from - 1]!);
+        this.#openChunk(s, recent.timestamps[from]!, recent.timestamps[from - 1]!);
+      }
+      let to = from + 1;
+      while (to < end && recent.timestamps[to]! < openCutTime[s]!) to++;
+      from = appendXor(xor, s, this.#roomOf(s), recent, from, to);
+      if (from < to && !this.#growChunk(s)) this.#closeChunk(s, recent.timestamps[from - 1]!);
+    }
+    recent.settled(s);
   }
 
-  /** A sample older than the newest one: nothing new when it is there already. */
-  #compareOlder(s: number, timeMs: number, low: number, high: number): number {
-    if (this.series.xor.count[s]! > 0) this.completeOpenChunk(s);
+  /** The newest sample of a series is as new as sample `at` or newer: has it that one already? */
+  #compare(s: number, samples: SampleColumns, at: number): number {
+    const { recent } = this.series;
+    const timeMs = samples.timestamps[at]!;
+    const low = samples.values[at * 2]!;
+    const high = samples.values[at * 2 + 1]!;
+    const newest = recent.newest(s);
+    if (timeMs === recent.timestamps[newest]) {
+      const isEqual = recent.values[newest * 2] === low && recent.values[newest * 2 + 1] === high;
+      return isEqual ? DUPLICATE : CONFLICT;
+    }
+    this.completeOpenChunk(s);
     const isEqual = this.#lookup.compare(s, timeMs, low, high);
     if (isEqual === undefined) return OUT_OF_ORDER;
     return isEqual ? DUPLICATE : CONFLICT;
   }
 
+  /** Makes the open chunk of a series whole, for a reader. False: there is none. */
+  completeOpenChunk(s: number): boolean {
+    this.settle(s);
+    if (this.series.openCapacity[s] === 0) return false;
+    const { base, bytes } = this.#roomOf(s);
+    putXorCount(bytes, base, this.series.xor.count[s]!);
+    return true;
+  }
+
   /** The oldest time of a series' data, or Infinity when it has none. */
   oldestTimeOf(s: number): number {
+    this.settle(s);
     let oldest =
-      this.series.xor.count[s]! > 0 ? this.series.openMinTime[s]! : Number.POSITIVE_INFINITY;
+      this.series.openCapacity[s]! > 0 ? this.series.openMinTime[s]! : Number.POSITIVE_INFINITY;
     for (let c = this.series.newestChunk[s]!; c !== NO_CHUNK; c = this.chunks.older[c]!) {
       oldest = this.chunks.minTime[c]!;
     }
@@ -119,13 +150,11 @@ export class Head {
   /** True when the series has data in the closed range. */
   overlaps(s: number, minTimeMs: number, maxTimeMs: number): boolean {
     const { chunks, series } = this;
-    if (
-      series.xor.count[s]! > 0 &&
-      series.openMinTime[s]! <= maxTimeMs &&
-      series.xor.lastTime[s]! >= minTimeMs
-    ) {
-      return true;
-    }
+    const newestMs = series.recent.newestTime(s);
+    if (newestMs < minTimeMs) return false;
+    if (newestMs <= maxTimeMs) return true;
+    this.settle(s);
+    if (series.openCapacity[s]! > 0 && series.openMinTime[s]! <= maxTimeMs) return true;
     for (let c = series.newestChunk[s]!; c !== NO_CHUNK; c = chunks.older[c]!) {
       if (chunks.maxTime[c]! < minTimeMs) return false;
       if (chunks.minTime[c]! <= maxTimeMs) return true;
@@ -159,7 +188,7 @@ export class Head {
     for (let s = from; s < to; s++) {
       if (!series.alive.has(s)) continue;
       this.#dropChunks(s, timeMs);
-      if (series.newestChunk[s] !== NO_CHUNK || series.xor.lastTime[s]! >= timeMs) continue;
+      if (series.newestChunk[s] !== NO_CHUNK || series.recent.newestTime(s) >= timeMs) continue;
       removed.add(s);
       gone.push(s);
       const labels = this.labelsOf(s);
@@ -172,7 +201,8 @@ export class Head {
     }
     this.postings.remove(removed, pairs.values());
     for (const s of gone) {
-      if (series.xor.count[s]! > 0) this.arena.free(series.openHandle[s]!, series.openCapacity[s]!);
+      if (series.openCapacity[s]! > 0)
+        this.arena.free(series.openHandle[s]!, series.openCapacity[s]!);
       this.arena.free(series.labelHandle[s]!, series.labelLength[s]!);
       series.remove(s);
     }
@@ -205,46 +235,58 @@ export class Head {
     series.openCutTime[s] = cutTime(timeMs, intervalMs, series.fingerprints[s * 4 + 1]!);
     series.openHandle[s] = this.arena.allocate(OPEN_CHUNK_BYTES_STEP);
     series.openCapacity[s] = OPEN_CHUNK_BYTES_STEP;
+    series.xor.count[s] = 0;
   }
 
-  #growChunk(s: number, usedBytes: number): void {
-    const { arena, series } = this;
+  /** Gives the open chunk, which is full, more room. False: it has as much as a chunk may have. */
+  #growChunk(s: number): boolean {
+    const { series } = this;
+    const usedBytes = (series.xor.bitLength[s]! + 7) >>> 3;
+    if (usedBytes + XOR_SAMPLE_BYTES_MAX > CHUNK_BYTES_MAX) return false;
     const capacity = series.openCapacity[s]! + OPEN_CHUNK_BYTES_STEP;
-    this.#moveOpen(s, usedBytes, capacity);
-    arena.free(series.openHandle[s]!, series.openCapacity[s]!);
-    series.openHandle[s] = this.#moved;
+    series.openHandle[s] = this.#moveOpen(s, usedBytes, capacity);
     series.openCapacity[s] = capacity;
+    return true;
   }
 
   /** Moves the open chunk's bytes into exactly as much room as they need, and links it. */
-  #closeChunk(s: number): void {
-    const { arena, chunks, series } = this;
-    this.completeOpenChunk(s);
+  #closeChunk(s: number, maxTimeMs: number): void {
+    const { chunks, series } = this;
+    const { base, bytes } = this.#roomOf(s);
+    putXorCount(bytes, base, series.xor.count[s]!);
     const usedBytes = (series.xor.bitLength[s]! + 7) >>> 3;
-    this.#moveOpen(s, usedBytes, usedBytes);
-    arena.free(series.openHandle[s]!, series.openCapacity[s]!);
     const c = chunks.add();
     chunks.minTime[c] = series.openMinTime[s]!;
-    chunks.maxTime[c] = series.xor.lastTime[s]!;
-    chunks.handle[c] = this.#moved;
+    chunks.maxTime[c] = maxTimeMs;
+    chunks.handle[c] = this.#moveOpen(s, usedBytes, usedBytes);
     chunks.byteLength[c] = usedBytes;
     chunks.older[c] = series.newestChunk[s]!;
     series.newestChunk[s] = c;
     series.openCapacity[s] = 0;
-    series.xor.count[s] = 0;
   }
 
-  /** Where `#moveOpen` put the bytes. */
-  #moved = 0;
-
-  #moveOpen(s: number, usedBytes: number, capacity: number): void {
+  /** Copies the open chunk's bytes to new room, whose handle it returns, and frees the old one. */
+  #moveOpen(s: number, usedBytes: number, capacity: number): number {
     const { arena, series } = this;
-    const to = arena.allocate(capacity);
-    const from = series.openHandle[s]!;
-    const source = arena.slab(from);
-    const start = arena.offset(from);
-    arena.slab(to).set(source.subarray(start, start + usedBytes), arena.offset(to));
-    this.#moved = to;
+    const handle = arena.allocate(capacity);
+    const to = arena.slab(handle);
+    const toBase = arena.offset(handle);
+    const { base, bytes } = this.#roomOf(s);
+    for (let i = 0; i < usedBytes; i++) to[toBase + i] = bytes[base + i]!;
+    arena.free(series.openHandle[s]!, series.openCapacity[s]!);
+    return handle;
+  }
+
+  readonly #room: ChunkRoom = { bytes: new Uint8Array(0), base: 0, capacity: 0 };
+
+  /** Where the open chunk of a series is; holds until the next call. */
+  #roomOf(s: number): ChunkRoom {
+    const room = this.#room;
+    const handle = this.series.openHandle[s]!;
+    room.bytes = this.arena.slab(handle);
+    room.base = this.arena.offset(handle);
+    room.capacity = this.series.openCapacity[s]!;
+    return room;
   }
 }
 

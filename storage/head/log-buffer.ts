@@ -1,7 +1,8 @@
 /**
  * What one append has for the log: a record of new series, then one of samples. Its columns are reused
- * from append to append; the records given out are copies.
+ * from append to append, and so is the room of the records.
  */
+import type { SampleColumns } from '../chunk/xor-encode.ts';
 import {
   RECORD_SERIES,
   encodeSamplesRecord,
@@ -41,19 +42,19 @@ export class LogBuffer {
     this.#seriesLength = putSeriesEntry(this.#seriesBytes, this.#seriesLength, ref, labelBytes);
   }
 
-  /** Hot. */
-  addSample(ref: number, timeMs: number, low: number, high: number): void {
+  /** Hot: sample `at` of the columns, of the series whose ref is `refs[s]`. */
+  addSample(refs: Float64Array, s: number, samples: SampleColumns, at: number): void {
     const i = this.#samples++;
-    this.#refs[i] = ref;
-    this.#timestamps[i] = timeMs;
-    this.#values[i * 2] = low;
-    this.#values[i * 2 + 1] = high;
+    this.#refs[i] = refs[s]!;
+    this.#timestamps[i] = samples.timestamps[at]!;
+    this.#values[i * 2] = samples.values[at * 2]!;
+    this.#values[i * 2 + 1] = samples.values[at * 2 + 1]!;
   }
 
-  /** The records, in the order they must be logged. */
+  /** The records, in the order they must be logged; they hold until `begin`. */
   finish(): readonly Uint8Array[] {
     const records: Uint8Array[] = [];
-    if (this.#seriesLength > 0) records.push(this.#seriesBytes.slice(0, this.#seriesLength));
+    if (this.#seriesLength > 0) records.push(this.#seriesBytes.subarray(0, this.#seriesLength));
     if (this.#samples > 0) {
       const length = encodeSamplesRecord(
         this.#refs,
@@ -63,7 +64,7 @@ export class LogBuffer {
         this.#samples,
         this.#record,
       );
-      records.push(this.#record.slice(0, length));
+      records.push(this.#record.subarray(0, length));
     }
     return records;
   }

@@ -28,7 +28,7 @@ export class SampleLookup {
     this.#arena = arena;
   }
 
-  /** True or false: a sample at this time has these bits, or others. Undefined: there is none. */
+  /** The series must be settled. True or false: a sample at this time has these bits, or others. Undefined: there is none. */
   compare(s: number, timeMs: number, low: number, high: number): boolean | undefined {
     if (!this.#loadChunkAt(s, timeMs)) return undefined;
     const at = this.#indexOf(timeMs);
@@ -38,8 +38,8 @@ export class SampleLookup {
 
   /** Loads the only chunk that can hold the time. False: none does. */
   #loadChunkAt(s: number, timeMs: number): boolean {
-    const { xor, openHandle, openMinTime } = this.#series;
-    if (xor.count[s]! > 0 && timeMs >= openMinTime[s]!) {
+    const { xor, openCapacity, openHandle, openMinTime } = this.#series;
+    if (openCapacity[s]! > 0 && timeMs >= openMinTime[s]!) {
       return this.#load(s, openMinTime[s]!, openHandle[s]!, (xor.bitLength[s]! + 7) >>> 3);
     }
     const { byteLength, handle, maxTime, minTime, older } = this.#chunks;

@@ -130,9 +130,8 @@ class SeriesPutter {
       this.#putLabels(s, 0);
       return;
     }
-    const { xor } = this.#head.series;
     const { maxTimeMs, minTimeMs } = this.#range;
-    const newestMs = xor.lastTime[s]!;
+    const newestMs = this.#head.series.recent.newestTime(s);
     if (!this.#hints.newestOnly) this.#putChunks(s, Number.POSITIVE_INFINITY);
     else if (newestMs > maxTimeMs) this.#putChunks(s, 1);
     else if (newestMs >= minTimeMs) this.#putNewest(s, newestMs);
@@ -155,9 +154,10 @@ class SeriesPutter {
 
   /** The newest sample, as a chunk of its own. */
   #putNewest(s: number, newestMs: number): void {
-    const { xor } = this.#head.series;
+    const { recent } = this.#head.series;
     const bytes = this.#scratchSample;
-    const length = encodeXorSample(bytes, newestMs, xor.lastLow[s]!, xor.lastHigh[s]!);
+    const at = recent.newest(s) * 2;
+    const length = encodeXorSample(bytes, newestMs, recent.values[at]!, recent.values[at + 1]!);
     this.#putLabels(s, 1);
     this.writer.putChunk(newestMs, newestMs, bytes, 0, length);
   }
@@ -166,10 +166,11 @@ class SeriesPutter {
   #putChunks(s: number, countMax: number): void {
     const { arena, chunks, series } = this.#head;
     const { maxTimeMs, minTimeMs } = this.#range;
+    const newestMs = series.recent.newestTime(s);
     const hasOpen =
-      series.xor.count[s]! > 0 &&
+      this.#head.completeOpenChunk(s) &&
       series.openMinTime[s]! <= maxTimeMs &&
-      series.xor.lastTime[s]! >= minTimeMs;
+      newestMs >= minTimeMs;
     const closedMax = hasOpen ? countMax - 1 : countMax;
     let count = 0;
     for (
@@ -192,11 +193,10 @@ class SeriesPutter {
       );
     }
     if (!hasOpen) return;
-    this.#head.completeOpenChunk(s);
     const handle = series.openHandle[s]!;
     this.writer.putChunk(
       series.openMinTime[s]!,
-      series.xor.lastTime[s]!,
+      newestMs,
       arena.slab(handle),
       arena.offset(handle),
       (series.xor.bitLength[s]! + 7) >>> 3,

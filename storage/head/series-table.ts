@@ -10,6 +10,7 @@
  */
 import { Bitmap } from './bitmap.ts';
 import { type XorColumns, createXorColumns } from '../chunk/xor-encode.ts';
+import { RecentSamples } from './recent-samples.ts';
 
 export const NO_CHUNK = 0xffff_ffff;
 const FILL_RATIO_MAX = 0.6;
@@ -30,9 +31,11 @@ export class SeriesTable {
   openMinTime = new Float64Array(CAPACITY_START);
   openCutTime = new Float64Array(CAPACITY_START);
   openHandle = new Uint32Array(CAPACITY_START);
+  /** 0: no chunk is open. */
   openCapacity = new Uint16Array(CAPACITY_START);
   newestChunk = new Uint32Array(CAPACITY_START);
   xor: XorColumns = createXorColumns(CAPACITY_START);
+  readonly recent = new RecentSamples(CAPACITY_START);
   readonly #free: number[] = [];
   /** Numbers that wait for reads to end, with the read that begins next when they were given up. */
   readonly #retired: { readonly s: number; readonly beforeRead: number }[] = [];
@@ -96,7 +99,7 @@ export class SeriesTable {
     this.newestChunk[s] = NO_CHUNK;
     this.#next[s] = s + 1;
     this.xor.count[s] = 0;
-    this.xor.lastTime[s] = Number.NEGATIVE_INFINITY;
+    this.recent.clear(s);
     this.#used++;
     this.#slots[this.#freeSlot(this.#slots, words[offset]!)] = s + 1;
     return s;
@@ -176,6 +179,7 @@ export class SeriesTable {
     const fresh = createXorColumns(capacity);
     for (const key of Object.keys(xor) as (keyof XorColumns)[]) fresh[key].set(xor[key]);
     this.xor = fresh;
+    this.recent.grow(capacity);
     this.#next = grown(this.#next, new Uint32Array(capacity));
     this.capacity = capacity;
   }

@@ -17,8 +17,13 @@ const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 function encode(samples: readonly Sample[]): Uint8Array {
   const columns = createXorColumns(1);
   const bytes = new Uint8Array(2 + samples.length * XOR_SAMPLE_BYTES_MAX).fill(0xaa);
-  for (const [time, bits] of samples) {
-    appendXor(columns, 0, bytes, 0, time, Number(bits & 0xffff_ffffn), Number(bits >> 32n));
+  const room = { bytes, base: 0, capacity: bytes.length };
+  const timestamps = Float64Array.from(samples, ([time]) => time);
+  const values = new Uint32Array(BigUint64Array.from(samples, ([, bits]) => bits).buffer);
+  // In runs of one to three, as they may come.
+  for (let from = 0; from < samples.length;) {
+    const to = Math.min(from + 1 + (from % 3), samples.length);
+    from = appendXor(columns, 0, room, { timestamps, values }, from, to);
   }
   putXorCount(bytes, 0, samples.length);
   return bytes.subarray(0, Math.ceil(columns.bitLength[0]! / 8));

@@ -1,0 +1,101 @@
+// Goal: the chunks of a head depend on its samples alone, not on when somebody looked at them.
+// Method: random series into two heads, one of which is read after random appends; equal chunk bytes.
+import fc from 'fast-check';
+import t from 'tap';
+import { labelsFromPairs } from '../../model/labels.ts';
+import { encodeLabels } from '../../model/wire/labels-codec.ts';
+import { APPENDED, CONFLICT, DUPLICATE, Head, OUT_OF_ORDER } from '../../storage/head/head.ts';
+import { NO_CHUNK } from '../../storage/head/series-table.ts';
+
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const START_MS = 1_700_000_000_000;
+
+function headOfOne(): Head {
+  const head = new Head();
+  const labels = encodeLabels(labelsFromPairs([['__name__', 'up']]));
+  head.addSeries(Uint32Array.of(1, 0x9e37_79b1, 3, 4), 0, labels, 1);
+  return head;
+}
+
+function append(head: Head, timeMs: number, value: number): number {
+  const timestamps = Float64Array.of(timeMs);
+  return head.append(0, { timestamps, values: new Uint32Array(Float64Array.of(value).buffer) }, 0);
+}
+
+/** Every chunk of the series, newest first: its times and bytes. */
+function chunksOf(head: Head): string[] {
+  const { arena, chunks, series } = head;
+  const hex = (handle: number, length: number): string =>
+    Buffer.from(arena.slab(handle))
+      .subarray(arena.offset(handle), arena.offset(handle) + length)
+      .toString('hex');
+  const found: string[] = [];
+  if (head.completeOpenChunk(0)) {
+    const byteLength = (series.xor.bitLength[0]! + 7) >>> 3;
+    found.push(`${series.openMinTime[0]!} ${hex(series.openHandle[0]!, byteLength)}`);
+  }
+  for (let c = series.newestChunk[0]!; c !== NO_CHUNK; c = chunks.older[c]!) {
+    const bytes = hex(chunks.handle[c]!, chunks.byteLength[c]!);
+    found.push(`${chunks.minTime[c]!}..${chunks.maxTime[c]!} ${bytes}`);
+  }
+  return found;
+}
+
+t.test(`completeOpenChunk() between appends changes no chunk (seed ${seed})`, async (t) => {
+  const step = fc.oneof(
+    { weight: 20, arbitrary: fc.constant(15_000) },
+    { weight: 3, arbitrary: fc.integer({ min: 1, max: 60_000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: 60_000, max: 4 * 3_600_000 }) },
+  );
+  // Doubles without pattern fill a chunk's bytes before its time is over.
+  const value = fc.oneof(fc.double({ noNaN: true }), fc.integer({ min: 0, max: 9 }));
+  const samples = fc.array(fc.tuple(step, value, fc.boolean()), { minLength: 1, maxLength: 400 });
+  fc.assert(
+    fc.property(samples, (steps) => {
+      const read = headOfOne();
+      const unread = headOfOne();
+      let timeMs = START_MS;
+      for (const [stepMs, sample, isRead] of steps) {
+        timeMs += stepMs;
+        append(read, timeMs, sample);
+        append(unread, timeMs, sample);
+        if (isRead) read.completeOpenChunk(0);
+      }
+      t.strictSame(chunksOf(read), chunksOf(unread));
+    }),
+    { seed, numRuns: 60 },
+  );
+});
+
+t.test('append() compares a sample with what the series has, encoded or not', async (t) => {
+  for (const isRead of [false, true]) {
+    const head = headOfOne();
+    for (let i = 0; i < 5; i++) append(head, START_MS + i * 15_000, i);
+    if (isRead) head.completeOpenChunk(0);
+    const check = (timeMs: number, value: number, expected: number): void =>
+      void t.equal(append(head, START_MS + timeMs, value), expected, `${timeMs} ${isRead}`);
+    check(60_000, 4, DUPLICATE);
+    check(60_000, 5, CONFLICT);
+    check(30_000, 2, DUPLICATE);
+    check(30_000, 3, CONFLICT);
+    check(30_001, 2, OUT_OF_ORDER);
+    check(-1, 0, OUT_OF_ORDER);
+    check(75_000, 5, APPENDED);
+    t.equal(head.samplesAppended, 6);
+  }
+});
+
+t.test('overlaps() and oldestTimeOf() know samples that are not encoded yet', async (t) => {
+  const check = (minTimeMs: number, maxTimeMs: number, expected: boolean): void => {
+    const head = headOfOne();
+    t.equal(head.overlaps(0, 0, Number.MAX_SAFE_INTEGER), false, 'no sample, no overlap');
+    for (let i = 0; i < 3; i++) append(head, 1000 + i * 100, i);
+    t.equal(head.overlaps(0, minTimeMs, maxTimeMs), expected, `${minTimeMs}..${maxTimeMs}`);
+    t.equal(head.oldestTimeOf(0), 1000);
+  };
+  check(0, 999, false);
+  check(0, 1000, true);
+  check(1200, 1300, true);
+  check(1100, 1150, true);
+  check(1201, 1300, false);
+});
