@@ -3,6 +3,7 @@
  *
  *   FORMAT                       our version of the directory
  *   HORIZON                      the time before which data was dropped (horizon.ts)
+ *   thanos.shipper.json          the blocks that are in the bucket (bucket/shipped-file.ts)
  *   wal/00000000                 segments of the write-ahead log, 8 digits, rising
  *   wal/checkpoint.00000007/     replaces the segments up to 7; holds segments from 00000000
  *   wal/checkpoint.00000007.tmp/ a checkpoint being written: removed when the log is opened
@@ -16,6 +17,8 @@
 
 export const FORMAT_FILE = 'FORMAT';
 export const HORIZON_FILE = 'HORIZON';
+/** Thanos' and Cortex' own name. */
+export const SHIPPED_FILE = 'thanos.shipper.json';
 export const WAL_DIRECTORY = 'wal';
 
 const CHECKPOINT_PREFIX = 'checkpoint.';

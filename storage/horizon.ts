@@ -9,7 +9,8 @@
 import { StarlingError } from '../model/errors.ts';
 import type { Disk } from '../platform/platform.ts';
 import { attempt } from './block/attempt.ts';
-import { HORIZON_FILE, joinPath, temporaryName } from './filenames.ts';
+import { HORIZON_FILE, joinPath } from './filenames.ts';
+import { replaceFile } from './replace-file.ts';
 
 /** The horizon, or -Infinity. Throws `disk.failed` for a file that says no time. */
 export async function readHorizon(disk: Disk, directory: string): Promise<number> {
@@ -28,18 +29,6 @@ export async function writeHorizon(
   directory: string,
   horizonMs: number,
 ): Promise<void> {
-  const path = joinPath(directory, HORIZON_FILE);
-  const temporary = temporaryName(path);
-  await attempt(temporary, async () => {
-    if ((await disk.stat(temporary)) !== undefined) await disk.remove(temporary);
-    const file = await disk.open(temporary, 'create');
-    try {
-      await file.write(Buffer.from(`${Math.floor(horizonMs)}\n`), 0);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await disk.rename(temporary, path);
-    await disk.syncDirectory(directory);
-  });
+  const bytes = Buffer.from(`${Math.floor(horizonMs)}\n`);
+  await replaceFile(disk, { directory, name: HORIZON_FILE }, bytes);
 }

@@ -30,6 +30,9 @@ export type Tombstones = ReadonlyMap<number, readonly TimeRange[]>;
 export const NO_TOMBSTONES: Tombstones = new Map();
 const TOMBSTONES_BYTES_MAX = 1024 * 1024 * 1024;
 
+/** The size of a file without any. */
+export const EMPTY_TOMBSTONES_BYTES = TOMBSTONES_HEADER_BYTES + CRC_BYTES;
+
 /** The bytes of a tombstones file. */
 export function encodeTombstones(tombstones: Tombstones): Uint8Array {
   let count = 0;

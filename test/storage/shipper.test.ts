@@ -1,0 +1,170 @@
+/**
+ * Goal: a block is in the bucket whole or not at all, is called shipped only when it is there, and any
+ * failure is made good by trying again. Method: real blocks on a disk and a store in memory whose n-th
+ * call fails, for every n; after each failure the process is started again.
+ */
+import t from 'tap';
+import { labelsFromPairs } from '../../model/labels.ts';
+import { parseTenantId } from '../../model/ids.ts';
+import { makeDurableDirectory } from '../../platform/durable-directory.ts';
+import { createNodeClock } from '../../platform/node/clock.ts';
+import { createNodeLog } from '../../platform/node/log.ts';
+import { SimBucketStore } from '../../sim/bucket.ts';
+import { diskBlockFiles } from '../../storage/block/byte-source.ts';
+import { readBucketMeta } from '../../storage/bucket/bucket-meta.ts';
+import { Shipper } from '../../storage/bucket/shipper.ts';
+import { bitsOf, testBlockId, writeTestBlock } from '../support/block-contents.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
+import { refusal } from '../support/refusal.ts';
+
+const tenant = parseTenantId('Team.A');
+const directory = '/data/tenants/team';
+const clock = createNodeClock();
+const log = createNodeLog('error');
+const quiet = { ...log, warn: () => undefined };
+const [A, B] = [testBlockId(1), testBlockId(2)];
+
+async function diskWithBlocks(): Promise<MemoryDisk> {
+  const disk = new MemoryDisk();
+  await makeDurableDirectory(disk, directory, 9);
+  for (const [n, id] of [A, B].entries()) {
+    const series = Array.from({ length: 20 }, (_, s) => ({
+      labels: labelsFromPairs([['__name__', `m${s}`]]),
+      samples: Array.from({ length: 30 }, (_, i) => ({ timeMs: n * 1e6 + i, bits: bitsOf(s * i) })),
+    }));
+    const range = { minTimeMs: n * 1e6, maxTimeMs: n * 1e6 + 999_999 };
+    await writeTestBlock(disk, directory, id, series, range, { chunkSegmentBytesMax: 700 });
+  }
+  await disk.makeDirectory(`${directory}/${testBlockId(3)}.tmp-for-creation`);
+  return disk;
+}
+
+/** Everything of a block is in the store as on the disk, described by its meta.json. */
+async function checkWhole(store: SimBucketStore, disk: MemoryDisk, id: typeof A): Promise<boolean> {
+  const found = await readBucketMeta(store.sideOf(clock), tenant, id);
+  if (found === undefined) return false;
+  const local = diskBlockFiles(disk, directory, id);
+  for (const { path, sizeBytes } of found.files) {
+    const bytes = store.bytes(`${tenant}/${id}/${path}`);
+    const file = await local.open(path);
+    const same = await file?.read(0, file.sizeBytes);
+    if (bytes?.length !== sizeBytes || same === undefined) return false;
+    if (Buffer.compare(bytes, same) !== 0) return false;
+  }
+  return found.files.filter(({ path }) => path.startsWith('chunks/')).length > 1;
+}
+
+t.test('ship() puts every block once, meta.json last', async (t) => {
+  const disk = await diskWithBlocks();
+  const store = new SimBucketStore();
+  const options = { disk, bucket: store.sideOf(clock), log: quiet, tenant, directory };
+  const shipper = await Shipper.open(options);
+  t.notOk(shipper.isShipped(A));
+  const [first, second] = await Promise.all([shipper.ship(), shipper.ship()]);
+  t.strictSame([first, second], [2, 0], 'a second run finds nothing to do');
+  for (const id of [A, B]) {
+    t.ok(shipper.isShipped(id));
+    t.ok(await checkWhole(store, disk, id));
+    const puts = store.calls.filter(({ key, kind }) => kind === 'put' && key.includes(id));
+    t.match(puts.at(-1)?.key, /meta\.json$/);
+  }
+  t.strictSame(
+    store.keys().filter((key) => /tombstones|tmp/.test(key)),
+    [],
+    'neither empty tombstones nor what is half made',
+  );
+  const again = await Shipper.open(options);
+  t.ok(again.isShipped(A));
+  const calls = store.calls.length;
+  t.equal(await again.ship(), 0);
+  t.equal(store.calls.length, calls, 'what is written down is not asked of the store');
+  await disk.removeTree(`${directory}/${A}`);
+  t.equal(await again.ship(), 0);
+  t.notOk(again.isShipped(A), 'what is not here needs no note');
+
+  disk.putFile(`${directory}/thanos.shipper.json`, Buffer.from('{torn'));
+  const torn = await Shipper.open(options);
+  t.notOk(torn.isShipped(B));
+  t.equal(await torn.ship(), 1, 'found in the bucket');
+  t.equal(
+    store.calls.slice(calls).filter(({ kind }) => kind === 'put').length,
+    1,
+    'meta.json only',
+  );
+});
+
+t.test('whatever bucket call fails, and however, the next try completes', async (t) => {
+  for (const fault of ['refused', 'lost'] as const) {
+    for (let n = 1, isDone = false; !isDone; n++) {
+      const disk = await diskWithBlocks();
+      const store = new SimBucketStore();
+      store.failWhen = ({ number }) => (number === n ? fault : undefined);
+      const options = { disk, bucket: store.sideOf(clock), log: quiet, tenant, directory };
+      const shipper = await Shipper.open(options);
+      const error = await shipper.ship().then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      isDone = store.calls.length < n;
+      store.failWhen = () => undefined;
+      t.equal(error === undefined, isDone, `${fault} ${n}`);
+      for (const id of [A, B]) {
+        const isWhole = await checkWhole(store, disk, id);
+        if (shipper.isShipped(id)) t.ok(isWhole, 'shipped is whole');
+        const meta = store.bytes(`${tenant}/${id}/meta.json`);
+        t.equal(meta !== undefined, isWhole, 'a block with meta.json is whole');
+      }
+      const next = disk.losePower();
+      const again = await Shipper.open({ ...options, disk: next });
+      await again.ship();
+      t.ok(again.isShipped(A) && again.isShipped(B));
+      t.ok((await checkWhole(store, next, A)) && (await checkWhole(store, next, B)));
+    }
+  }
+});
+
+t.test('whatever disk call fails, shipped means shipped after a loss of power too', async (t) => {
+  for (let n = 1, isDone = false; !isDone; n++) {
+    const disk = await diskWithBlocks();
+    const store = new SimBucketStore();
+    const from = disk.calls.length;
+    disk.failWhen = ({ number }) => number === from + n;
+    const options = { bucket: store.sideOf(clock), log: quiet, tenant, directory };
+    const before = new Set<string>();
+    try {
+      const shipper = await Shipper.open({ ...options, disk });
+      await shipper.ship().finally(() => {
+        for (const id of [A, B]) if (shipper.isShipped(id)) before.add(id);
+      });
+    } catch (thrown) {
+      t.match(thrown, { id: /disk\.failed|block\.corrupt/ });
+    }
+    isDone = disk.calls.length < from + n;
+    const next = disk.losePower();
+    const shipper = await Shipper.open({ ...options, disk: next });
+    for (const id of before) t.ok(shipper.isShipped(testBlockId(id === A ? 1 : 2)), `call ${n}`);
+    for (const id of [A, B]) if (shipper.isShipped(id)) t.ok(await checkWhole(store, next, id));
+    await shipper.ship();
+    t.ok((await checkWhole(store, next, A)) && (await checkWhole(store, next, B)));
+  }
+});
+
+t.test('a store that forgets is found out; a broken block keeps no other one', async (t) => {
+  const disk = await diskWithBlocks();
+  const store = new SimBucketStore();
+  const honest = store.sideOf(clock);
+  const forgets = Object.assign(Object.create(honest) as typeof honest, {
+    put: () => Promise.resolve(),
+    getRange: honest.getRange.bind(honest),
+    head: honest.head.bind(honest),
+  });
+  const options = { disk, bucket: honest, log: quiet, tenant, directory };
+  const lied = await Shipper.open({ ...options, bucket: forgets });
+  await t.rejects(lied.ship(), refusal('bucket.unavailable', /it is not there/));
+  t.notOk(lied.isShipped(A));
+  disk.putFile(`${directory}/${A}/meta.json`, Buffer.from('{'));
+  const shipper = await Shipper.open(options);
+  await t.rejects(shipper.ship(), refusal('block.corrupt'));
+  t.notOk(shipper.isShipped(A));
+  t.ok(shipper.isShipped(B));
+});
