@@ -16,9 +16,14 @@ export const PUSH_BODY_TIMEOUT_MS = 30_000;
 /** The most bytes that the bodies of all pushes together may hold while they arrive and are stored. */
 export const PUSH_BODIES_BYTES_MAX = 512 * 1024 * 1024;
 
+/** Bodies up to this size are put together in buffers that are used again, so many of them. */
+const ROOM_BYTES = 256 * 1024;
+const ROOMS_MAX = 16;
+
 /** The bytes of all push bodies of a listener. */
 export class PushBodies {
   readonly #bytesMax: number;
+  readonly #rooms: ArrayBuffer[] = [];
   #bytes = 0;
 
   constructor(bytesMax = PUSH_BODIES_BYTES_MAX) {
@@ -40,6 +45,28 @@ export class PushBodies {
 
   give(bytes: number): void {
     this.#bytes -= bytes;
+  }
+
+  /** The parts as one body. */
+  join(parts: readonly Uint8Array[], byteLength: number): Uint8Array {
+    if (parts.length === 1) return parts[0]!;
+    const isSmall = byteLength <= ROOM_BYTES;
+    const buffer = isSmall
+      ? (this.#rooms.pop() ?? new ArrayBuffer(ROOM_BYTES))
+      : new ArrayBuffer(byteLength);
+    const body = new Uint8Array(buffer, 0, byteLength);
+    let at = 0;
+    for (const part of parts) {
+      body.set(part, at);
+      at += part.length;
+    }
+    return body;
+  }
+
+  /** Nobody reads the body any more. */
+  reuse({ buffer }: Uint8Array): void {
+    const isRoom = buffer instanceof ArrayBuffer && buffer.byteLength === ROOM_BYTES;
+    if (isRoom && this.#rooms.length < ROOMS_MAX) this.#rooms.push(buffer);
   }
 }
 
@@ -76,7 +103,8 @@ export async function handlePush(
     const bytes = await collectBody(edge, body, headers.contentLength);
     if (bytes === undefined) return undefined;
     held = bytes.length;
-    const outcome = await edge.api.push(id, bytes);
+    const outcome = await edge.api.push(id, bytes); // after an error it may still be at work
+    edge.bodies.reuse(bytes);
     if (outcome.refused !== undefined) return errorResponse(outcome.refused);
     return { status: 204, headers: {}, body: '' };
   } catch (error) {
@@ -150,7 +178,7 @@ function collectBody(
     body.onEnd(() => {
       if (isOver) return;
       finish(true);
-      resolve(parts.length === 1 ? parts[0] : Buffer.concat(parts, bytes));
+      resolve(bodies.join(parts, bytes));
     });
     body.onAbort(() => {
       if (!isOver) finish(false);

@@ -1,10 +1,13 @@
 /**
- * Envelopes as protobuf (envelope.proto). The descriptor is written out here, so that nothing is read
- * from disk at start; a test holds it against the .proto file.
+ * Envelopes as protobuf (envelope.proto). Reading is protobufjs'; its descriptor is written out here, so
+ * that nothing is read from disk at start, and a test holds it against the .proto file. Writing is our
+ * own, because it must place payloads: each begins at a multiple of eight in its frame, so that columns
+ * of 8-byte numbers are read where they arrived.
  */
 import protobuf from 'protobufjs';
 import type { Envelope, EnvelopeCodec, EnvelopeKind } from '../actors/runtime/index.ts';
 import { StarlingError } from '../model/errors.ts';
+import { putUvarint, uvarintLength } from '../model/wire/varint.ts';
 
 /** Numbers are the wire's: append only. */
 const KINDS: readonly (EnvelopeKind | undefined)[] = [
@@ -34,6 +37,7 @@ export const envelopeDescriptor = {
         type: { type: 'string', id: 5 },
         remainingMs: { type: 'uint32', id: 6 },
         payload: { type: 'bytes', id: 7 },
+        padding: { type: 'bytes', id: 8 },
       },
     },
     Frame: { fields: { envelopes: { rule: 'repeated', type: 'Envelope', id: 1 } } },
@@ -53,10 +57,7 @@ interface WireEnvelope {
 export function createEnvelopeCodec(): EnvelopeCodec {
   const frameType = protobuf.Root.fromJSON(envelopeDescriptor).lookupType('Frame');
   return {
-    encode(envelopes) {
-      const wire = envelopes.map((one) => ({ ...one, kind: KINDS.indexOf(one.kind) }));
-      return frameType.encode({ envelopes: wire }).finish();
-    },
+    encode: encodeFrame,
     decode(frame) {
       let wire: readonly WireEnvelope[];
       try {
@@ -72,6 +73,72 @@ export function createEnvelopeCodec(): EnvelopeCodec {
       return wire.map(checkEnvelope);
     },
   };
+}
+
+/** Field number and wire type, as one byte. */
+const TAG = {
+  envelopes: 0x0a,
+  version: 0x08,
+  kind: 0x10,
+  correlationId: 0x18,
+  path: 0x22,
+  type: 0x2a,
+  remainingMs: 0x30,
+  payload: 0x3a,
+  padding: 0x42,
+} as const;
+const PAYLOAD_ALIGNMENT = 8;
+/** Padding is a tag, a length and at most so many bytes more than is missing to a multiple of eight. */
+const PADDING_BYTES_MAX = PAYLOAD_ALIGNMENT + 1;
+/** A tag and a length in five bytes, which may be more than it needs: it is written last. */
+const HEAD_BYTES = 6;
+/** Everything of an envelope but its texts and its payload. */
+const ENVELOPE_BYTES_MAX = HEAD_BYTES + 4 * 6 + 3 * 6 + PADDING_BYTES_MAX;
+const ZEROS = new Uint8Array(PADDING_BYTES_MAX);
+
+/** The frame's bytes, in a buffer of their own. */
+function encodeFrame(envelopes: readonly Envelope[]): Uint8Array {
+  let bytesMax = 0;
+  for (const { path, payload, type } of envelopes)
+    bytesMax += ENVELOPE_BYTES_MAX + 3 * (path.length + type.length) + payload.length;
+  const frame = Buffer.allocUnsafeSlow(bytesMax);
+  let at = 0;
+  for (const envelope of envelopes) at = putEnvelope(frame, at, envelope);
+  return frame.subarray(0, at);
+}
+
+/** Writes an envelope as a field of the frame; returns the offset after it. */
+function putEnvelope(frame: Uint8Array, start: number, envelope: Envelope): number {
+  const { payload } = envelope;
+  let at = start + HEAD_BYTES;
+  at = putNumber(frame, at, TAG.version, envelope.version);
+  at = putNumber(frame, at, TAG.kind, KINDS.indexOf(envelope.kind));
+  at = putNumber(frame, at, TAG.correlationId, envelope.correlationId);
+  at = putNumber(frame, at, TAG.remainingMs, envelope.remainingMs);
+  at = putBytes(frame, at, TAG.path, Buffer.from(envelope.path));
+  at = putBytes(frame, at, TAG.type, Buffer.from(envelope.type));
+  const missing = -(at + 1 + uvarintLength(payload.length)) & (PAYLOAD_ALIGNMENT - 1);
+  if (missing > 0) {
+    const padding = missing === 1 ? PADDING_BYTES_MAX : missing; // a field has two bytes at least
+    at = putBytes(frame, at, TAG.padding, ZEROS.subarray(0, padding - 2));
+  }
+  at = putBytes(frame, at, TAG.payload, payload);
+  frame[start] = TAG.envelopes;
+  let rest = at - start - HEAD_BYTES;
+  for (let i = 1; i < HEAD_BYTES - 1; i++, rest >>>= 7) frame[start + i] = (rest & 0x7f) | 0x80;
+  frame[start + HEAD_BYTES - 1] = rest;
+  return at;
+}
+
+function putNumber(frame: Uint8Array, at: number, tag: number, value: number): number {
+  frame[at] = tag;
+  return putUvarint(frame, at + 1, value);
+}
+
+function putBytes(frame: Uint8Array, at: number, tag: number, bytes: Uint8Array): number {
+  const from = putNumber(frame, at, tag, bytes.length);
+  frame.set(bytes, from);
+  return from + bytes.length;
 }
 
 /** Before anything is allocated: an empty envelope is two bytes on the wire and far more in memory. */

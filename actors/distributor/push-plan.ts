@@ -27,6 +27,9 @@ import {
 /** A chunk is one message to an ingester: at most this many samples, so that appending it is short. */
 export const SAMPLES_PER_CHUNK_MAX = 4096;
 const ERRORS_KEPT_MAX = 10;
+/** Of each kind, for each plan in flight. */
+const SPARES_MAX = 8;
+const SPARE_BATCH_BYTES_MAX = 256 * 1024;
 
 /** Where series go, as one immutable picture of the ring. */
 export interface WriteRing {
@@ -69,6 +72,9 @@ export interface PlanColumns {
   rowChunks: Uint32Array;
   /** Canonical fingerprints, four words a series. */
   canonical: Uint32Array;
+  /** What earlier requests made and nobody reads any more. */
+  readonly spareRows: Int32Array[];
+  readonly spareBatches: ArrayBuffer[];
 }
 
 export function createPlanColumns(): PlanColumns {
@@ -79,6 +85,8 @@ export function createPlanColumns(): PlanColumns {
     rowReplicas: new Uint8Array(0),
     rowChunks: new Uint32Array(0),
     canonical: new Uint32Array(0),
+    spareRows: [],
+    spareBatches: [],
   };
 }
 
@@ -91,13 +99,13 @@ export interface PushPlan extends Readonly<PlanColumns> {
   /** The entry of the series before in the table of known series, or -1. */
   previousEntry: number;
   rowCount: number;
-  readonly rowsMax: number;
   /** Label bytes of series that some replica is not known to hold. */
   readonly labelBytes: Map<number, Uint8Array>;
   readonly chunks: Chunk[];
   /** The open chunk of each instance index. */
   readonly openChunks: Map<number, number>;
   lastFilled: { readonly chunk: Chunk; readonly encoded: EncodedWriteBatch } | undefined;
+  readonly filled: EncodedWriteBatch[];
   readonly scratchReplicas: Uint16Array;
   invalidSamples: number;
   readonly errors: StarlingError[];
@@ -120,11 +128,11 @@ export function beginPushPlan(
     nextSeries: 0,
     previousEntry: -1,
     rowCount: 0,
-    rowsMax,
     labelBytes: new Map(),
     chunks: [],
     openChunks: new Map(),
     lastFilled: undefined,
+    filled: [],
     scratchReplicas: new Uint16Array(context.ring.replicationFactor),
     invalidSamples: 0,
     errors: [],
@@ -241,7 +249,7 @@ function openChunk(plan: PushPlan, instance: number, samples: number): number {
     sampleCount: 0,
     labelLength: 0,
     // A row has a sample at least, so a full chunk has no more rows than samples.
-    rows: new Int32Array(Math.min(plan.rowsMax, SAMPLES_PER_CHUNK_MAX)),
+    rows: plan.spareRows.pop() ?? new Int32Array(SAMPLES_PER_CHUNK_MAX),
   });
   plan.openChunks.set(instance, index);
   return index;
@@ -271,7 +279,8 @@ export function describeSeries(plan: PushPlan, series: number): string {
 export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
   const { context, columns, lastFilled } = plan;
   if (lastFilled !== undefined && hasSameRows(lastFilled.chunk, chunk)) return lastFilled.encoded;
-  const encoded = allocateWriteBatch({ ...chunk, tenant: context.tenant });
+  const shape = { ...chunk, tenant: context.tenant };
+  const encoded = allocateWriteBatch(shape, plan.spareBatches.pop());
   const { batch } = encoded;
   let label = 0;
   let sample = 0;
@@ -297,7 +306,20 @@ export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
     batch.sampleEnds[i] = sample;
   }
   plan.lastFilled = { chunk, encoded };
+  plan.filled.push(encoded);
   return encoded;
+}
+
+/** Keeps what the plan made for the next one: when every ingester has answered, so none reads it. */
+export function recyclePlan({ chunks, filled, spareBatches, spareRows }: PushPlan): void {
+  for (const { rows } of chunks) {
+    if (spareRows.length < SPARES_MAX) spareRows.push(rows);
+  }
+  for (const { bytes } of filled) {
+    const { buffer } = bytes;
+    const isKept = buffer instanceof ArrayBuffer && buffer.byteLength <= SPARE_BATCH_BYTES_MAX;
+    if (isKept && spareBatches.length < SPARES_MAX) spareBatches.push(buffer);
+  }
 }
 
 /** As it is where every instance is a replica of every series. */

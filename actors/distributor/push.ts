@@ -26,8 +26,9 @@ import {
   continuePushPlan,
   fillChunk,
   markHeld,
+  recyclePlan,
 } from './push-plan.ts';
-import { type PushTally, countAnswer, createTally, pushVerdict } from './quorum.ts';
+import { type PushTally, countAcks, countAnswer, createTally, pushVerdict } from './quorum.ts';
 
 /** The most bytes a body may decode to, as in Prometheus. */
 export const DECODED_BYTES_MAX = 32 * 1024 * 1024;
@@ -129,6 +130,8 @@ interface Flight {
   readonly reasons: Set<string>;
   /** The answers that refused rows: the first few. */
   readonly refusals: Refusal[];
+  /** A batch without an answer may still be read. */
+  isAnswerMissing: boolean;
 }
 
 interface Refusal {
@@ -146,7 +149,14 @@ function sendChunks(
 ): Promise<PushResult> {
   const replicas = plan.rowReplicas.subarray(0, plan.rowCount);
   const tally = createTally(plan.rowCount, replicas, dependencies.writeQuorum);
-  const flight: Flight = { dependencies, plan, tally, reasons: new Set(), refusals: [] };
+  const flight: Flight = {
+    dependencies,
+    plan,
+    tally,
+    reasons: new Set(),
+    refusals: [],
+    isAnswerMissing: false,
+  };
   return new Promise((resolve, reject) => {
     const settle = (released: Promise<void>): void => {
       const verdict = pushVerdict(tally);
@@ -160,7 +170,9 @@ function sendChunks(
       }
     };
     const answered = plan.chunks.map((chunk) => sendChunk(flight, chunk));
-    const released = Promise.allSettled(answered).then(() => undefined);
+    const released = Promise.allSettled(answered).then(() => {
+      if (!flight.isAnswerMissing) recyclePlan(plan);
+    });
     for (const one of answered) one.then(() => settle(released)).catch(reject);
     settle(released);
   });
@@ -193,6 +205,7 @@ async function trySend(flight: Flight, chunk: Chunk): Promise<IngesterPushAnswer
     if (areIndexes(answer.unknown, chunk) && areIndexes(answer.rejected, chunk)) return answer;
     noteReason(flight, chunk, 'its answer names series that it was not sent');
   } catch (thrown) {
+    flight.isAnswerMissing = true;
     noteReason(flight, chunk, toStarlingError(thrown).message);
   }
   for (let i = 0; i < chunk.seriesCount; i++) countAnswer(tally, rowOf(chunk, i), 'fail');
@@ -219,6 +232,10 @@ function countChunk(flight: Flight, chunk: Chunk, answer: IngesterPushAnswer): v
   const { rejected, unknown } = answer;
   if (rejected.length > 0 && flight.refusals.length < REASONS_KEPT_MAX) {
     flight.refusals.push({ chunk, answer });
+  }
+  if (rejected.length + unknown.length === 0) {
+    countAcks(flight.tally, chunk.rows, chunk.seriesCount);
+    return;
   }
   let nextRejected = 0;
   let nextUnknown = 0;

@@ -65,6 +65,24 @@ export function countAnswer(
   if (verdict === 3) tally.failedRows++;
 }
 
+/** Hot: counts an acknowledgement of each of the first `rowCount` rows; row r may be given as -r - 1. */
+export function countAcks(tally: PushTally, rows: Int32Array, rowCount: number): void {
+  const { acks, decided, failures, quorum, rejects } = tally;
+  for (let i = 0; i < rowCount; i++) {
+    const row = rows[i]! < 0 ? -rows[i]! - 1 : rows[i]!;
+    const isPlain = decided[row] === 0 && rejects[row] === 0 && failures[row] === 0;
+    if (!isPlain) {
+      countAnswer(tally, row, 'ack');
+      continue;
+    }
+    const count = acks[row]! + 1;
+    acks[row] = count;
+    if (count < quorum) continue;
+    decided[row] = 1;
+    tally.pendingRows--;
+  }
+}
+
 /** The verdict of the whole request: a failed row fails it at once, otherwise all rows must be decided. */
 export function pushVerdict(tally: PushTally): PushVerdict {
   if (tally.failedRows > 0) return 'failed';

@@ -47,14 +47,20 @@ export interface WriteBatchShape {
   readonly labelLength: number;
 }
 
-/** Allocates an empty batch of exactly this shape, header and tenant written, columns zero. */
-export function allocateWriteBatch(shape: WriteBatchShape): EncodedWriteBatch {
+/**
+ * Allocates a batch of exactly this shape, header and tenant written. Its columns hold whatever was
+ * there: zero, or what `spare` held, whose buffer is used when it is large enough.
+ */
+export function allocateWriteBatch(shape: WriteBatchShape, spare?: ArrayBuffer): EncodedWriteBatch {
   const { tenant, seriesCount, sampleCount, labelLength } = shape;
   const tenantBytes = Buffer.from(tenant, 'latin1');
   const columnBytes = sampleCount * 16 + seriesCount * 24 + labelLength;
-  const bytes = new Uint8Array(HEADER_BYTES + columnBytes + tenantBytes.length);
-  const header = new Uint32Array(bytes.buffer, 0, 8);
-  header.set([MAGIC, VERSION, seriesCount, sampleCount, labelLength, tenantBytes.length]);
+  const byteLength = HEADER_BYTES + columnBytes + tenantBytes.length;
+  const isEnough = spare !== undefined && spare.byteLength >= byteLength;
+  const buffer = isEnough ? spare : new ArrayBuffer(byteLength);
+  const bytes = new Uint8Array(buffer, 0, byteLength);
+  const header = new Uint32Array(buffer, 0, 8);
+  header.set([MAGIC, VERSION, seriesCount, sampleCount, labelLength, tenantBytes.length, 0, 0]);
   bytes.set(tenantBytes, HEADER_BYTES + columnBytes);
   return { bytes, batch: { tenant, ...columnViews(bytes, seriesCount, sampleCount, labelLength) } };
 }

@@ -1,5 +1,6 @@
 // Goal: one push ends in exactly the answer that its replicas' answers allow, and every valid sample
 // reaches its replicas once. Method: ingesters are functions; bodies are made by hand.
+import fc from 'fast-check';
 import t from 'tap';
 import { createKnownSeries } from '../../actors/distributor/known-series.ts';
 import {
@@ -10,7 +11,13 @@ import {
 } from '../../actors/distributor/push.ts';
 import { SAMPLES_PER_CHUNK_MAX } from '../../actors/distributor/push-plan.ts';
 import { RateLimiter } from '../../actors/distributor/rate-limit.ts';
-import { countAnswer, createTally, pushVerdict } from '../../actors/distributor/quorum.ts';
+import {
+  type PushTally,
+  countAcks,
+  countAnswer,
+  createTally,
+  pushVerdict,
+} from '../../actors/distributor/quorum.ts';
 import { ClusterViews } from '../../actors/membership/cluster-view.ts';
 import { type InstanceRecord, emptyRegistry, mergeRecords } from '../../membership/index.ts';
 import { StarlingError } from '../../model/errors.ts';
@@ -23,6 +30,8 @@ import { type WriteBatch, decodeWriteBatch } from '../../model/wire/write-batch.
 import { refusal } from '../support/refusal.ts';
 import { instance } from '../support/registry-records.ts';
 import { type TestSeries, pushBody } from '../support/remote-write-bodies.ts';
+
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 const secret = Buffer.alloc(16, 5);
 
@@ -316,6 +325,30 @@ t.test('the table of known series grows without forgetting', async (t) => {
   await push(many);
   await push(many.map((_, i) => series(i, 1, 9000)));
   t.equal(ingesters[0]!.seriesWithLabels, 20_000);
+});
+
+t.test(`countAcks() is countAnswer() of every row (seed ${seed})`, async (t) => {
+  const pendingOf = (tally: PushTally): number =>
+    5 - (tally.acks[1]! + tally.rejects[1]! + tally.failures[1]!);
+  const answers = fc.array(fc.constantFrom('ack', 'fail', 'reject', 'all'), { maxLength: 5 });
+  fc.assert(
+    fc.property(answers, (steps) => {
+      const together = createTally(3, Uint8Array.of(5, 5, 5), 3);
+      const each = createTally(3, Uint8Array.of(5, 5, 5), 3);
+      for (const step of steps) {
+        if (step === 'all') {
+          countAcks(together, Int32Array.of(0, -2, 2, 7), 3);
+          for (let row = 0; row < 3; row++) countAnswer(each, row, 'ack');
+        } else {
+          countAnswer(together, 1, step);
+          countAnswer(each, 1, step);
+        }
+        if (pendingOf(each) === 0) break;
+      }
+      t.strictSame(together, each);
+    }),
+    { seed },
+  );
 });
 
 t.test('countAnswer() decides a row as soon as it can and never twice', async (t) => {

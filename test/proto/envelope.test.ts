@@ -87,6 +87,23 @@ t.test(`decode(encode(x)) is x, and the judge reads the same (seed ${seed})`, as
   );
 });
 
+t.test(
+  `each payload of encode() begins at a multiple of eight, read in place (seed ${seed})`,
+  async (t) => {
+    fc.assert(
+      fc.property(fc.array(anyEnvelope, { minLength: 1, maxLength: 8 }), (envelopes) => {
+        const frame = Buffer.from(codec.encode(envelopes));
+        for (const { payload } of codec.decode(frame)) {
+          if (payload.length === 0) continue;
+          t.equal(payload.buffer, frame.buffer);
+          t.equal((payload.byteOffset - frame.byteOffset) % 8, 0);
+        }
+      }),
+      { seed, numRuns: 200 },
+    );
+  },
+);
+
 t.test('decode() counts the envelopes of a frame before it makes any', async (t) => {
   const many = (count: number): Buffer => Buffer.alloc(count * 2, Buffer.of(0x0a, 0));
   t.equal(codec.decode(many(ENVELOPES_PER_FRAME_MAX)).length, ENVELOPES_PER_FRAME_MAX);
