@@ -24,7 +24,9 @@ export interface Config {
   readonly multitenancy: boolean;
   readonly walDurability: 'batch' | 'interval' | 'os';
   readonly walSyncIntervalMs: number;
-  readonly headRetentionMs: number;
+  /** How long blocks stay on this node's disk, and how many bytes of them a tenant has; 0: no limit. */
+  readonly blocksRetentionMs: number;
+  readonly blocksRetentionBytes: number;
   readonly tenantsOpenMax: number;
   readonly dataDirectory: string;
   /** A valid bucket URL; undefined: a directory in the data directory. */
@@ -99,7 +101,8 @@ function deriveConfig(
     multitenancy,
     walDurability: get('wal.durability', 'batch'),
     walSyncIntervalMs: get('wal.sync_interval', 1000),
-    headRetentionMs: get('head.retention', 3 * 3_600_000),
+    blocksRetentionMs: get('blocks_storage.tsdb.retention_period', 15 * 24 * 3_600_000),
+    blocksRetentionBytes: get('blocks_storage.tsdb.retention_size', 0),
     tenantsOpenMax: get('ingester.instance_limits.max_tenants', 5000),
     dataDirectory: get('data_dir', 'data'),
     bucket: get<string | undefined>('bucket', undefined),

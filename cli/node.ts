@@ -32,7 +32,7 @@ import type { InstanceId } from '../model/ids.ts';
 import { fingerprint, tenantFingerprintKey, viewOf } from '../model/wire/fingerprint.ts';
 import type { Platform } from '../platform/platform.ts';
 import { createEnvelopeCodec } from '../proto/envelope-codec.ts';
-import { Committer, TsdbManager, probeBucket } from '../storage/index.ts';
+import { Committer, TsdbManager, cutJitterMs, probeBucket } from '../storage/index.ts';
 import type { Config } from './config.ts';
 import { createNodeApi } from './node-api.ts';
 import { type LoopFigures, NodeMetrics } from './node-metrics.ts';
@@ -232,7 +232,7 @@ function createParts(options: NodeOptions, identity: Identity): Parts {
     onEscalate: (path, cause) =>
       options.onEnd(`the actor ${path} failed for good: ${String(cause)}`, 'failed'),
   });
-  const tenants = createTenants(options, views, committer);
+  const tenants = createTenants(options, views, committer, instanceId);
   return { options, identity, views, metrics, committer, tenants, gossip, runtime, readiness };
 }
 
@@ -240,9 +240,10 @@ function createTenants(
   options: NodeOptions,
   views: ClusterViews,
   committer: Committer,
+  instanceId: InstanceId,
 ): TsdbManager {
   const { config, platform } = options;
-  const { clock, disk, log } = platform;
+  const { clock, disk, log, random } = platform;
   return new TsdbManager({
     clock,
     disk,
@@ -256,7 +257,10 @@ function createTenants(
       return {
         log,
         committer,
-        retentionMs: config.headRetentionMs,
+        random,
+        cutJitterMs: cutJitterMs(`${instanceId}/${tenant}`),
+        retentionMs: config.blocksRetentionMs,
+        retentionBytesMax: config.blocksRetentionBytes,
         futureMaxMs: config.limits.creation_grace_period_ms,
         seriesMax: () => config.limits.max_series_per_user,
         fingerprint: (bytes, out) => fingerprint(key, viewOf(bytes), 0, bytes.length, out, 0),

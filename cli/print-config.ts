@@ -19,7 +19,12 @@ export function printConfig(config: Config): string {
     replication_factor: config.replicationFactor,
     multitenancy: config.multitenancy,
     wal: { durability: config.walDurability, sync_interval: `${config.walSyncIntervalMs}ms` },
-    head: { retention: `${config.headRetentionMs}ms` },
+    blocks_storage: {
+      tsdb: {
+        retention_period: `${config.blocksRetentionMs}ms`,
+        retention_size: config.blocksRetentionBytes,
+      },
+    },
     ingester: { instance_limits: { max_tenants: config.tenantsOpenMax } },
     data_dir: config.dataDirectory,
     bucket: config.bucket,

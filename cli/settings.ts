@@ -179,10 +179,16 @@ export const settings: readonly Setting[] = [
     help: 'how often the log is synced in mode interval',
   },
   {
-    path: ['head', 'retention'],
+    path: ['blocks_storage', 'tsdb', 'retention_period'],
     schema: durationSchema,
-    defaultText: '3h',
-    help: 'how long samples are kept',
+    defaultText: '15d',
+    help: 'how long blocks stay on the disk of a node',
+  },
+  {
+    path: ['blocks_storage', 'tsdb', 'retention_size'],
+    schema: wholeNumber(0, Number.MAX_SAFE_INTEGER),
+    defaultText: '0',
+    help: 'bytes of blocks that a tenant has on the disk of a node before the oldest go; 0 is off',
   },
   {
     path: ['ingester', 'instance_limits', 'max_tenants'],

@@ -16,6 +16,8 @@ export {
   type SelectHints,
   type Selectors,
 } from './head/select.ts';
+export { cutJitterMs } from './cut-plan.ts';
+export type { LocalBlock } from './local-blocks.ts';
 export { Head } from './head/head.ts';
 export { mergeLabelSets, mergeSeriesFrames } from './merge/merge.ts';
 export { Tsdb, type AppendResult, type TsdbOptions, type TsdbStats } from './tsdb.ts';

@@ -16,8 +16,10 @@
 import { StarlingError, toStarlingError } from '../model/errors.ts';
 import { type TenantId, parseTenantId } from '../model/ids.ts';
 import type { Clock, Disk } from '../platform/platform.ts';
+import { ReaderPool } from './block/reader-pool.ts';
 import { joinPath } from './filenames.ts';
 import { Tsdb, type TsdbOptions } from './tsdb.ts';
+import { WorkQueue } from './work-queue.ts';
 
 const PART_CHARACTERS_MAX = 200;
 /** Without an append or a query for so long a TSDB is closed. */
@@ -25,13 +27,16 @@ const IDLE_CLOSE_MS = 3_600_000;
 /** When a new tenant needs a place, one that was quiet for so long gives it; longer than any query. */
 const IDLE_EVICT_MS = 10 * 60_000;
 
+/** What all tenants of a node share. */
+type NodeOwned = 'clock' | 'cuts' | 'disk' | 'readers';
+
 /** What differs between tenants is asked per tenant. */
 export interface TsdbManagerOptions {
   readonly clock: Clock;
   readonly disk: Disk;
   /** Holds a directory for each tenant. */
   readonly directory: string;
-  readonly optionsOf: (tenant: TenantId) => Omit<TsdbOptions, 'clock' | 'directory' | 'disk'>;
+  readonly optionsOf: (tenant: TenantId) => Omit<TsdbOptions, NodeOwned | 'directory'>;
   /** The most tenants open at once. */
   readonly openMax: number;
 }
@@ -48,6 +53,8 @@ export class TsdbManager {
   readonly #open = new Map<TenantId, Place>();
   readonly #opening = new Map<TenantId, Promise<Tsdb>>();
   readonly #closing = new Map<TenantId, Promise<void>>();
+  readonly #cuts = new WorkQueue();
+  readonly #readers = new ReaderPool();
   /** Places taken by tenants that are being opened. */
   #takenCount = 0;
 
@@ -133,7 +140,11 @@ export class TsdbManager {
     this.#takenCount++;
     try {
       const path = joinPath(directory, ...tenantPathParts(tenant));
-      const tsdb = await Tsdb.open({ clock, disk, ...optionsOf(tenant), directory: path });
+      const tsdb = await Tsdb.open({
+        ...optionsOf(tenant),
+        ...{ clock, disk, cuts: this.#cuts, readers: this.#readers },
+        directory: path,
+      });
       this.#known.add(tenant);
       this.#open.set(tenant, { tsdb, usedAtMs: clock.monotonicMs() });
       return tsdb;

@@ -1,36 +1,36 @@
 /**
- * One tenant's TSDB on one node: the head in memory and its write-ahead log. Invariant: every sample in
- * the head is in the log, or in `#unlogged`, which goes to the log before anything else is taken; so an
- * acknowledgement that waits for `durable()` covers also what an earlier, failed request left here.
+ * One tenant's TSDB on one node: the head in memory with its write-ahead log, and the blocks that were cut
+ * from it (tenant-blocks.ts). Invariant: every sample in the head is in the log, or in `#unlogged`, which
+ * goes to the log before anything else is taken; so an acknowledgement that waits for `durable()` covers
+ * also what an earlier, failed request left here.
  */
 import { assert } from '../model/assert.ts';
 import { StarlingError, toStarlingError } from '../model/errors.ts';
 import { printLabels } from '../model/labels.ts';
+import type { TimeRange } from '../model/sample.ts';
 import { decodeLabels } from '../model/wire/labels-codec.ts';
 import type { WriteBatch } from '../model/wire/write-batch.ts';
 import { makeDurableDirectory } from '../platform/durable-directory.ts';
-import type { Clock, Disk, Log } from '../platform/platform.ts';
+import type { Disk } from '../platform/platform.ts';
+import type { BlockMeta } from './block/meta.ts';
 import type { Committer } from './committer.ts';
 import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
 import { APPENDED, CONFLICT, DUPLICATE, Head } from './head/head.ts';
 import { LogBuffer } from './head/log-buffer.ts';
-import { readHorizon, writeHorizon } from './horizon.ts';
+import type { SelectHints, Selectors } from './head/select.ts';
+import { readHorizon } from './horizon.ts';
+import type { LocalBlock } from './local-blocks.ts';
+import type { Pacer } from './pacer.ts';
+import { TenantBlocks, type TenantBlocksOptions } from './tenant-blocks.ts';
+import { type ReadSource, readFrames, readLabelNames, readLabelValues } from './tenant-read.ts';
 import type { ReplaySummary } from './wal/types.ts';
 import { Wal } from './wal/wal.ts';
 
 export const TSDB_FORMAT = 1;
-/** Chunks are dropped this long after they left the retention window, so that it is done in batches. */
-const RETENTION_SLACK_MS = 10 * 60_000;
 const ERRORS_KEPT_MAX = 10;
 
-export interface TsdbOptions {
-  readonly clock: Clock;
-  readonly disk: Disk;
-  readonly log: Log;
+export interface TsdbOptions extends TenantBlocksOptions {
   readonly committer: Committer;
-  /** The tenant's directory. */
-  readonly directory: string;
-  readonly retentionMs: number;
   /** How far ahead of `nowMs` a sample may be. */
   readonly futureMaxMs: number;
   /** 0: no limit. */
@@ -52,6 +52,11 @@ export interface AppendResult {
 export interface TsdbStats {
   readonly seriesCount: number;
   readonly chunkCount: number;
+  readonly blockCount: number;
+  readonly blockBytes: number;
+  /** Blocks cut since the start, and tries that failed. */
+  readonly cutCount: number;
+  readonly cutFailures: number;
   readonly arenaBytes: number;
   readonly samplesAppended: number;
   readonly maxTimeMs: number;
@@ -76,8 +81,7 @@ export class Tsdb {
   /** Records of the last append, in the log buffer: it does not begin anew while they wait. */
   #unlogged: Uint8Array[] = [];
   #nextRef = 1;
-  #droppedBeforeMs = Number.NEGATIVE_INFINITY;
-  #truncating: Promise<void> | undefined;
+  #blocks: TenantBlocks | undefined;
   replayed: ReplaySummary | undefined;
 
   private constructor(options: TsdbOptions) {
@@ -90,8 +94,13 @@ export class Tsdb {
     await makeDurableDirectory(disk, directory, OWN_LEVELS);
     await checkFormat(disk, directory);
     const tsdb = new Tsdb(options);
-    const horizonMs = await readHorizon(disk, directory);
-    tsdb.#droppedBeforeMs = horizonMs;
+    const blocks = await TenantBlocks.open(
+      options,
+      { head: tsdb.head, checkpoint: (minTimeMs, pacer) => tsdb.#checkpoint(minTimeMs, pacer) },
+      await readHorizon(disk, directory),
+    );
+    tsdb.#blocks = blocks;
+    const minTimeMs = blocks.appendMinMs; // what is older is in blocks, or was dropped
     const seriesOfRef = new Map<number, number>();
     const opened = await Wal.open({
       clock,
@@ -106,20 +115,74 @@ export class Tsdb {
           for (let i = 0; i < count; i++) {
             const s = seriesOfRef.get(refs[i]!);
             if (refs[i]! >= tsdb.#nextRef) tsdb.#nextRef = refs[i]! + 1; // its series record was lost
-            if (s !== undefined && timestamps[i]! >= horizonMs) tsdb.head.append(s, samples, i);
+            if (s !== undefined && timestamps[i]! >= minTimeMs) tsdb.head.append(s, samples, i);
           }
         },
       },
     });
     tsdb.#wal = opened.wal;
     tsdb.replayed = opened.replayed;
-    await tsdb.#dropHead(horizonMs); // series that the log still names and that have no samples
+    // Series that the log still names and that have no samples.
+    for (const _ of tsdb.head.dropBefore(minTimeMs))
+      await new Promise<void>((resolve) => clock.nextTurn(resolve));
     return tsdb;
   }
 
   /** The oldest time that this TSDB promises to hold now. */
   oldestTimeMs(nowMs: number): number {
-    return Math.max(nowMs - this.#options.retentionMs, this.#droppedBeforeMs);
+    return this.#openBlocks.oldestTimeMs(nowMs);
+  }
+
+  /** Series with their chunks as frames. `undefined` is a pause: go on after a turn of the loop. */
+  select(
+    selectors: Selectors,
+    range: TimeRange,
+    hints: SelectHints,
+  ): AsyncGenerator<Uint8Array | undefined, void> {
+    return readFrames(this.#readSource, { selectors, range }, hints);
+  }
+
+  /** Label sets of series as frames without chunks. Pauses as `select`; so do the next two. */
+  selectLabelSets(
+    selectors: Selectors,
+    range: TimeRange,
+  ): AsyncGenerator<Uint8Array | undefined, void> {
+    return readFrames(this.#readSource, { selectors, range }, undefined);
+  }
+
+  selectLabelNames(
+    selectors: Selectors,
+    range: TimeRange,
+  ): AsyncGenerator<undefined, readonly string[]> {
+    return readLabelNames(this.#readSource, { selectors, range });
+  }
+
+  selectLabelValues(
+    name: string,
+    selectors: Selectors,
+    range: TimeRange,
+  ): AsyncGenerator<undefined, readonly string[]> {
+    return readLabelValues(this.#readSource, { selectors, range }, name);
+  }
+
+  /** The blocks in the tenant's directory, by their first time. */
+  blocks(): readonly LocalBlock[] {
+    return this.#openBlocks.list();
+  }
+
+  /** Where the blocks are. */
+  get directory(): string {
+    return this.#options.directory;
+  }
+
+  /** Does what is due: cuts blocks, lets old ones go. One run at a time; cheap when nothing is. */
+  maintain(nowMs: number): Promise<void> {
+    return this.#openBlocks.maintain(nowMs);
+  }
+
+  /** Cuts everything the head holds now into blocks, due or not; returns them, oldest first. */
+  flush(): Promise<readonly BlockMeta[]> {
+    return this.#openBlocks.flush();
   }
 
   /**
@@ -136,7 +199,9 @@ export class Tsdb {
       errors: [],
       samplesAppended: 0,
     };
-    const minTimeMs = this.oldestTimeMs(nowMs);
+    const blocks = this.#openBlocks;
+    const minTimeMs = Math.max(blocks.oldestTimeMs(nowMs), blocks.appendMinMs);
+    blocks.noteAppend();
     const maxTimeMs = nowMs + this.#options.futureMaxMs;
     this.#logBuffer.begin(batch.sampleCount);
     try {
@@ -164,27 +229,22 @@ export class Tsdb {
     return this.#openWal.durable();
   }
 
-  /** Drops what is older than the retention, then shortens the log. One run at a time; cheap when idle. */
-  truncate(nowMs: number): Promise<void> {
-    const cutMs = nowMs - this.#options.retentionMs;
-    if (cutMs < this.#droppedBeforeMs + RETENTION_SLACK_MS) return Promise.resolve();
-    this.#truncating ??= this.#truncate(cutMs).finally(() => {
-      this.#truncating = undefined;
-    });
-    return this.#truncating;
-  }
-
-  /** True when closing now would leave nothing undone: all is in the log, nothing is being dropped. */
+  /** True when closing now would leave nothing undone: all is in the log, nothing is being cut. */
   get isQuiet(): boolean {
-    const hasWork = this.#truncating !== undefined || this.#unlogged.length > 0;
+    const hasWork = this.#openBlocks.isBusy || this.#unlogged.length > 0;
     return !hasWork && this.#openWal.isQuiet;
   }
 
   stats(): TsdbStats {
     const { head } = this;
+    const blocks = this.#openBlocks;
     return {
       seriesCount: head.series.count,
       chunkCount: head.chunks.count,
+      blockCount: blocks.list().length,
+      blockBytes: blocks.sizeBytes,
+      cutCount: blocks.cutCount,
+      cutFailures: blocks.cutFailures,
       arenaBytes: head.arena.usedBytes,
       samplesAppended: head.samplesAppended,
       maxTimeMs: head.maxTimeMs,
@@ -192,8 +252,18 @@ export class Tsdb {
   }
 
   async close(): Promise<void> {
-    await this.#truncating?.catch(() => undefined); // told to who asked for it
+    await this.#blocks?.close();
     await this.#wal?.close();
+  }
+
+  get #openBlocks(): TenantBlocks {
+    assert(this.#blocks !== undefined, 'tsdb: used before it is open');
+    return this.#blocks;
+  }
+
+  get #readSource(): ReadSource {
+    const { clock, fingerprint } = this.#options;
+    return { clock, fingerprint, head: this.head, blocks: this.#openBlocks };
   }
 
   get #openWal(): Wal {
@@ -307,21 +377,16 @@ export class Tsdb {
     }
   }
 
-  async #dropHead(cutMs: number): Promise<void> {
-    for (const _ of this.head.dropBefore(cutMs))
-      await new Promise<void>((resolve) => this.#options.clock.nextTurn(resolve));
-  }
-
-  async #truncate(cutMs: number): Promise<void> {
-    this.#droppedBeforeMs = Math.floor(cutMs);
-    const { head } = this;
-    await writeHorizon(this.#options.disk, this.#options.directory, this.#droppedBeforeMs);
-    await this.#dropHead(cutMs);
-    const alive = new Set<number>();
-    for (let s = 0; s < head.series.length; s++)
-      if (head.series.alive.has(s)) alive.add(head.series.refs[s]!);
+  /** Shortens the log. A series stays in it while the head has it, or may have got it meanwhile. */
+  async #checkpoint(minTimeMs: number, pacer: Pacer): Promise<void> {
+    const { series } = this.head;
     const nextRef = this.#nextRef;
-    await this.#openWal.checkpoint((ref) => ref >= nextRef || alive.has(ref), cutMs);
+    const alive = new Set<number>();
+    for (let s = 0; s < series.length; s++) {
+      if (series.alive.has(s)) alive.add(series.refs[s]!);
+      if (pacer.spend(1)) await pacer.pause();
+    }
+    await this.#openWal.checkpoint((ref) => ref >= nextRef || alive.has(ref), minTimeMs);
   }
 }
 

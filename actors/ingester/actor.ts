@@ -6,14 +6,7 @@
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/platform.ts';
-import {
-  type Tsdb,
-  type TsdbManager,
-  selectFrames,
-  selectLabelNames,
-  selectLabelSets,
-  selectLabelValues,
-} from '../../storage/index.ts';
+import type { Tsdb, TsdbManager } from '../../storage/index.ts';
 import { type Actor, type StreamReply, packControl } from '../runtime/index.ts';
 import {
   type IngesterMessage,
@@ -39,6 +32,7 @@ export interface IngesterDependencies {
   readonly onError: (what: string, error: StarlingError) => void;
 }
 
+type Frames = AsyncGenerator<Uint8Array | undefined, void>;
 type PushMessage = Extract<IngesterMessage, { readonly type: 'push' }>;
 
 export class IngesterActor implements Actor<IngesterMessage> {
@@ -50,45 +44,42 @@ export class IngesterActor implements Actor<IngesterMessage> {
 
   receive(message: IngesterMessage): void {
     switch (message.type) {
-      case 'label-names':
+      case 'label-names': {
+        const { selectors, range } = message.scope;
         this.#stream(message.scope, message.reply, (tsdb) =>
-          names(selectLabelNames(tsdb.head, message.scope.selectors, message.scope.range)),
+          names(tsdb.selectLabelNames(selectors, range)),
         );
         break;
-      case 'label-values':
+      }
+      case 'label-values': {
+        const { selectors, range } = message.scope;
         this.#stream(message.scope, message.reply, (tsdb) =>
-          names(
-            selectLabelValues(
-              tsdb.head,
-              message.name,
-              message.scope.selectors,
-              message.scope.range,
-            ),
-          ),
+          names(tsdb.selectLabelValues(message.name, selectors, range)),
         );
         break;
+      }
       case 'push':
         this.#push(message);
         break;
       case 'select': {
         const { hints, reply, scope } = message;
         this.#stream(scope, reply, (tsdb) =>
-          selectFrames(tsdb.head, scope.selectors, scope.range, hints),
+          tsdb.select(scope.selectors, scope.range, hints),
         );
         break;
       }
       case 'series': {
         const { reply, scope } = message;
         this.#stream(scope, reply, (tsdb) =>
-          selectLabelSets(tsdb.head, scope.selectors, scope.range),
+          tsdb.selectLabelSets(scope.selectors, scope.range),
         );
         break;
       }
       case 'tick':
         for (const [tenant, tsdb] of this.#dependencies.tenants.all()) {
           if (ingesterShardOf(tenant) !== this.#dependencies.shard) continue;
-          tsdb.truncate(message.nowMs).catch((error: unknown) => {
-            this.#dependencies.onError('truncate', toStarlingError(error));
+          tsdb.maintain(message.nowMs).catch((error: unknown) => {
+            this.#dependencies.onError('maintain blocks', toStarlingError(error));
           });
         }
         if (this.#dependencies.shard === 0) {
@@ -129,60 +120,32 @@ export class IngesterActor implements Actor<IngesterMessage> {
   #stream(
     scope: ReadScope,
     reply: StreamReply<ReadSummary>,
-    start: (tsdb: Tsdb) => Generator<Uint8Array | undefined, void>,
+    start: (tsdb: Tsdb) => Frames,
   ): void {
-    const open = this.#dependencies.tenants.get(scope.tenant);
-    if (open !== undefined) {
-      this.#streamFrom(open, reply, start);
-      return;
-    }
-    this.#dependencies.tenants.find(scope.tenant).then(
-      (found) => this.#streamFrom(found, reply, start),
-      (error: unknown) => reply.fail(toStarlingError(error)),
-    );
+    this.#send(scope, reply, start).catch((error: unknown) => {
+      if (!reply.isCancelled) reply.fail(toStarlingError(error)); // else nobody waits
+    });
   }
 
-  #streamFrom(
-    tsdb: Tsdb | undefined,
+  async #send(
+    scope: ReadScope,
     reply: StreamReply<ReadSummary>,
-    start: (tsdb: Tsdb) => Generator<Uint8Array | undefined, void>,
-  ): void {
-    const { clock, digest } = this.#dependencies;
-    const summary = (): ReadSummary => ({
-      digest: digest(),
-      oldestTimeMs: tsdb?.oldestTimeMs(clock.wallMs()) ?? Number.MIN_SAFE_INTEGER,
-    });
-    if (tsdb === undefined) {
-      reply.end(summary());
-      return;
+    start: (tsdb: Tsdb) => Frames,
+  ): Promise<void> {
+    const { clock, digest, tenants } = this.#dependencies;
+    const tsdb = tenants.get(scope.tenant) ?? (await tenants.find(scope.tenant));
+    for await (const frame of tsdb === undefined ? [] : start(tsdb)) {
+      if (frame !== undefined) await reply.frame(frame); // waits for credit; rejects when cancelled
+      await new Promise<void>((resolve) => clock.nextTurn(resolve));
+      if (reply.isCancelled) return; // what is open in head and blocks is given back
     }
-    const work = start(tsdb);
-    const turn = (): void => {
-      if (reply.isCancelled) {
-        work.return(); // what it holds in the head is given back
-        return;
-      }
-      try {
-        const { done, value } = work.next();
-        if (done === true) reply.end(summary());
-        else if (value === undefined) clock.nextTurn(turn);
-        else
-          reply.frame(value).then(
-            () => clock.nextTurn(turn),
-            () => void work.return(), // cancelled: nobody waits
-          );
-      } catch (error) {
-        reply.fail(toStarlingError(error));
-      }
-    };
-    turn();
+    const oldestTimeMs = tsdb?.oldestTimeMs(clock.wallMs()) ?? Number.MIN_SAFE_INTEGER;
+    reply.end({ digest: digest(), oldestTimeMs });
   }
 }
 
 /** Turns a list of names into msgpack frames once it is complete. */
-function* names(
-  work: Generator<undefined, readonly string[]>,
-): Generator<Uint8Array | undefined, void> {
+async function* names(work: AsyncGenerator<undefined, readonly string[]>): Frames {
   const all = yield* work;
   for (let from = 0, to = 0; from < all.length; from = to) {
     let units = 0;

@@ -31,6 +31,7 @@ import { IndexWriter } from './index-writer.ts';
 import { type BlockMeta, encodeBlockMeta } from './meta.ts';
 import { NO_TOMBSTONES, encodeTombstones } from './tombstones.ts';
 import type { BlockId } from './ulid.ts';
+import type { Pacer } from '../pacer.ts';
 
 export interface BlockWriterOptions {
   readonly disk: Disk;
@@ -38,6 +39,7 @@ export interface BlockWriterOptions {
   readonly directory: string;
   readonly id: BlockId;
   readonly chunkSegmentBytesMax?: number;
+  readonly pacer: Pacer;
 }
 
 /** What a finished block says of itself, beside what the writer counted. */
@@ -48,6 +50,8 @@ export class BlockWriter {
   readonly #temporary: string;
   readonly #index: IndexWriter;
   readonly #chunks: ChunkSegmentWriter;
+  /** True once the block may be under its own name. */
+  #isNamed = false;
   #chunkCount = 0;
   #floatSampleCount = 0;
   #histogramSampleCount = 0;
@@ -72,7 +76,8 @@ export class BlockWriter {
     const chunksPath = joinPath(temporary, BLOCK_CHUNKS_DIRECTORY);
     await attempt(temporary, () => disk.makeDirectory(temporary));
     await attempt(chunksPath, () => disk.makeDirectory(chunksPath));
-    const index = await IndexWriter.create(disk, joinPath(temporary, BLOCK_INDEX_FILE), id);
+    const indexPath = joinPath(temporary, BLOCK_INDEX_FILE);
+    const index = await IndexWriter.create(disk, indexPath, id, options.pacer);
     const chunks = new ChunkSegmentWriter(disk, temporary, chunkSegmentBytesMax);
     return new BlockWriter(options, temporary, index, chunks);
   }
@@ -157,16 +162,20 @@ export class BlockWriter {
       await attempt(path, () => disk.syncDirectory(path));
     }
     const path = joinPath(directory, id);
+    this.#isNamed = true;
     await attempt(path, () => disk.rename(temporary, path));
     await attempt(directory, () => disk.syncDirectory(directory));
     return meta;
   }
 
-  /** Leaves nothing behind, as far as the disk lets it. Does not throw. */
+  /** Leaves nothing behind, not even a block that was renamed, as far as the disk lets it. Does not throw. */
   async abort(): Promise<void> {
     await this.#index.close();
     await this.#chunks.close();
-    await this.#options.disk.removeTree(this.#temporary).catch(() => undefined);
+    const { directory, disk, id } = this.#options;
+    await disk.removeTree(this.#temporary).catch(() => undefined);
+    // Whether the new name is durable is unknown: whoever gave up on the block must not find it later.
+    if (this.#isNamed) await removeBlock(disk, directory, id).catch(() => undefined);
   }
 }
 

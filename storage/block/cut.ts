@@ -6,15 +6,15 @@
  *
  * Memory: the symbols, and one series at a time.
  */
-import type { Labels } from '../../model/labels.ts';
+import { type Labels, compareUtf8 } from '../../model/labels.ts';
 import { assert } from '../../model/assert.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { type BlockWriterOptions, BlockWriter } from './block-writer.ts';
-import { compareBytes } from './bytes.ts';
 import { type SeriesEntry, createSeriesEntry } from './index-reader.ts';
 import type { ChunkBytes } from './format.ts';
 import { ChunkMerger } from './merge-chunks.ts';
 import type { BlockMeta } from './meta.ts';
+import { type Pacer, sortPaced } from '../pacer.ts';
 
 /** One series of a source; both parts are only looked at before the next one is asked for. */
 export interface SourceSeries {
@@ -26,13 +26,11 @@ export interface SourceSeries {
 export interface BlockSource {
   /** Every label name and value that `series` will use; more, and twice, does not matter. */
   symbols(): Iterable<string>;
-  /** Series, rising by `compareLabels`. `undefined` is a pause: `cutBlock` calls `pause` then. */
-  series(): AsyncIterable<SourceSeries | undefined> | Iterable<SourceSeries | undefined>;
+  /** Series, rising by `compareLabels`. */
+  series(): AsyncIterable<SourceSeries> | Iterable<SourceSeries>;
 }
 
 export interface CutOptions extends BlockWriterOptions {
-  /** Awaited when the source pauses: lets other work run. */
-  readonly pause?: () => Promise<void>;
   /** Notes for meta.json, as `from-out-of-order`. */
   readonly hints?: readonly string[];
 }
@@ -48,11 +46,11 @@ export async function cutBlock(
 ): Promise<BlockMeta | undefined> {
   const writer = await BlockWriter.create(options);
   try {
-    const numbers = await putSymbols(writer, source.symbols());
+    const numbers = await putSymbols(writer, source.symbols(), options.pacer);
     const cutter = new SeriesCutter(writer, numbers, range);
     for await (const series of source.series()) {
-      if (series === undefined) await options.pause?.();
-      else await cutter.put(series);
+      await cutter.put(series);
+      if (options.pacer.spend(SERIES_UNITS)) await options.pacer.pause();
     }
     if (writer.sampleCount === 0) {
       await writer.abort();
@@ -74,18 +72,28 @@ export async function cutBlock(
   }
 }
 
+/** What one series costs, roughly, in units of the pacer. */
+const SERIES_UNITS = 60;
+
 async function putSymbols(
   writer: BlockWriter,
   symbols: Iterable<string>,
+  pacer: Pacer,
 ): Promise<ReadonlyMap<string, number>> {
-  const distinct = new Set(symbols);
-  distinct.add('');
-  const sorted = Array.from(distinct, (text) => ({ text, bytes: Buffer.from(text) }));
-  sorted.sort((a, b) => compareBytes(a.bytes, b.bytes));
+  const distinct = new Set(['']);
+  for (const text of symbols) {
+    distinct.add(text);
+    if (pacer.spend(1)) await pacer.pause();
+  }
+  const texts = [...distinct];
+  const order = Uint32Array.from(texts.keys());
+  await sortPaced(order, (a, b) => compareUtf8(texts[a]!, texts[b]!), pacer);
   const numbers = new Map<string, number>();
-  for (const { text, bytes } of sorted) {
-    numbers.set(text, writer.addSymbol(bytes));
+  for (const index of order) {
+    const text = texts[index]!;
+    numbers.set(text, writer.addSymbol(Buffer.from(text)));
     if (writer.isFull) await writer.drain();
+    if (pacer.spend(2)) await pacer.pause();
   }
   await writer.finishSymbols();
   return numbers;

@@ -25,6 +25,7 @@ import {
 import type { SeriesEntry } from './index-reader.ts';
 import { PostingsWriter } from './postings-writer.ts';
 import { SymbolTable } from './symbol-table.ts';
+import type { Pacer } from '../pacer.ts';
 
 const PAGES = { pageBytes: 64 * 1024, pagesMax: 64 };
 
@@ -36,18 +37,19 @@ export class IndexWriter {
   #symbolCount = 0;
   #symbols: SymbolTable | undefined;
   #seriesCount = 0;
-  readonly #postings = new PostingsWriter();
+  readonly #postings: PostingsWriter;
   /** The symbols of the last series. */
   readonly #scratchLast: number[] = [];
 
-  private constructor(file: AppendFile, block: string) {
+  private constructor(file: AppendFile, block: string, pacer: Pacer) {
     this.#file = file;
     this.#block = block;
+    this.#postings = new PostingsWriter(pacer);
   }
 
   /** Begins the index file at `path`; `block` names it in errors. */
-  static async create(disk: Disk, path: string, block: string): Promise<IndexWriter> {
-    const writer = new IndexWriter(await AppendFile.create(disk, path), block);
+  static async create(disk: Disk, path: string, block: string, pacer: Pacer): Promise<IndexWriter> {
+    const writer = new IndexWriter(await AppendFile.create(disk, path), block, pacer);
     const file = writer.#file;
     file.putUint32(INDEX_MAGIC);
     file.putByte(INDEX_VERSION);

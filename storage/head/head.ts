@@ -45,8 +45,12 @@ export class Head {
   readonly arena = new Arena();
   readonly postings = new Postings();
   readonly #lookup = new SampleLookup(this.series, this.chunks, this.arena);
+  /** No sample is older; Infinity: there is none. */
+  minTimeMs = Number.POSITIVE_INFINITY;
   maxTimeMs = Number.NEGATIVE_INFINITY;
   samplesAppended = 0;
+  /** The oldest sample that the slices of `dropBefore` kept. */
+  #keptMinTimeMs = Number.POSITIVE_INFINITY;
 
   /** Adds a series from its canonical label bytes. */
   addSeries(words: Uint32Array, offset: number, labelBytes: Uint8Array, ref: number): number {
@@ -86,6 +90,7 @@ export class Head {
     recent.pending[s] = pending;
     if (pending === PENDING_MAX) this.settle(s);
     if (timeMs > this.maxTimeMs) this.maxTimeMs = timeMs;
+    if (timeMs < this.minTimeMs) this.minTimeMs = timeMs;
     this.samplesAppended++;
     return APPENDED;
   }
@@ -162,6 +167,14 @@ export class Head {
     return false;
   }
 
+  /** Lets no open chunk go on past `timeMs`: the next sample after it begins a new one. */
+  cutOpenChunks(timeMs: number): void {
+    const { openCutTime } = this.series;
+    for (let s = 0; s < this.series.length; s++) {
+      if (openCutTime[s]! > timeMs) openCutTime[s] = timeMs;
+    }
+  }
+
   /** All series that exist, as a fresh bitmap. */
   allSeries(): Bitmap {
     return this.series.alive.copy();
@@ -171,11 +184,20 @@ export class Head {
    * Drops chunks that end before `timeMs`, and series left without any. Yields now and then; appends
    * between the pauses are fine. Returns how many series went.
    */
-  *dropBefore(timeMs: number, seriesPerSlice = 4000): Generator<undefined, number> {
+  *dropBefore(timeMs: number, seriesPerSlice = 1000): Generator<undefined, number> {
     let dropped = 0;
-    for (let from = 0; from < this.series.length; from += seriesPerSlice) {
-      dropped += this.#dropSlice(from, Math.min(from + seriesPerSlice, this.series.length), timeMs);
-      yield;
+    let oldMs = this.minTimeMs; // holds until all slices are done
+    this.minTimeMs = Number.POSITIVE_INFINITY; // what is appended meanwhile counts itself
+    this.#keptMinTimeMs = Number.POSITIVE_INFINITY;
+    try {
+      for (let from = 0; from < this.series.length; from += seriesPerSlice) {
+        const to = Math.min(from + seriesPerSlice, this.series.length);
+        dropped += this.#dropSlice(from, to, timeMs);
+        yield;
+      }
+      oldMs = this.#keptMinTimeMs;
+    } finally {
+      this.minTimeMs = Math.min(this.minTimeMs, oldMs);
     }
     return dropped;
   }
@@ -187,8 +209,12 @@ export class Head {
     const gone: number[] = [];
     for (let s = from; s < to; s++) {
       if (!series.alive.has(s)) continue;
+      this.settle(s);
       this.#dropChunks(s, timeMs);
-      if (series.newestChunk[s] !== NO_CHUNK || series.recent.newestTime(s) >= timeMs) continue;
+      if (series.newestChunk[s] !== NO_CHUNK || series.recent.newestTime(s) >= timeMs) {
+        this.#keptMinTimeMs = Math.min(this.#keptMinTimeMs, this.oldestTimeOf(s));
+        continue;
+      }
       removed.add(s);
       gone.push(s);
       const labels = this.labelsOf(s);

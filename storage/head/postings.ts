@@ -55,6 +55,11 @@ export class Postings {
     return [...(this.#index.get(name)?.keys() ?? [])];
   }
 
+  /** As `values`, without making a list; values that come meanwhile may or may not be among them. */
+  *eachValue(name: string): Generator<string, void> {
+    yield* this.#index.get(name)?.keys() ?? [];
+  }
+
   /** True when a series marked in `among` has the pair. */
   hasAny(name: string, value: string, among: Bitmap): boolean {
     const posting = this.#index.get(name)?.get(value);

@@ -125,12 +125,12 @@ t.test('C1 problems of flags and variables say which', async (t) => {
 t.test('C5 durations and addresses out of bounds are refused', async (t) => {
   for (const text of ['-1s', '1e9y', '5', '', '1s2', '0s', '100000w', 's']) {
     t.match(
-      refused({ flags: { 'head.retention': [text] } }),
-      [{ where: '--head.retention', why: /duration/ }],
+      refused({ flags: { 'query.timeout': [text] } }),
+      [{ where: '--query.timeout', why: /duration/ }],
       text,
     );
   }
-  t.equal(accepted({ flags: { 'head.retention': ['1h30m'] } }).headRetentionMs, 5_400_000);
+  t.equal(accepted({ flags: { 'query.timeout': ['1h30m'] } }).queryTimeoutMs, 5_400_000);
   for (const text of ['9009', 'host', 'host:99999', 'a:b', ':1', '::1:1']) {
     t.match(refused({ flags: { 'http.listen': [text] } }), [{ where: '--http.listen' }], text);
   }

@@ -12,6 +12,8 @@ import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { type SourceSeries, cutBlock } from '../../storage/block/cut.ts';
 import { createSeriesEntry } from '../../storage/block/index-reader.ts';
 import { parseBlockId } from '../../storage/block/ulid.ts';
+import { Pacer } from '../../storage/pacer.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import {
   type TestSeries,
   bitsOf,
@@ -144,7 +146,8 @@ async function judge(programs: string): Promise<void> {
     const source = { symbols: () => all.flatMap(({ labels }) => labels), series: () => all };
     const { minTimeMs, maxTimeMs } = reader.meta;
     const range = { minTimeMs, maxTimeMs: maxTimeMs - 1 };
-    await cutBlock({ disk, directory: `${directory}/ours`, id }, source, range);
+    const pacer = new Pacer(new FakeClock());
+    await cutBlock({ disk, directory: `${directory}/ours`, id, pacer }, source, range);
     await reader.close();
   }
 }

@@ -15,6 +15,7 @@ import { cutBlock } from '../../storage/block/cut.ts';
 import { createSeriesEntry } from '../../storage/block/index-reader.ts';
 import { type BlockMeta, encodeBlockMeta, parseBlockMeta } from '../../storage/block/meta.ts';
 import { blockIdTimeMs, newBlockId, parseBlockId } from '../../storage/block/ulid.ts';
+import { Pacer } from '../../storage/pacer.ts';
 import {
   type TestSeries,
   bitsOf,
@@ -24,12 +25,14 @@ import {
   testBlockId,
   writeTestBlock,
 } from '../support/block-contents.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { refusal } from '../support/refusal.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const DIRECTORY = '/blocks';
 const ID = testBlockId(1);
+const pacer = new Pacer(new FakeClock());
 const ALWAYS = { minTimeMs: -(2 ** 50), maxTimeMs: 2 ** 50 };
 const FILES = ['meta.json', 'index', 'tombstones', 'chunks/000001'];
 
@@ -190,12 +193,11 @@ t.test('cutBlock() leaves out what is not in its range and merges what overlaps'
   ];
   const outside = chunksOf(series(['a', '2'], 10).samples);
   const meta = await cutBlock(
-    { disk, directory: DIRECTORY, id: ID },
+    { disk, directory: DIRECTORY, id: ID, pacer },
     {
       symbols: () => ['a', '1', '2', 'never used'],
       series: () => [
         { labels: ['a', '1'], chunks },
-        undefined,
         { labels: ['a', '2'], chunks: outside },
       ],
     },
@@ -215,7 +217,7 @@ t.test('series out of order, and labels that are no symbols, are programmer erro
       symbols: () => symbols,
       series: () => labels.map((l) => ({ labels: l, chunks })),
     };
-    await t.rejects(cutBlock({ disk, directory: DIRECTORY, id: ID }, source, ALWAYS), {
+    await t.rejects(cutBlock({ disk, directory: DIRECTORY, id: ID, pacer }, source, ALWAYS), {
       name: 'AssertionError',
     });
     return t.strictSame(await disk.list(DIRECTORY), []);

@@ -238,80 +238,6 @@ t.test('D4 after a failed sync nothing is acknowledged any more', async (t) => {
   await t.rejects(tsdb.durable(), refusal('wal.sync_failed'));
 });
 
-t.test('truncate() drops what left the retention, with its log, and keeps the rest', async (t) => {
-  const disk = new MemoryDisk();
-  const { tsdb } = await openTsdb(disk);
-  const hour = 3_600_000;
-  const old = (i: number): BatchSeries => ({
-    labels: metric('old', { i: String(i) }),
-    samples: [[NOW + i, 1]],
-  });
-  tsdb.append(batchOf([...Array.from({ length: 50 }, (_, i) => old(i)), up([[NOW, 1]])]), NOW);
-  for (let step = 1; step <= 480; step++)
-    tsdb.append(batchOf([up([[NOW + step * 30_000, step]], false)]), NOW + step * 30_000);
-  await tsdb.durable();
-  const later = NOW + 4 * hour;
-  await tsdb.truncate(later);
-  t.equal(tsdb.stats().seriesCount, 1);
-  const left = selectAll(tsdb).timestamps;
-  t.ok(left[0]! > NOW && left[0]! <= later - 3 * hour, 'whole chunks before the cut are gone');
-  t.equal(left.at(-1), NOW + 480 * 30_000);
-  t.same(
-    [...selectLabelNames(tsdb.head, [], EVERYTHING)].length,
-    [...selectLabelNames(tsdb.head, [], EVERYTHING)].length,
-  );
-  t.match(tsdb.append(batchOf([old(3)]), later).errors[0], { id: 'sample.too_old' });
-  await tsdb.durable();
-  const { tsdb: again } = await openTsdb(disk.losePower());
-  t.same(linesOf(selectAll(again)).at(-1), linesOf(selectAll(tsdb)).at(-1));
-  await again.truncate(later);
-  t.equal(again.stats().seriesCount, 1, 'what the log still had goes again');
-});
-
-t.test('the promise does not grow over dropped data, whatever the settings become', async (t) => {
-  const disk = new MemoryDisk();
-  const hour = 3_600_000;
-  const { tsdb } = await openTsdb(disk, { retentionMs: hour });
-  for (let step = 0; step <= 600; step++)
-    tsdb.append(batchOf([up([[NOW + step * 30_000, step]], step === 0)]), NOW + step * 30_000);
-  await tsdb.durable();
-  const later = NOW + 5 * hour;
-  await tsdb.truncate(later);
-  t.equal(tsdb.oldestTimeMs(later), later - hour);
-  const { tsdb: again } = await openTsdb(disk.losePower(), { retentionMs: 10 * hour });
-  t.equal(again.oldestTimeMs(later), later - hour);
-  t.ok(
-    selectAll(again).timestamps[0]! >= later - hour,
-    'what the log still had does not come back',
-  );
-  t.equal(selectAll(again).timestamps.at(-1), later);
-});
-
-t.test('whichever disk call fails while data is dropped, the promise holds', async (t) => {
-  const hour = 3_600_000;
-  for (let failing = 1, isDone = false; !isDone; failing++) {
-    const disk = new MemoryDisk();
-    const { tsdb } = await openTsdb(disk, { retentionMs: hour });
-    for (let step = 0; step <= 10; step++)
-      tsdb.append(batchOf([up([[NOW + step * 1_800_000, step]])]), NOW + step * 1_800_000);
-    await tsdb.durable();
-    const later = NOW + 5 * hour;
-    const before = disk.calls.length;
-    disk.failWhen = (call) => call.number === before + failing;
-    isDone = await tsdb.truncate(later).then(
-      () => disk.calls.length < before + failing,
-      () => false,
-    );
-    const { tsdb: again } = await openTsdb(disk.losePower(), { retentionMs: 10 * hour });
-    const promisedMs = again.oldestTimeMs(later);
-    const held = new Set(selectAll(again).timestamps);
-    for (let step = 0; step <= 10; step++) {
-      const timeMs = NOW + step * 1_800_000;
-      if (timeMs >= promisedMs) t.ok(held.has(timeMs), `${failing}: ${step}`);
-    }
-  }
-});
-
 t.test('D a horizon that says no time is refused by its name', async (t) => {
   const disk = new MemoryDisk();
   await openTsdb(disk);
@@ -322,7 +248,7 @@ t.test('D a horizon that says no time is refused by its name', async (t) => {
 });
 
 t.test('a select that waits shows no series that came into a number it holds', async (t) => {
-  const { tsdb, clock } = await openTsdb(new MemoryDisk(), { retentionMs: 3_600_000 });
+  const { tsdb, clock } = await openTsdb(new MemoryDisk());
   const put = (name: string, timeMs: number, count: number): void => {
     const series = Array.from({ length: count }, (_, i) => ({
       labels: metric(name, { i: String(i), filler: 'x'.repeat(200) }),
@@ -339,7 +265,7 @@ t.test('a select that waits shows no series that came into a number it holds', a
   const frames = [waiting.next().value, abandoned.next().value].slice(0, 1);
   const laterMs = NOW + 7_200_000;
   put('kept', laterMs, 1);
-  await tsdb.truncate(laterMs);
+  for (const _ of tsdb.head.dropBefore(laterMs)); // what a cut does, without waiting for reads
   abandoned.return();
   put('other', laterMs, 4000);
   for (const frame of waiting) frames.push(frame);
@@ -348,7 +274,7 @@ t.test('a select that waits shows no series that came into a number it holds', a
   t.same([...new Set(names)], ['asked']);
   t.ok(names.length < 4000, 'what went meanwhile is left out');
   const before = tsdb.head.series.length;
-  await tsdb.truncate(laterMs + 7_200_000);
+  for (const _ of tsdb.head.dropBefore(laterMs + 7_200_000));
   put('later', laterMs + 7_200_000, 4000);
   t.equal(tsdb.head.series.length, before, 'once it ended, numbers are used again');
 });

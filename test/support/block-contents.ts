@@ -15,6 +15,8 @@ import { createSeriesEntry } from '../../storage/block/index-reader.ts';
 import type { ChunkBytes } from '../../storage/block/format.ts';
 import type { BlockMeta } from '../../storage/block/meta.ts';
 import { type BlockId, parseBlockId } from '../../storage/block/ulid.ts';
+import { Pacer } from '../../storage/pacer.ts';
+import { FakeClock } from './fake-clock.ts';
 
 export interface TestSample {
   readonly timeMs: number;
@@ -61,7 +63,7 @@ export async function writeTestBlock(
 ): Promise<BlockMeta | undefined> {
   const sorted = [...series].sort((a, b) => compareLabels(a.labels, b.labels));
   return cutBlock(
-    { disk, directory, id, ...options },
+    { disk, directory, id, pacer: new Pacer(new FakeClock()), ...options },
     {
       symbols: () => sorted.flatMap(({ labels }) => labels),
       series: () =>

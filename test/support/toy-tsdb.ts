@@ -10,12 +10,16 @@ import { type WriteBatch, allocateWriteBatch } from '../../model/wire/write-batc
 import type { Disk } from '../../platform/platform.ts';
 import {
   Committer,
+  type SelectHints,
   Tsdb,
   type TsdbOptions,
   mergeSeriesFrames,
   selectFrames,
 } from '../../storage/index.ts';
+import { ReaderPool } from '../../storage/block/reader-pool.ts';
+import { WorkQueue } from '../../storage/work-queue.ts';
 import { FakeClock } from './fake-clock.ts';
+import { randomSeam } from './random-seam.ts';
 
 export const EVERYTHING: TimeRange = { minTimeMs: -(2 ** 52), maxTimeMs: 2 ** 52 };
 const key = tenantFingerprintKey(Buffer.alloc(16, 1), ANONYMOUS_TENANT, 'series');
@@ -71,6 +75,37 @@ export function batchOf(series: readonly BatchSeries[]): WriteBatch {
   return batch;
 }
 
+/** Numbers that differ from each other, the same in every run. */
+class Sequence {
+  #state = 1;
+
+  uint32(): number {
+    this.#state = (Math.imul(this.#state, 1664525) + 1013904223) >>> 0;
+    return this.#state >>> 8;
+  }
+
+  float(): number {
+    return this.uint32() / 2 ** 32;
+  }
+}
+
+/** What the options of every tenant's TSDB have in tests. */
+export function toyOptions(): Pick<
+  TsdbOptions,
+  'cutJitterMs' | 'futureMaxMs' | 'random' | 'retentionBytesMax' | 'retentionMs' | 'seriesMax'
+> & { readonly fingerprint: typeof fingerprintOf; readonly log: typeof silentLog } {
+  return {
+    log: silentLog,
+    retentionMs: 15 * 24 * 3_600_000,
+    retentionBytesMax: 0,
+    random: randomSeam(new Sequence()),
+    cutJitterMs: 0,
+    futureMaxMs: 600_000,
+    seriesMax: () => 0,
+    fingerprint: fingerprintOf,
+  };
+}
+
 export interface ToyTsdb {
   readonly tsdb: Tsdb;
   readonly clock: FakeClock;
@@ -91,20 +126,34 @@ export async function openTsdb(
   });
   await disk.makeDirectory('/data');
   const tsdb = await Tsdb.open({
+    ...toyOptions(),
     clock,
     disk,
-    log: silentLog,
     committer,
+    readers: new ReaderPool(),
+    cuts: new WorkQueue(),
     directory: '/data/tenant',
-    retentionMs: 3 * 3_600_000,
-    futureMaxMs: 600_000,
-    seriesMax: () => 0,
-    fingerprint: fingerprintOf,
     ...options,
   });
   return { tsdb, clock, committer };
 }
 
+/** What a reader gets of head and blocks. */
+export async function readAll(
+  tsdb: Tsdb,
+  matchers: readonly Matcher[] = [],
+  range = EVERYTHING,
+  hints: SelectHints = { projection: undefined, newestOnly: false },
+): Promise<SeriesColumns> {
+  const frames: Uint8Array[] = [];
+  const selectors = matchers.length === 0 ? [] : [matchers];
+  for await (const frame of tsdb.select(selectors, range, hints)) {
+    if (frame !== undefined) frames.push(frame);
+  }
+  return mergeSeriesFrames(frames, range);
+}
+
+/** What the head has. */
 export function selectAll(
   tsdb: Tsdb,
   matchers: readonly Matcher[] = [],

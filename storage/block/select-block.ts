@@ -1,0 +1,186 @@
+/**
+ * Reading a block as a head is read: series that match, with their chunks, as series frames. `undefined`
+ * is a pause: the caller lets the loop turn. What was deleted is left out.
+ */
+import { StarlingError } from '../../model/errors.ts';
+import type { TimeRange } from '../../model/sample.ts';
+import { LabelProjector, encodeLabels } from '../../model/wire/labels-codec.ts';
+import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/series-frame.ts';
+import type { SelectHints, Selectors } from '../head/select.ts';
+import type { Pacer } from '../pacer.ts';
+import type { BlockReader } from './block-reader.ts';
+import { CHUNK_XOR, type ChunkBytes } from './format.ts';
+import { type SeriesEntry, createSeriesEntry } from './index-reader.ts';
+import { ChunkMerger, UndecodableChunk } from './merge-chunks.ts';
+
+/** What one series costs, roughly, in units of the pacer. */
+const SERIES_UNITS = 20;
+
+export interface BlockSelection {
+  readonly reader: BlockReader;
+  readonly selectors: Selectors;
+  readonly range: TimeRange;
+  readonly pacer: Pacer;
+  /** The tenant's fingerprint of canonical label bytes, four words. */
+  readonly fingerprint: (labelBytes: Uint8Array, out: Uint32Array) => void;
+}
+
+/** Frames with chunks; without `hints`, of label sets only. */
+export async function* selectBlockFrames(
+  selection: BlockSelection,
+  hints: SelectHints | undefined,
+): AsyncGenerator<Uint8Array | undefined, void> {
+  const { pacer, reader } = selection;
+  const putter = new BlockSeriesPutter(selection, hints);
+  const entry = createSeriesEntry();
+  for (const ref of await matchingRefs(selection)) {
+    if (!reader.index.tryReadSeries(ref, entry)) await reader.index.readSeries(ref, entry);
+    await putter.put(entry);
+    if (putter.writer.length >= SERIES_FRAME_BYTES_TARGET) yield putter.writer.finish();
+    else if (pacer.spend(SERIES_UNITS)) {
+      await pacer.pause();
+      yield undefined;
+    }
+  }
+  if (putter.writer.seriesCount > 0) yield putter.writer.finish();
+}
+
+/** Adds the names of labels that matching series have. */
+export async function collectBlockNames(
+  selection: BlockSelection,
+  names: Set<string>,
+): Promise<void> {
+  const { reader, selectors } = selection;
+  if (selectors.length === 0) for (const name of reader.labelNames()) names.add(name);
+  else
+    await eachSymbols(selection, async (symbol, i) => {
+      if (i % 2 === 0) names.add(await textOf(reader, symbol));
+    });
+}
+
+/** Adds the values of one label that matching series have. */
+export async function collectBlockValues(
+  selection: BlockSelection,
+  name: string,
+  values: Set<string>,
+): Promise<void> {
+  const { reader, selectors } = selection;
+  if (selectors.length === 0) {
+    for (const value of await reader.labelValues(name)) values.add(value);
+    return;
+  }
+  let isWanted = false;
+  await eachSymbols(selection, async (symbol, i) => {
+    if (i % 2 === 0) isWanted = (await textOf(reader, symbol)) === name;
+    else if (isWanted) values.add(await textOf(reader, symbol));
+  });
+}
+
+/** Calls back for each name and value, in turn, of each series that matches. */
+async function eachSymbols(
+  selection: BlockSelection,
+  use: (symbol: number, index: number) => Promise<void>,
+): Promise<void> {
+  const { pacer, reader } = selection;
+  const entry = createSeriesEntry();
+  for (const ref of await matchingRefs(selection)) {
+    await reader.index.readSeries(ref, entry);
+    for (let i = 0; i < entry.symbols.length; i++) await use(entry.symbols[i]!, i);
+    if (pacer.spend(SERIES_UNITS)) await pacer.pause();
+  }
+}
+
+async function textOf(reader: BlockReader, symbol: number): Promise<string> {
+  const { symbols } = reader.index;
+  return symbols.peekText(symbol) ?? symbols.text(symbol);
+}
+
+/** Series that any of the selectors matches, rising. */
+async function matchingRefs({ reader, selectors }: BlockSelection): Promise<Uint32Array> {
+  if (selectors.length <= 1) return reader.select(selectors[0] ?? []);
+  const found = new Set<number>();
+  for (const matchers of selectors) for (const ref of await reader.select(matchers)) found.add(ref);
+  return Uint32Array.from(found).sort();
+}
+
+class BlockSeriesPutter {
+  readonly writer = new SeriesFrameWriter();
+  readonly #selection: BlockSelection;
+  readonly #hints: SelectHints | undefined;
+  readonly #projector: LabelProjector | undefined;
+  readonly #merger = new ChunkMerger();
+  readonly #scratchFingerprint = new Uint32Array(4);
+  readonly #scratchChunks: ChunkBytes[] = [];
+
+  constructor(selection: BlockSelection, hints: SelectHints | undefined) {
+    this.#selection = selection;
+    this.#hints = hints;
+    const projection = hints?.projection;
+    this.#projector = projection === undefined ? undefined : new LabelProjector(projection);
+  }
+
+  /** Writes a series if it has data in the range. */
+  async put(entry: SeriesEntry): Promise<void> {
+    const { fingerprint, reader } = this.#selection;
+    const { from, to } = this.#overlap(entry);
+    if (from === to) return;
+    const chunks = this.#hints === undefined ? [] : await this.#chunks(entry, from, to);
+    if (this.#hints !== undefined && chunks.length === 0) return; // all of it was deleted
+    const bytes = encodeLabels(await reader.labels(entry));
+    fingerprint(bytes, this.#scratchFingerprint);
+    const { projected, length } = this.#project(bytes);
+    this.writer.putSeries(this.#scratchFingerprint, 0, projected, 0, length, chunks.length);
+    for (const chunk of chunks) {
+      const { maxTimeMs, minTimeMs } = chunk;
+      this.writer.putChunk(minTimeMs, maxTimeMs, chunk.bytes, chunk.from, chunk.to - chunk.from);
+    }
+  }
+
+  #project(bytes: Uint8Array): { readonly projected: Uint8Array; readonly length: number } {
+    const projector = this.#projector;
+    if (projector === undefined) return { projected: bytes, length: bytes.length };
+    const length = projector.project(bytes, 0, bytes.length);
+    return { projected: projector.scratch, length };
+  }
+
+  /** Which of the series' chunks touch the range; with `newestOnly` the last of them. */
+  #overlap({ chunkMaxTimes, chunkMinTimes, ref }: SeriesEntry): {
+    readonly from: number;
+    readonly to: number;
+  } {
+    const { maxTimeMs, minTimeMs } = this.#selection.range;
+    let from = 0;
+    while (from < chunkMaxTimes.length && chunkMaxTimes[from]! < minTimeMs) from++;
+    let to = from;
+    while (to < chunkMinTimes.length && chunkMinTimes[to]! <= maxTimeMs) to++;
+    const isWhole = !this.#selection.reader.tombstones.has(ref);
+    if (this.#hints?.newestOnly === true && isWhole && to > from) from = to - 1;
+    return { from, to };
+  }
+
+  async #chunks(entry: SeriesEntry, from: number, to: number): Promise<readonly ChunkBytes[]> {
+    const { reader } = this.#selection;
+    const chunks = this.#scratchChunks;
+    chunks.length = 0;
+    for (let i = from; i < to; i++) {
+      const ref = entry.chunkRefs[i]!;
+      const { data, encoding } = reader.peekChunk(ref) ?? (await reader.readChunk(ref));
+      if (encoding !== CHUNK_XOR) throw this.#unsupported(encoding);
+      const minTimeMs = entry.chunkMinTimes[i]!;
+      const maxTimeMs = entry.chunkMaxTimes[i]!;
+      chunks.push({ encoding, minTimeMs, maxTimeMs, bytes: data, from: 0, to: data.length });
+    }
+    try {
+      return this.#merger.merge(chunks, reader.tombstones.get(entry.ref) ?? []);
+    } catch (thrown) {
+      if (thrown instanceof UndecodableChunk) throw reader.corruptChunk(thrown.message);
+      throw thrown;
+    }
+  }
+
+  #unsupported(encoding: number): StarlingError {
+    const why = `it has chunks of encoding ${encoding}, this version answers float chunks (1) only`;
+    const block = this.#selection.reader.meta.id;
+    return new StarlingError('block.unsupported', { block, file: 'chunks', why });
+  }
+}

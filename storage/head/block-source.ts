@@ -1,0 +1,111 @@
+/**
+ * A head as the source of a block: its series in label order, with their chunks that touch a range.
+ *
+ * The head is appended to meanwhile. What may be read anyway: nothing before the end of the range is
+ * appended any more (the TSDB sees to that) and nothing is dropped while a cut runs, so closed chunks
+ * stay where they are; an open chunk, which moves when it grows or closes, is copied.
+ */
+import type { TimeRange } from '../../model/sample.ts';
+import type { BlockSource, SourceSeries } from '../block/cut.ts';
+import { CHUNK_XOR, type ChunkBytes } from '../block/format.ts';
+import { type Pacer, sortPaced } from '../pacer.ts';
+import type { Head } from './head.ts';
+import { compareLabelBytes } from './label-order.ts';
+import { NO_CHUNK } from './series-table.ts';
+
+/** The series of `head` with data in the closed range, as a source for `cutBlock`. */
+export async function openHeadSource(
+  head: Head,
+  range: TimeRange,
+  pacer: Pacer,
+): Promise<BlockSource> {
+  const numbers = new Uint32Array(head.series.count);
+  let count = 0;
+  for (let s = 0; s < head.series.length && count < numbers.length; s++) {
+    if (head.series.alive.has(s) && head.overlaps(s, range.minTimeMs, range.maxTimeMs)) {
+      numbers[count++] = s;
+    }
+    if (pacer.spend(1)) await pacer.pause();
+  }
+  const inOrder = await sortPaced(
+    numbers.subarray(0, count),
+    (a, b) => compareSeries(head, a, b),
+    pacer,
+  );
+  return {
+    symbols: () => symbolsOf(head),
+    series: () => seriesOf(head, inOrder, range),
+  };
+}
+
+function compareSeries(head: Head, a: number, b: number): number {
+  const { arena, series } = head;
+  const aHandle = series.labelHandle[a]!;
+  const bHandle = series.labelHandle[b]!;
+  const aFrom = arena.offset(aHandle);
+  const bFrom = arena.offset(bHandle);
+  return compareLabelBytes(
+    arena.slab(aHandle),
+    aFrom,
+    aFrom + series.labelLength[a]!,
+    arena.slab(bHandle),
+    bFrom,
+    bFrom + series.labelLength[b]!,
+  );
+}
+
+/** Of every series, also those without data in the range: symbols that nobody uses do no harm. */
+function* symbolsOf(head: Head): Generator<string, void> {
+  for (const name of head.postings.names()) {
+    yield name;
+    yield* head.postings.eachValue(name);
+  }
+}
+
+function* seriesOf(
+  head: Head,
+  inOrder: Uint32Array,
+  range: TimeRange,
+): Generator<SourceSeries, void> {
+  for (let i = 0; i < inOrder.length; i++) {
+    const s = inOrder[i]!;
+    yield { labels: head.labelsOf(s), chunks: chunksOf(head, s, range) };
+  }
+}
+
+/** The chunks that touch the range, oldest first. */
+function chunksOf(head: Head, s: number, { maxTimeMs, minTimeMs }: TimeRange): ChunkBytes[] {
+  const { arena, chunks, series } = head;
+  const found: ChunkBytes[] = [];
+  const isOpen = head.completeOpenChunk(s);
+  const lastMs = series.recent.newestTime(s);
+  if (isOpen && series.openMinTime[s]! <= maxTimeMs && lastMs >= minTimeMs) {
+    const handle = series.openHandle[s]!;
+    const from = arena.offset(handle);
+    const length = (series.xor.bitLength[s]! + 7) >>> 3;
+    const bytes = arena.slab(handle).slice(from, from + length);
+    const openMinMs = series.openMinTime[s]!;
+    found.push({ ...xor(openMinMs, lastMs), bytes, from: 0, to: length });
+  }
+  for (let c = series.newestChunk[s]!; c !== NO_CHUNK; c = chunks.older[c]!) {
+    if (chunks.maxTime[c]! < minTimeMs) break;
+    if (chunks.minTime[c]! > maxTimeMs) continue;
+    const handle = chunks.handle[c]!;
+    const from = arena.offset(handle);
+    const to = from + chunks.byteLength[c]!;
+    found.push({
+      ...xor(chunks.minTime[c]!, chunks.maxTime[c]!),
+      bytes: arena.slab(handle),
+      from,
+      to,
+    });
+  }
+  return found.reverse();
+}
+
+function xor(
+  minTimeMs: number,
+  maxTimeMs: number,
+): Pick<ChunkBytes, 'encoding' | 'maxTimeMs' | 'minTimeMs'> {
+  return { encoding: CHUNK_XOR, minTimeMs, maxTimeMs };
+}

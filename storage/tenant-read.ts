@@ -1,0 +1,160 @@
+/**
+ * Reading a tenant: its local blocks, oldest first, then its head, as one stream of series frames. The
+ * reader joins series by fingerprint, so a series may come in several frames. Parts do not overlap but
+ * where blocks do (samples that came out of order); there the reader merges by time.
+ *
+ * `undefined` is a pause: the caller lets the loop turn, and looks whether it is still wanted.
+ */
+import type { TimeRange } from '../model/sample.ts';
+import type { Clock } from '../platform/platform.ts';
+import {
+  type BlockSelection,
+  collectBlockNames,
+  collectBlockValues,
+  selectBlockFrames,
+} from './block/select-block.ts';
+import type { Head } from './head/head.ts';
+import {
+  type SelectHints,
+  type Selectors,
+  selectFrames,
+  selectLabelNames,
+  selectLabelSets,
+  selectLabelValues,
+} from './head/select.ts';
+import type { PinnedBlock } from './local-blocks.ts';
+import { Pacer } from './pacer.ts';
+import type { TenantBlocks, TenantView } from './tenant-blocks.ts';
+
+/** What is read. */
+export interface ReadSource {
+  readonly clock: Clock;
+  readonly head: Head;
+  readonly blocks: TenantBlocks;
+  readonly fingerprint: (labelBytes: Uint8Array, out: Uint32Array) => void;
+}
+
+export interface ReadRequest {
+  readonly selectors: Selectors;
+  readonly range: TimeRange;
+}
+
+/** Series with their chunks; without `hints`, label sets only. Frames are the caller's. */
+export async function* readFrames(
+  source: ReadSource,
+  request: ReadRequest,
+  hints: SelectHints | undefined,
+): AsyncGenerator<Uint8Array | undefined, void> {
+  const { blocks, head } = source;
+  const { selectors } = request;
+  const view = blocks.view(request.range);
+  try {
+    for (const block of view.blocks) {
+      const { done, reader } = await block.read();
+      try {
+        yield* selectBlockFrames(selectionOf(source, request, reader), hints);
+      } finally {
+        done();
+      }
+    }
+    if (!hasHead(view)) return;
+    const range = view.headRange;
+    const frames =
+      hints === undefined
+        ? selectLabelSets(head, selectors, range)
+        : selectFrames(head, selectors, range, hints);
+    yield* checked(view, frames);
+  } finally {
+    view.end();
+  }
+}
+
+/** Names of labels that matching series have, each once, in no order. */
+export function readLabelNames(
+  source: ReadSource,
+  request: ReadRequest,
+): AsyncGenerator<undefined, readonly string[]> {
+  return collect(source, request, {
+    ofBlock: (selection, found) => collectBlockNames(selection, found),
+    ofHead: (range) => selectLabelNames(source.head, request.selectors, range),
+  });
+}
+
+/** Values of one label that matching series have, each once, in no order. */
+export function readLabelValues(
+  source: ReadSource,
+  request: ReadRequest,
+  name: string,
+): AsyncGenerator<undefined, readonly string[]> {
+  return collect(source, request, {
+    ofBlock: (selection, found) => collectBlockValues(selection, name, found),
+    ofHead: (range) => selectLabelValues(source.head, name, request.selectors, range),
+  });
+}
+
+interface Collectors {
+  readonly ofBlock: (selection: BlockSelection, found: Set<string>) => Promise<void>;
+  readonly ofHead: (range: TimeRange) => Generator<undefined, readonly string[]>;
+}
+
+async function* collect(
+  source: ReadSource,
+  request: ReadRequest,
+  { ofBlock, ofHead }: Collectors,
+): AsyncGenerator<undefined, readonly string[]> {
+  const view = source.blocks.view(request.range);
+  try {
+    const found = new Set<string>();
+    for (const block of view.blocks) {
+      await useBlock(block, (reader) => ofBlock(selectionOf(source, request, reader), found));
+      yield undefined;
+    }
+    if (!hasHead(view)) return [...found];
+    const inHead = yield* checked(view, ofHead(view.headRange));
+    if (found.size === 0) return inHead;
+    for (const text of inHead) found.add(text);
+    return [...found];
+  } finally {
+    view.end();
+  }
+}
+
+type Reader = Awaited<ReturnType<PinnedBlock['read']>>['reader'];
+
+async function useBlock(block: PinnedBlock, use: (reader: Reader) => Promise<void>): Promise<void> {
+  const { done, reader } = await block.read();
+  try {
+    await use(reader);
+  } finally {
+    done();
+  }
+}
+
+function selectionOf(
+  { clock, fingerprint }: ReadSource,
+  { range, selectors }: ReadRequest,
+  reader: Reader,
+): BlockSelection {
+  return { reader, selectors, range, fingerprint, pacer: new Pacer(clock) };
+}
+
+function hasHead({ headRange }: TenantView): boolean {
+  return headRange.minTimeMs <= headRange.maxTimeMs;
+}
+
+/** The slices of a cursor over the head, while what it reads is there. */
+function* checked<Item, Result>(
+  { read }: TenantView,
+  cursor: Generator<Item, Result>,
+): Generator<Item, Result> {
+  try {
+    for (;;) {
+      read.check();
+      const step = cursor.next();
+      if (step.done === true) return step.value;
+      yield step.value;
+    }
+  } finally {
+    cursor.return(undefined as Result); // what it holds in the head is given back; the value is not used
+  }
+}
