@@ -119,6 +119,20 @@ export class NodeMetrics {
     this.#gauge('starling_head_arena_bytes', 'Bytes of chunks and labels in memory.', () =>
       sum(tsdbs().map((one) => one.arenaBytes)),
     );
+    this.#gauge('cortex_ingester_tsdb_compactions_total', 'Blocks cut from heads.', () =>
+      sum(tsdbs().map((one) => one.cutCount)),
+    );
+    this.#gauge(
+      'cortex_ingester_tsdb_compactions_failed_total',
+      'Cuts of a head that failed; they are tried again.',
+      () => sum(tsdbs().map((one) => one.cutFailures)),
+    );
+    this.#gauge('cortex_ingester_tsdb_blocks_loaded', 'Blocks on the disk of this node.', () =>
+      sum(tsdbs().map((one) => one.blockCount)),
+    );
+    this.#gauge('cortex_ingester_tsdb_storage_blocks_bytes', 'Bytes of these blocks.', () =>
+      sum(tsdbs().map((one) => one.blockBytes)),
+    );
     this.#gauge(
       'starling_replication_factor',
       'The effective replication factor.',

@@ -63,16 +63,12 @@ export class IngesterActor implements Actor<IngesterMessage> {
         break;
       case 'select': {
         const { hints, reply, scope } = message;
-        this.#stream(scope, reply, (tsdb) =>
-          tsdb.select(scope.selectors, scope.range, hints),
-        );
+        this.#stream(scope, reply, (tsdb) => tsdb.select(scope.selectors, scope.range, hints));
         break;
       }
       case 'series': {
         const { reply, scope } = message;
-        this.#stream(scope, reply, (tsdb) =>
-          tsdb.selectLabelSets(scope.selectors, scope.range),
-        );
+        this.#stream(scope, reply, (tsdb) => tsdb.selectLabelSets(scope.selectors, scope.range));
         break;
       }
       case 'tick':
@@ -117,11 +113,7 @@ export class IngesterActor implements Actor<IngesterMessage> {
   }
 
   /** Sends what `start` yields as frames; `undefined` is a pause. A tenant without data has none. */
-  #stream(
-    scope: ReadScope,
-    reply: StreamReply<ReadSummary>,
-    start: (tsdb: Tsdb) => Frames,
-  ): void {
+  #stream(scope: ReadScope, reply: StreamReply<ReadSummary>, start: (tsdb: Tsdb) => Frames): void {
     this.#send(scope, reply, start).catch((error: unknown) => {
       if (!reply.isCancelled) reply.fail(toStarlingError(error)); // else nobody waits
     });

@@ -9,7 +9,6 @@ import {
   mergeLabelSets,
   mergeSeriesFrames,
   selectFrames,
-  selectLabelNames,
   selectLabelValues,
 } from '../../storage/index.ts';
 import { cutTime } from '../../storage/head/head.ts';

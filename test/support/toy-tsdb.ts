@@ -89,6 +89,9 @@ class Sequence {
   }
 }
 
+/** One for all: no two blocks get one name. */
+const random = randomSeam(new Sequence());
+
 /** What the options of every tenant's TSDB have in tests. */
 export function toyOptions(): Pick<
   TsdbOptions,
@@ -98,7 +101,7 @@ export function toyOptions(): Pick<
     log: silentLog,
     retentionMs: 15 * 24 * 3_600_000,
     retentionBytesMax: 0,
-    random: randomSeam(new Sequence()),
+    random,
     cutJitterMs: 0,
     futureMaxMs: 600_000,
     seriesMax: () => 0,
