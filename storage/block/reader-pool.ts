@@ -15,7 +15,7 @@ const IDLE_MAX = 128;
 export interface ReaderUse {
   readonly reader: BlockReader;
   /** Gives it back. Once. */
-  done(): void;
+  readonly done: () => void;
 }
 
 interface Slot {
@@ -35,8 +35,7 @@ export class ReaderPool {
 
   /** The reader of this key, opened if need be. Throws what `open` throws. */
   async use(key: string, open: () => Promise<BlockReader>): Promise<ReaderUse> {
-    let slot = this.#slots.get(key);
-    if (slot === undefined) slot = { opening: open(), useCount: 0, isForgotten: false };
+    const slot = this.#slots.get(key) ?? { opening: open(), useCount: 0, isForgotten: false };
     this.#slots.delete(key); // used last: to the end
     this.#slots.set(key, slot);
     slot.useCount++;

@@ -227,12 +227,12 @@ t.test('appends, new series and reads go on while a cut runs', async (t) => {
   const expected = await linesFrom(tsdb, whole);
   const early = tsdb.select([], whole, { projection: undefined, newestOnly: false });
   await early.next(); // a read that is under way all the time
-  let isCutting = true;
+  const progress = { isCutting: true };
   const cut = tsdb.maintain(START).finally(() => {
-    isCutting = false;
+    progress.isCutting = false;
   });
   let rounds = 0;
-  for (; isCutting && rounds < 200; rounds++) {
+  for (; progress.isCutting && rounds < 200; rounds++) {
     at(START + 3.5 * HOUR_MS + 1 + rounds * 1000, rounds % 3 === 0 ? rounds * count : 0);
     if (rounds % 20 === 0) t.same(await linesFrom(tsdb, whole), expected, `round ${rounds}`);
     await new Promise((resolve) => setImmediate(resolve));
