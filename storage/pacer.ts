@@ -7,10 +7,10 @@ import { StarlingError } from '../model/errors.ts';
 import type { Clock } from '../platform/platform.ts';
 
 /** One slice, whatever else it must share a turn of the loop with. */
-const SLICE_MS = 1.5;
+const SLICE_MS = 1;
 /** The clock is asked once for so many units. A unit is roughly half a microsecond. */
-const UNITS_PER_LOOK = 200;
-const LOOKS_PER_SLICE_MAX = 100;
+const UNITS_PER_LOOK = 100;
+const LOOKS_PER_SLICE_MAX = 200;
 
 export class Pacer {
   readonly #clock: Clock;

@@ -6,6 +6,7 @@
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import t from 'tap';
 import { labelsFromPairs } from '../../model/labels.ts';
+import type { SeriesColumns } from '../../model/series-columns.ts';
 import { createNodeDisk } from '../../platform/node/disk.ts';
 import { BlockReader } from '../../storage/block/block-reader.ts';
 import { diskBlockFiles } from '../../storage/block/byte-source.ts';
@@ -22,6 +23,7 @@ import {
   testBlockId,
   writeTestBlock,
 } from '../support/block-contents.ts';
+import { batchOf, openTsdb, readAll } from '../support/toy-tsdb.ts';
 import { askNumber, dump, promtool, startServer } from '../support/prometheus-tools.ts';
 
 const programs = process.env['PROM_BIN'];
@@ -126,6 +128,52 @@ async function judge(programs: string): Promise<void> {
     t.strictSame(lines.sort(), await dump(programs, `${directory}/theirs`));
   });
 
+  await t.test('they read the directory of a tenant whose node was killed as we do', async (t) => {
+    const work = t.testdir({ data: {} });
+    const directory = `${work}/data`;
+    const { tsdb } = await openTsdb(disk, { directory });
+    const data = testData(START_MS).map((one) => ({
+      ...one,
+      samples: one.samples.map(({ bits, timeMs }) => ({ bits, timeMs: timeMs + s15(timeMs) })),
+    }));
+    const times = [...new Set(data.flatMap(({ samples }) => samples.map((one) => one.timeMs)))];
+    let refusedCount = 0;
+    for (const timeMs of times.sort((a, b) => a - b)) {
+      const batch = data.flatMap(({ labels, samples }) => {
+        const at = samples.filter((one) => one.timeMs === timeMs);
+        return at.map(({ bits }) => ({ labels, samples: [[timeMs, bits]] as const }));
+      });
+      refusedCount += tsdb.append(batchOf(batch), timeMs).rejected.length;
+    }
+    t.equal(refusedCount, 0);
+    await tsdb.maintain(START_MS);
+    await tsdb.durable();
+    t.equal(tsdb.blocks().length, 1, 'two hours in a block, the rest in the log');
+    const ours = dumpLines(seriesOfColumns(await readAll(tsdb)));
+    t.equal(
+      ours.length,
+      data.reduce((sum, { samples }) => sum + samples.length, 0),
+    );
+    t.strictSame(await dump(programs, directory), ours, 'promtool');
+    const server = await startServer(programs, work);
+    t.teardown(() => server.stop());
+    const all = 'sum(count_over_time({__name__=~".+"}[12h]))';
+    t.equal(await askNumber(server.url, all, START_MS + 11 * HOUR_MS), ours.length, 'a server');
+    t.notMatch(server.log(), /level=(WARN|ERROR)/);
+  });
+
+  await t.test('a directory that they made is read as it is', async (t) => {
+    const work = t.testdir({ theirs: {} });
+    await writeFile(`${work}/in.om`, openMetrics());
+    const directory = `${work}/theirs`;
+    const words = ['tsdb', 'create-blocks-from', 'openmetrics', `${work}/in.om`, directory];
+    await promtool(programs, ...words);
+    const theirs = await dump(programs, directory);
+    const { tsdb } = await openTsdb(disk, { directory });
+    t.ok(tsdb.blocks().length > 1);
+    t.strictSame(dumpLines(seriesOfColumns(await readAll(tsdb))), theirs);
+  });
+
   /** Writes the series of one of their blocks as a block of ours. */
   async function recut(directory: string, name: string): Promise<void> {
     const id = parseBlockId(name) ?? testBlockId(0);
@@ -150,6 +198,23 @@ async function judge(programs: string): Promise<void> {
     await cutBlock({ disk, directory: `${directory}/ours`, id, pacer }, source, range);
     await reader.close();
   }
+}
+
+/** Every other sample later than the one before by more: five hours in all. */
+function s15(timeMs: number): number {
+  return Math.floor((timeMs - START_MS) / 15_000) * 30_000;
+}
+
+function seriesOfColumns({ ends, labels, timestamps, values }: SeriesColumns): TestSeries[] {
+  const bits = new BigUint64Array(values.slice().buffer);
+  return labels.map((set, i) => {
+    const from = i === 0 ? 0 : ends[i - 1]!;
+    const samples = Array.from({ length: ends[i]! - from }, (_, k) => ({
+      timeMs: timestamps[from + k]!,
+      bits: bits[from + k]!,
+    }));
+    return { labels: set, samples };
+  });
 }
 
 function openMetrics(): string {

@@ -127,7 +127,7 @@ export async function openTsdb(
     intervalMs: 1000,
     onFatal: () => undefined,
   });
-  await disk.makeDirectory('/data');
+  if (options.directory === undefined) await disk.makeDirectory('/data');
   const tsdb = await Tsdb.open({
     ...toyOptions(),
     clock,
