@@ -4,6 +4,7 @@
  * in, a `Config` or the list of everything that is wrong goes out.
  */
 import { LineCounter, isMap, isScalar, isSeq, parseDocument, type Node, type YAMLMap } from 'yaml';
+import type { QuerySettings } from '../actors/querier/settings.ts';
 import type { InstanceId } from '../model/ids.ts';
 import { parseInstanceId } from '../model/ids.ts';
 import { type Limits, MULTITENANT_LIMITS, SINGLE_TENANT_LIMITS } from '../model/limits.ts';
@@ -34,8 +35,7 @@ export interface Config {
   readonly zone: string | undefined;
   readonly instanceId: InstanceId | undefined;
   readonly logLevel: 'debug' | 'error' | 'info' | 'warn';
-  readonly queryTimeoutMs: number;
-  readonly querySamplesMax: number;
+  readonly query: QuerySettings;
   readonly limits: Limits;
 }
 
@@ -109,8 +109,16 @@ function deriveConfig(
     zone: get<string | undefined>('zone', undefined),
     instanceId: undefined,
     logLevel: get('log.level', 'info'),
-    queryTimeoutMs: get('query.timeout', 120_000),
-    querySamplesMax: get('query.max_samples', 50_000_000),
+    query: {
+      timeoutMs: get('query.timeout', 120_000),
+      samplesMax: get('query.max_samples', 50_000_000),
+      lookbackMs: get('query.lookback_delta', 5 * 60_000),
+      concurrentMax: get('query.max_concurrent', 40),
+      concurrentPerTenantMax: get('query.max_concurrent_per_tenant', 20),
+      queuedPerTenantMax: get('query.max_queued_per_tenant', 100),
+      isExperimental: get('query.experimental', false),
+      delayedNameRemoval: get('query.delayed_name_removal', false),
+    },
     limits: deriveLimits(values, multitenancy),
   };
   const problems: ConfigProblem[] = [];

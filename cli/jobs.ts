@@ -11,7 +11,7 @@ import type { Job, JobTable } from '../platform/node/workers.ts';
 export const jobs: JobTable = new Map<string, Job>([
   [
     EVALUATE_JOB,
-    (input) => moved(runEvaluateJob(input as EvaluateInput)), // only the querier posts it
+    (input) => moved(runEvaluateJob(input as EvaluateInput, () => performance.now())), // only the querier posts it
   ],
   [
     NAMES_JOB,
@@ -26,9 +26,9 @@ export const jobs: JobTable = new Map<string, Job>([
   ],
 ]);
 
-/** An output whose bytes move instead of being copied. */
+/** An output whose bytes move instead of being copied, unless their buffer is shared with others. */
 function moved(output: { readonly data: Uint8Array }): ReturnType<Job> {
-  const { buffer, byteLength } = output.data;
-  const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
-  return { output, transfer: isWhole ? [buffer] : [] };
+  const { buffer, byteLength, byteOffset } = output.data;
+  const isOwn = buffer instanceof ArrayBuffer && byteOffset === 0 && byteLength > Buffer.poolSize;
+  return { output, transfer: isOwn ? [buffer] : [] };
 }

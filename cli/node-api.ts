@@ -15,6 +15,7 @@ import { type Gossip, type Identity, instancesById } from '../membership/index.t
 import { StarlingError } from '../model/errors.ts';
 import { parseInstanceId } from '../model/ids.ts';
 import type { Log } from '../platform/platform.ts';
+import { parse } from 'yaml';
 import type { Config } from './config.ts';
 import { printConfig } from './print-config.ts';
 import type { NodeMetrics } from './node-metrics.ts';
@@ -62,18 +63,20 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
     const { cancellation, ...query } = request;
     return ask<Answer>(QUERIER_PATH, { ...message, query }, NAMES_TIMEOUT_MS, cancellation);
   };
+  const flat = Object.fromEntries(flattened(parse(printConfig(config)), ''));
   return {
     push: (tenant, body) => ask(DISTRIBUTOR_PATH, { type: 'push', tenant, body }, PUSH_TIMEOUT_MS),
     query: ({ cancellation, ...query }) =>
       ask(
         QUERIER_PATH,
         { type: 'query', query },
-        config.queryTimeoutMs + QUERY_SLACK_MS,
+        config.query.timeoutMs + QUERY_SLACK_MS,
         cancellation,
       ),
     series: (request) => askNames({ type: 'series' }, request),
     labelNames: (request) => askNames({ type: 'label-names' }, request),
     labelValues: (name, request) => askNames({ type: 'label-values', name }, request),
+    cardinality: (request) => askNames({ type: 'cardinality' }, request),
     notReady: () => readiness.reasons(),
     metrics: () => metrics.text(),
     ring: () => ringStatus(dependencies),
@@ -81,6 +84,7 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
     services: () =>
       runtime.statuses().map((status) => ({ name: status.path, state: status.state })),
     config: () => printConfig(config),
+    flags: () => flat,
     forget: async (instance) => {
       await ask(
         MEMBERSHIP_PATH,
@@ -149,4 +153,13 @@ function ownership(tokens: Uint32Array, owners: Uint16Array): ReadonlyMap<number
     shares.set(owners[i]!, (shares.get(owners[i]!) ?? 0) + share);
   }
   return shares;
+}
+
+/** `{ http: { listen: 'a' } }` as `http.listen: a`. */
+function flattened(value: unknown, key: string): readonly (readonly [string, string])[] {
+  if (value === null || value === undefined) return [[key, '']];
+  if (typeof value !== 'object') return [[key, String(value)]]; // YAML
+  return Object.entries(value).flatMap(([name, one]) =>
+    flattened(one, key === '' ? name : `${key}.${name}`),
+  );
 }

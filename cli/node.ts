@@ -416,8 +416,7 @@ function spawnEdges({ metrics, options, runtime, views }: Parts): void {
         runtime: () => runtime,
         view: () => views.current,
         workers: platform.workers,
-        queryTimeoutMs: config.queryTimeoutMs,
-        querySamplesMax: config.querySamplesMax,
+        settings: config.query,
         onQuery: (seconds, error) => metrics.onQuery(seconds, error),
       }),
   });

@@ -3,6 +3,7 @@ import { stringify } from 'yaml';
 import type { Config } from './config.ts';
 
 export function printConfig(config: Config): string {
+  const { query } = config;
   const { creation_grace_period_ms: graceMs, ...limits } = config.limits;
   return stringify({
     http: { listen: config.httpListen },
@@ -31,7 +32,16 @@ export function printConfig(config: Config): string {
     zone: config.zone,
     instance_id: config.instanceId,
     log: { level: config.logLevel },
-    query: { timeout: `${config.queryTimeoutMs}ms`, max_samples: config.querySamplesMax },
+    query: {
+      timeout: `${query.timeoutMs}ms`,
+      max_samples: query.samplesMax,
+      lookback_delta: `${query.lookbackMs}ms`,
+      max_concurrent: query.concurrentMax,
+      max_concurrent_per_tenant: query.concurrentPerTenantMax,
+      max_queued_per_tenant: query.queuedPerTenantMax,
+      experimental: query.isExperimental,
+      delayed_name_removal: query.delayedNameRemoval,
+    },
     limits: { ...limits, creation_grace_period: `${graceMs}ms` },
   });
 }

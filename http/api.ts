@@ -29,6 +29,8 @@ export interface QueryRequest {
   readonly lookbackMs: number | undefined;
   readonly timeoutMs: number | undefined;
   readonly limit: number;
+  /** What the answer tells beside its result. */
+  readonly wants?: { readonly explain?: boolean; readonly stats?: 'all' | 'totals' | undefined };
   readonly cancellation: Cancellation;
 }
 
@@ -103,6 +105,8 @@ export interface NodeApi {
   series(request: SeriesRequest): Promise<NamesAnswer>;
   labelNames(request: SeriesRequest): Promise<NamesAnswer>;
   labelValues(name: string, request: SeriesRequest): Promise<NamesAnswer>;
+  /** Where a tenant's series come from: the JSON of `status/tsdb`; `limit` rows of each kind. */
+  cardinality(request: SeriesRequest): Promise<NamesAnswer>;
   /** Why the node is not ready; empty: it is. */
   notReady(): readonly string[];
   metrics(): Promise<string>;
@@ -111,5 +115,7 @@ export interface NodeApi {
   services(): readonly ServiceRow[];
   /** The effective configuration as YAML, secrets masked. */
   config(): string;
+  /** The same as flat texts by key, `head.retention: 3h`. */
+  flags(): Readonly<Record<string, string>>;
   forget(instance: string): Promise<void>;
 }

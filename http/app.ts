@@ -6,6 +6,7 @@ import { Hono } from 'hono';
 import { StarlingError } from '../model/errors.ts';
 import { errorResponse } from './error-response.ts';
 import type { AppOptions } from './options.ts';
+import { absentRoutes } from './routes/absent.ts';
 import { adminRoutes } from './routes/admin.ts';
 import { queryRoutes } from './routes/query.ts';
 import { seriesRoutes } from './routes/series.ts';
@@ -18,6 +19,7 @@ export function createApp(options: AppOptions): Hono {
   for (const prefix of QUERY_PREFIXES) {
     app.route(prefix, queryRoutes(options));
     app.route(prefix, seriesRoutes(options));
+    app.route(prefix, absentRoutes(options));
     app.route(prefix, statusRoutes(options));
   }
   app.route('/api/v1', statusRoutes(options));

@@ -3,6 +3,7 @@
  * raw request; everything else goes through hono. Every server timeout and size is set here.
  */
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { StarlingError } from '../model/errors.ts';
@@ -18,6 +19,9 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 150_000;
 const KEEP_ALIVE_MS = 75_000;
 const CONNECTIONS_MAX = 10_000;
+const HEADER_BYTES_MAX = 64 * 1024;
+/** The longest a client may take to read an answer, from its request on. */
+const RESPONSE_TIMEOUT_MS = 10 * 60_000;
 /** Answered while the server drains: what tells that it does. */
 const DRAIN_PATHS: ReadonlySet<string> = new Set(['/ready', '/metrics']);
 
@@ -46,7 +50,7 @@ export function startHttpServer(options: HttpServerOptions): Promise<HttpServer>
   const rest = getRequestListener(app.fetch, { overrideGlobalObjects: false });
   const edge: PushEdge = { api, clock, bodies: options.pushBodies ?? new PushBodies() };
   const flight = new Flight(clock);
-  const server = createServer({ maxHeaderSize: 16 * 1024 }, (request, response) => {
+  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, (request, response) => {
     const path = request.url?.split('?', 1)[0] ?? '/';
     if (flight.isDraining && !DRAIN_PATHS.has(path)) {
       answer(response, errorResponse(stopping()), { connection: 'close' });
@@ -57,9 +61,13 @@ export function startHttpServer(options: HttpServerOptions): Promise<HttpServer>
     if (PUSH_PATHS.has(path) && request.method === 'POST') {
       void servePush(edge, options.multitenancy, request, response);
     } else {
+      // A client that reads a long answer slowly holds it only so long.
+      const timer = clock.after(RESPONSE_TIMEOUT_MS, () => response.destroy());
+      response.on('close', () => timer.cancel());
       void rest(request, response);
     }
   });
+  server.on('clientError', refuseBytes);
   server.headersTimeout = HEADERS_TIMEOUT_MS;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.keepAliveTimeout = KEEP_ALIVE_MS;
@@ -122,6 +130,20 @@ class Flight {
       if (this.#count === 0) this.#onEmpty();
     });
   }
+}
+
+/** Answers what is no request: one whose URL or headers are too long learns what to do instead. */
+function refuseBytes(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return;
+  const isTooLong = error.code === 'HPE_HEADER_OVERFLOW';
+  const status = isTooLong ? '414 URI Too Long' : '400 Bad Request';
+  const why = isTooLong
+    ? `the URL and headers are longer than ${HEADER_BYTES_MAX} bytes: send parameters as a POST form`
+    : 'this is not an HTTP request';
+  const facts = { parameter: 'url', why };
+  const { body } = errorResponse(new StarlingError('request.parameter', facts));
+  const headers = `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}`;
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\n${headers}\r\n\r\n${body}`);
 }
 
 function stopping(): StarlingError {

@@ -243,6 +243,13 @@ export const errorCatalogue = {
     message: (f: { readonly what: string; readonly countMax: number }) =>
       `this node is overloaded: ${f.what} has reached its bound of ${f.countMax}; retry later`,
   },
+  'node.worker_ended': {
+    http: 500,
+    grpc: 'INTERNAL',
+    retryable: false,
+    message: (f: { readonly job: string }) =>
+      `the worker that ran ${f.job} ended: it was out of memory or failed; details are in the log`,
+  },
   'node.not_ready': {
     ...unavailable,
     message: (f: { readonly why: string }) => `this node is not ready: ${f.why}`,
@@ -399,6 +406,18 @@ export const errorCatalogue = {
     ...unprocessable,
     message: (f: { readonly what: string; readonly count: number; readonly countMax: number }) =>
       `the query needs ${f.count} ${f.what}, the limit is ${f.countMax}: narrow the selector or the range`,
+  },
+  'query.queue_full': {
+    http: 429,
+    grpc: 'RESOURCE_EXHAUSTED',
+    retryable: true,
+    message: (f: { readonly countMax: number }) =>
+      `${f.countMax} queries of this tenant wait already, which is the limit: ask fewer at once`,
+  },
+  'query.quarantined': {
+    ...unprocessable,
+    message: (f: { readonly deaths: number; readonly retryAfterMs: number }) =>
+      `this query ended its worker ${f.deaths} times and is refused for another ${f.retryAfterMs} ms: narrow the selector or the range`,
   },
   'query.timeout': {
     http: 503,

@@ -13,7 +13,8 @@ import { applyNameRemoval, type Block, occupiedRows, pickRows } from './operator
 import { EvalContext, queryGrid } from './operators/context.ts';
 import type { QueryBudget, QueryParams, QueryState, Value } from './operators/context.ts';
 import { rangeSource } from './operators/arguments.ts';
-import { evaluateNode } from './operators/evaluator.ts';
+import { evaluateNode, tracedNode } from './operators/evaluator.ts';
+import type { Trace } from './trace.ts';
 import { columnsFromBlock, samplesOfWindow } from './operators/windows.ts';
 import { preparedExpr } from './plan/prepare.ts';
 import { selectorsOf } from './plan/selections.ts';
@@ -22,6 +23,7 @@ import { documentedType } from './types.ts';
 
 /**
  * The answer to a query. `data` holds the series of each selection of `selectionsOf`, in its order.
+ * What was done is noted in `trace`.
  * Throws `query.execution`, `query.unsupported` or `query.too_large`.
  */
 export function evaluate(
@@ -29,6 +31,7 @@ export function evaluate(
   params: QueryParams,
   data: readonly SeriesColumns[],
   budget: QueryBudget,
+  trace?: Trace,
 ): QueryResult {
   const expr = preparedExpr(written, params);
   const selectors = selectorsOf(expr, params);
@@ -39,9 +42,12 @@ export function evaluate(
     data: new Map(selectors.map((selector, i) => [selector, data[i]!])),
     warnings: new Map(),
     infos: new Map(),
-    evaluate: evaluateNode,
+    trace,
+    evaluate:
+      trace === undefined ? evaluateNode : (node, context) => tracedNode(node, context, trace),
   };
   const context = new EvalContext(state, queryGrid(params));
+  if (trace !== undefined) trace.samplesByStep = new Float64Array(context.steps);
   const result = params.instant ? instantResult(expr, context) : rangeResult(expr, context);
   return {
     ...result,
@@ -67,7 +73,7 @@ function instantResult(expr: Expr, context: EvalContext): ResultValue {
     const series = samplesOfWindow(source);
     return { resultType: 'matrix', series };
   }
-  const value = evaluateNode(expr, context);
+  const value = context.evaluate(expr);
   switch (value.kind) {
     case 'scalar':
       return { resultType: 'scalar', timestampMs, value: value.values[0]! };
@@ -88,7 +94,7 @@ function rangeResult(expr: Expr, context: EvalContext): ResultValue {
     const text = `invalid expression type ${got} for range query, must be Scalar or instant Vector`;
     throw new StarlingError('query.parse', { text });
   }
-  const block = applyNameRemoval(blockOf(evaluateNode(expr, context), context));
+  const block = applyNameRemoval(blockOf(context.evaluate(expr), context));
   const rows = occupiedRows(block);
   rows.sort((a, b) => compareLabels(block.labels[a]!, block.labels[b]!));
   const { startMs, stepMs } = context.grid;

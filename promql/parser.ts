@@ -37,6 +37,14 @@ import { quote } from './printer-quote.ts';
 
 export type { ParserOptions } from './parser-cursor.ts';
 
+/** All that is experimental at once. */
+export const EXPERIMENTAL_LANGUAGE: ParserOptions = {
+  experimentalFunctions: true,
+  durationExpressions: true,
+  fillModifiers: true,
+  extendedRangeSelectors: true,
+};
+
 export const EXPR_BYTES_MAX = 16 * 1024;
 /** Parentheses, calls, signs and powers inside each other. */
 export const EXPR_NESTING_MAX = 100;

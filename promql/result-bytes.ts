@@ -4,10 +4,13 @@
  *
  * Invariant: the bytes before `#length` are the text so far; `take` ends the writer's life.
  */
+import { StarlingError } from '../model/errors.ts';
 import type { Histogram } from '../model/histogram.ts';
 import { histogramJson } from '../model/histogram-text.ts';
 import { formatSample } from '../model/number-text.ts';
 
+/** The largest answer. */
+const RESULT_BYTES_MAX = 256 * 1024 * 1024;
 const BYTES_AT_FIRST = 1 << 12;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -21,7 +24,7 @@ const CLOSE = 0x5d;
 const POINT_BYTES_MAX = 96;
 
 export class ResultBytes {
-  #bytes = Buffer.allocUnsafe(BYTES_AT_FIRST);
+  #bytes: Buffer = Buffer.allocUnsafeSlow(BYTES_AT_FIRST); // no pool: it may move to another thread
   #length = 0;
 
   /** The text so far. The writer must not be used afterwards. */
@@ -32,7 +35,11 @@ export class ResultBytes {
   #reserve(byteCount: number): void {
     const needed = this.#length + byteCount;
     if (needed <= this.#bytes.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(needed, this.#bytes.length * 2));
+    if (needed > RESULT_BYTES_MAX) {
+      const facts = { what: 'bytes of the answer', count: needed, countMax: RESULT_BYTES_MAX };
+      throw new StarlingError('query.too_large', facts);
+    }
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2));
     larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
   }

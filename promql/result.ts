@@ -28,8 +28,11 @@ export type QueryResult = ResultValue & {
   readonly infos: readonly string[];
 };
 
-/** The `data` member of the answer: resultType and result, in UTF-8. */
-export function encodeResult(result: ResultValue): Uint8Array {
+/** The `data` member of the answer in UTF-8: resultType, result and `more` members, JSON themselves. */
+export function encodeResult(
+  result: ResultValue,
+  more: Readonly<Record<string, string>> = {},
+): Uint8Array {
   const out = new ResultBytes();
   out.ascii(`{"resultType":"${result.resultType}","result":`);
   switch (result.resultType) {
@@ -48,6 +51,7 @@ export function encodeResult(result: ResultValue): Uint8Array {
     default:
       assertNever(result);
   }
+  for (const [name, json] of Object.entries(more)) out.utf8(`,"${name}":${json}`);
   out.ascii('}');
   return out.take();
 }

@@ -8,7 +8,7 @@ import type { InstanceId } from '../../model/ids.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { decodeRecords, mergeRecords, readPlan, registryDigest } from '../../membership/index.ts';
 import type { Clock, Workers } from '../../platform/platform.ts';
-import { parseExpr, selectionsOf } from '../../promql/index.ts';
+import { EXPERIMENTAL_LANGUAGE, parseExpr, selectionsOf } from '../../promql/index.ts';
 import type { SelectHints } from '../../storage/index.ts';
 import { type ReadScope, type ReadSummary, ingesterPathOf } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
@@ -21,17 +21,20 @@ import {
   runEvaluateJob,
 } from './evaluate-job.ts';
 import { NodeBytes } from './byte-budget.ts';
+import { FairQueue } from './fair-queue.ts';
 import { type Gathered, gather } from './gather.ts';
 import type { NamesOutcome, QuerierMessage, Query, QueryOutcome, SeriesQuery } from './messages.ts';
 import { NAMES_JOB, type NamesInput, type NamesOutput, runNamesJob } from './names-job.ts';
+import { Quarantine } from './quarantine.ts';
+import type { QuerySettings } from './settings.ts';
 import { Ticket } from './ticket.ts';
 import { estimateSteps } from './workload.ts';
 
-export const QUERIES_MAX = 200;
+/** Queries that run or wait, of all tenants. */
+export const QUERIES_MAX = 1000;
 export const QUERY_BYTES_MAX = 1024 * 1024 * 1024;
 export const QUERIES_BYTES_MAX = 2 * QUERY_BYTES_MAX;
 export const NAMES_TIMEOUT_MS = 30_000;
-const LOOKBACK_MS = 5 * 60_000;
 const PULL_TIMEOUT_MS = 3000;
 /** An answer later than this is not waited for alone: the instances that were spared are asked too. */
 const HEDGE_MS = 250;
@@ -45,8 +48,7 @@ export interface QuerierDependencies {
   readonly runtime: () => ActorRuntime;
   readonly view: () => ClusterView;
   readonly workers: Workers;
-  readonly queryTimeoutMs: number;
-  readonly querySamplesMax: number;
+  readonly settings: QuerySettings;
   readonly onQuery: (seconds: number, error: StarlingError | undefined) => void;
 }
 
@@ -59,37 +61,51 @@ export class QuerierActor implements Actor<QuerierMessage> {
   readonly #dependencies: QuerierDependencies;
   readonly #bytes = new NodeBytes(QUERIES_BYTES_MAX);
   #inFlight = 0;
+  readonly #queue: FairQueue;
+  readonly #quarantine: Quarantine;
   /** Turns with every gather, so that all instances get their share of reads. */
   #turn = 0;
 
   constructor(dependencies: QuerierDependencies) {
     this.#dependencies = dependencies;
+    const { clock, settings } = dependencies;
+    this.#queue = new FairQueue({
+      runningMax: settings.concurrentMax,
+      runningPerTenantMax: settings.concurrentPerTenantMax,
+      waitingPerTenantMax: settings.queuedPerTenantMax,
+    });
+    this.#quarantine = new Quarantine(clock);
   }
 
   receive(message: QuerierMessage): void {
     switch (message.type) {
+      case 'cardinality':
+        this.#run(message, NAMES_TIMEOUT_MS, (ticket) =>
+          this.#names({ type: 'series' }, 'cardinality', message.query, ticket),
+        );
+        break;
       case 'label-names':
-        this.#run(message.reply, NAMES_TIMEOUT_MS, (ticket) =>
+        this.#run(message, NAMES_TIMEOUT_MS, (ticket) =>
           this.#names({ type: 'label-names' }, 'names', message.query, ticket),
         );
         break;
       case 'label-values': {
         const { name } = message;
-        this.#run(message.reply, NAMES_TIMEOUT_MS, (ticket) =>
+        this.#run(message, NAMES_TIMEOUT_MS, (ticket) =>
           this.#names({ type: 'label-values', name }, 'names', message.query, ticket),
         );
         break;
       }
       case 'query': {
-        const { queryTimeoutMs } = this.#dependencies;
-        const timeoutMs = Math.min(message.query.timeoutMs ?? queryTimeoutMs, queryTimeoutMs);
-        this.#run(message.reply, timeoutMs, (ticket) =>
-          this.#query(message.query, timeoutMs, ticket),
+        const timeoutMaxMs = this.#dependencies.settings.timeoutMs;
+        const timeoutMs = Math.min(message.query.timeoutMs ?? timeoutMaxMs, timeoutMaxMs);
+        this.#run(message, timeoutMs, (ticket, queueMs) =>
+          this.#query(message.query, { queueMs, timeoutMs }, ticket),
         );
         break;
       }
       case 'series':
-        this.#run(message.reply, NAMES_TIMEOUT_MS, (ticket) =>
+        this.#run(message, NAMES_TIMEOUT_MS, (ticket) =>
           this.#names({ type: 'series' }, 'label-sets', message.query, ticket),
         );
         break;
@@ -97,9 +113,12 @@ export class QuerierActor implements Actor<QuerierMessage> {
   }
 
   #run<Answer>(
-    reply: Reply<Answer>,
+    {
+      query,
+      reply,
+    }: { readonly query: { readonly tenant: string }; readonly reply: Reply<Answer> },
     timeoutMs: number,
-    work: (ticket: Ticket) => Promise<Answer>,
+    work: (ticket: Ticket, queueMs: number) => Promise<Answer>,
   ): void {
     if (this.#inFlight >= QUERIES_MAX) {
       reply.fail(
@@ -116,40 +135,52 @@ export class QuerierActor implements Actor<QuerierMessage> {
     };
     const nodeBytes = this.#bytes;
     const ticket = new Ticket({ clock, timeoutMs, reply, nodeBytes, bytesMax: QUERY_BYTES_MAX });
-    ticket
-      .run(() => work(ticket))
-      .then(
-        (answer) => {
-          done(undefined);
-          reply.ok(answer);
-        },
-        (thrown: unknown) => {
-          const error = toStarlingError(thrown);
-          done(error);
-          reply.fail(error);
-        },
-      );
+    const inTurn = async (): Promise<Answer> => {
+      await this.#turnOf(query.tenant, ticket);
+      return work(ticket, clock.monotonicMs() - startedMs);
+    };
+    ticket.run(inTurn).then(
+      (answer) => {
+        done(undefined);
+        reply.ok(answer);
+      },
+      (thrown: unknown) => {
+        const error = toStarlingError(thrown);
+        done(error);
+        reply.fail(error);
+      },
+    );
   }
 
-  async #query(query: Query, timeoutMs: number, ticket: Ticket): Promise<QueryOutcome> {
-    const { workers } = this.#dependencies;
-    const lookbackMs = query.lookbackMs ?? LOOKBACK_MS;
+  /** Resolves when the tenant's next query may run; the place is given back when the ticket ends. */
+  #turnOf(tenant: string, ticket: Ticket): Promise<void> {
+    return new Promise((resolve) => {
+      const place = this.#queue.enter(tenant, resolve);
+      ticket.onStop(() => place.leave());
+    });
+  }
+
+  async #query(
+    query: Query,
+    { queueMs, timeoutMs }: { readonly queueMs: number; readonly timeoutMs: number },
+    ticket: Ticket,
+  ): Promise<QueryOutcome> {
+    const { clock, settings } = this.#dependencies;
+    const { delayedNameRemoval, isExperimental, samplesMax } = settings;
+    this.#quarantine.check(query.tenant, query.query);
+    const startedMs = clock.monotonicMs();
+    const lookbackMs = query.lookbackMs ?? settings.lookbackMs;
     const isInstant = query.stepMs === 0;
     const stepMs = isInstant ? 1 : query.stepMs;
     const { endMs, startMs } = query;
-    const expr = parseExpr(query.query);
+    const expr = parseExpr(query.query, isExperimental ? EXPERIMENTAL_LANGUAGE : {});
     const work = estimateSteps(expr, {
       steps: isInstant ? 1 : Math.floor((endMs - startMs) / stepMs) + 1,
       spanMs: isInstant ? 0 : endMs - startMs,
-      stepsMax: this.#dependencies.querySamplesMax,
+      stepsMax: samplesMax,
     });
-    const selections = selectionsOf(expr, {
-      startMs,
-      endMs,
-      stepMs,
-      lookbackMs,
-      instant: isInstant,
-    });
+    const grid = { startMs, endMs, stepMs, lookbackMs };
+    const selections = selectionsOf(expr, { ...grid, instant: isInstant });
     const gathered = await Promise.all(
       selections.map((selection) => {
         const range = { minTimeMs: selection.minTimeMs, maxTimeMs: selection.maxTimeMs };
@@ -170,8 +201,12 @@ export class QuerierActor implements Actor<QuerierMessage> {
       endMs,
       stepMs: query.stepMs,
       lookbackMs,
-      samplesMax: this.#dependencies.querySamplesMax,
+      samplesMax,
       limit: query.limit,
+      isExperimental,
+      delayedNameRemoval,
+      wants: query.wants ?? {},
+      before: { queueMs, gatherMs: clock.monotonicMs() - startedMs },
       stopFlag: ticket.stopFlag,
       selections: selections.map(({ maxTimeMs, minTimeMs, projection }, i) => ({
         frames: gathered[i]!.frames.flat(),
@@ -182,15 +217,27 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const isSmall =
       bytesOf(gathered) <= INLINE_BYTES_MAX && work * rowsOf(gathered) <= INLINE_WORK_MAX;
     const output = isSmall
-      ? runEvaluateJob(input)
-      : await workers.run<EvaluateOutput>(
-          EVALUATE_JOB,
-          input,
-          transferable(gathered),
-          ticket.signal,
-        );
+      ? runEvaluateJob(input, () => clock.monotonicMs())
+      : await this.#evaluateInWorker(query, input, gathered, ticket);
     const warnings = [...output.warnings, ...retentionWarning(selections, gathered)];
     return { data: output.data, warnings, infos: output.infos };
+  }
+
+  async #evaluateInWorker(
+    { query, tenant }: Query,
+    input: EvaluateInput,
+    gathered: readonly Gathered[],
+    ticket: Ticket,
+  ): Promise<EvaluateOutput> {
+    const { workers } = this.#dependencies;
+    const buffers = transferable(gathered);
+    try {
+      return await workers.run<EvaluateOutput>(EVALUATE_JOB, input, buffers, ticket.signal);
+    } catch (error) {
+      if (error instanceof StarlingError && error.id === 'node.worker_ended')
+        this.#quarantine.noteDeath(tenant, query);
+      throw error;
+    }
   }
 
   async #names(
@@ -199,7 +246,8 @@ export class QuerierActor implements Actor<QuerierMessage> {
     query: SeriesQuery,
     ticket: Ticket,
   ): Promise<NamesOutcome> {
-    const gathered = await this.#gather(message, query, NAMES_TIMEOUT_MS, ticket);
+    const scope = kind === 'cardinality' ? { ...query, limit: 0 } : query;
+    const gathered = await this.#gather(message, scope, NAMES_TIMEOUT_MS, ticket);
     const frames = gathered.frames.flat();
     const input: NamesInput = { kind, frames, limit: query.limit, stopFlag: ticket.stopFlag };
     if (bytesOf([gathered]) <= INLINE_BYTES_MAX) return runNamesJob(input);

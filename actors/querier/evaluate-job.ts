@@ -4,7 +4,17 @@
  */
 import { StarlingError } from '../../model/errors.ts';
 import type { TimeRange } from '../../model/sample.ts';
-import { type QueryResult, encodeResult, evaluate, parseExpr } from '../../promql/index.ts';
+import {
+  EXPERIMENTAL_LANGUAGE,
+  type QueryParams,
+  type QueryResult,
+  Trace,
+  encodeResult,
+  evaluate,
+  parseExpr,
+} from '../../promql/index.ts';
+import type { QueryWants } from './messages.ts';
+import { statsOf } from './query-stats.ts';
 import { mergeSeriesFrames } from '../../storage/index.ts';
 
 export const EVALUATE_JOB = 'querier.evaluate';
@@ -17,6 +27,12 @@ export interface EvaluateInput {
   readonly lookbackMs: number;
   readonly samplesMax: number;
   readonly limit: number;
+  /** All of the experimental language is on. */
+  readonly isExperimental?: boolean;
+  readonly delayedNameRemoval?: boolean;
+  readonly wants?: QueryWants;
+  /** What went before: the wait for a place, and for the series. */
+  readonly before?: { readonly queueMs: number; readonly gatherMs: number };
   /** Shared; not 0 once nobody waits for the output. */
   readonly stopFlag?: Int32Array;
   /** By selection id: the frames of all replicas, and the range to keep. */
@@ -34,8 +50,10 @@ export interface EvaluateOutput {
   readonly infos: readonly string[];
 }
 
-export function runEvaluateJob(input: EvaluateInput): EvaluateOutput {
-  const expr = parseExpr(input.query);
+/** `nowMs` is read for statistics only. */
+export function runEvaluateJob(input: EvaluateInput, nowMs = (): number => 0): EvaluateOutput {
+  const startedMs = nowMs();
+  const expr = parseExpr(input.query, input.isExperimental === true ? EXPERIMENTAL_LANGUAGE : {});
   const isInstant = input.stepMs === 0;
   const check = (): void => checkStop(input.stopFlag);
   let samples = 0;
@@ -49,23 +67,29 @@ export function runEvaluateJob(input: EvaluateInput): EvaluateOutput {
     }
     return merged;
   });
-  const result = evaluate(
-    expr,
-    {
-      startMs: input.startMs,
-      endMs: input.endMs,
-      stepMs: isInstant ? 1 : input.stepMs,
-      lookbackMs: input.lookbackMs,
-      instant: isInstant,
-      text: input.query,
-    },
-    columns,
-    { samplesMax: input.samplesMax, check },
-  );
+  const { explain = false, stats } = input.wants ?? {};
+  const trace = explain || stats !== undefined ? new Trace(nowMs) : undefined;
+  const params: QueryParams = {
+    startMs: input.startMs,
+    endMs: input.endMs,
+    stepMs: isInstant ? 1 : input.stepMs,
+    lookbackMs: input.lookbackMs,
+    instant: isInstant,
+    text: input.query,
+    delayedNameRemoval: input.delayedNameRemoval === true,
+  };
+  const decodedMs = nowMs();
+  const result = evaluate(expr, params, columns, { samplesMax: input.samplesMax, check }, trace);
   check();
   const { isCut, kept } = limitedResult(result, input.limit);
   const warnings = isCut ? [...result.warnings, LIMIT_WARNING] : result.warnings;
-  return { data: encodeResult(kept), warnings, infos: result.infos };
+  const told: Record<string, string> = {};
+  if (trace !== undefined && stats !== undefined) {
+    const before = input.before ?? { queueMs: 0, gatherMs: 0 };
+    const timings = { ...before, startedMs, decodedMs, endedMs: nowMs() };
+    told['stats'] = JSON.stringify(statsOf(trace, params, timings, stats === 'all'));
+  }
+  return { data: encodeResult(kept, told), warnings, infos: result.infos };
 }
 
 /** What an instance sent is not the client's fault: throws `internal` for what cannot be read. */
@@ -97,6 +121,7 @@ function limitedResult(
     const samples = series.ends[limit - 1]!;
     const kept = {
       labels: series.labels.slice(0, limit),
+      histograms: series.histograms?.slice(0, samples),
       ends: series.ends.subarray(0, limit),
       timestamps: series.timestamps.subarray(0, samples),
       values: series.values.subarray(0, samples),

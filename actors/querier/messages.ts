@@ -16,6 +16,14 @@ export interface Query {
   readonly lookbackMs: number | undefined;
   readonly timeoutMs: number | undefined;
   readonly limit: number;
+  readonly wants?: QueryWants;
+}
+
+/** What is told beside the result. */
+export interface QueryWants {
+  readonly explain?: boolean;
+  /** In total, or by step too. */
+  readonly stats?: 'all' | 'totals' | undefined;
 }
 
 export interface QueryOutcome {
@@ -39,6 +47,11 @@ export interface NamesOutcome {
 }
 
 export type QuerierMessage =
+  | {
+      readonly type: 'cardinality';
+      readonly query: SeriesQuery;
+      readonly reply: Reply<NamesOutcome>;
+    }
   | {
       readonly type: 'label-names';
       readonly query: SeriesQuery;

@@ -1,17 +1,18 @@
 /**
- * The worker job behind `series`, `labels` and `label values`: join the instances' frames, sort, cut
+ * The worker job behind `series`, `labels`, `label values` and `status/tsdb`: join the instances' frames, sort, cut
  * and encode the JSON. Like the job of queries it also runs inline, for small answers.
  */
 import { type Labels, compareUtf8 } from '../../model/labels.ts';
 import { mergeLabelSets } from '../../storage/index.ts';
+import { cardinalityOf } from './cardinality.ts';
 import { unpackControl } from '../runtime/index.ts';
 import { LIMIT_WARNING, checkStop, readFrames } from './evaluate-job.ts';
 
 export const NAMES_JOB = 'querier.names';
 
 export interface NamesInput {
-  /** Whether the frames hold names, or label sets. */
-  readonly kind: 'label-sets' | 'names';
+  /** What the frames hold, names or label sets, and what is made of these. */
+  readonly kind: 'cardinality' | 'label-sets' | 'names';
   readonly frames: readonly Uint8Array[];
   /** 0: no limit. */
   readonly limit: number;
@@ -30,6 +31,11 @@ const ITEMS_PER_CHECK = 1024;
 /** Throws `internal` for frames that cannot be read: they are not the client's. */
 export function runNamesJob({ frames, kind, limit, stopFlag }: NamesInput): NamesOutput {
   checkStop(stopFlag);
+  if (kind === 'cardinality') {
+    const sets = readFrames(() => mergeLabelSets(frames));
+    const stats = cardinalityOf(sets, limit, () => checkStop(stopFlag));
+    return { data: new TextEncoder().encode(JSON.stringify(stats)), warnings: [] };
+  }
   const items: readonly (Labels | string)[] = readFrames(() =>
     kind === 'names' ? joinNames(frames, stopFlag) : mergeLabelSets(frames),
   );

@@ -1,6 +1,7 @@
 /** `query` and `query_range`, GET and POST, and `format_query`: Prometheus' parameters and answers. */
 import { type Context, Hono } from 'hono';
 import { astToJson, parseExpr, prettyExpr } from '../../promql/index.ts';
+import type { QueryRequest } from '../api.ts';
 import type { AppOptions } from '../options.ts';
 import { checkRange, invalid, parseDuration, parseLimit, parseTime } from '../parameters.ts';
 import {
@@ -60,9 +61,19 @@ async function serve(
     lookbackMs: positiveDuration(parameters, 'lookback_delta'),
     timeoutMs: positiveDuration(parameters, 'timeout'),
     limit: parseLimit(parameters.one('limit')),
+    wants: wantsOf(parameters),
     cancellation: requestCancellation(context),
   });
   return successBytes(data, warnings, infos);
+}
+
+/** Any text asks for statistics, `all` for those of each step too. */
+function wantsOf(parameters: Parameters): NonNullable<QueryRequest['wants']> {
+  const stats = parameters.one('stats') ?? '';
+  return {
+    explain: parameters.one('explain') === '1' || parameters.one('explain') === 'true',
+    stats: stats === '' ? undefined : stats === 'all' ? 'all' : 'totals',
+  };
 }
 
 function positiveDuration(parameters: Parameters, name: string): number | undefined {

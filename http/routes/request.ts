@@ -8,6 +8,7 @@ import type { TenantId } from '../../model/ids.ts';
 import type { Cancellation } from '../api.ts';
 import type { AppOptions } from '../options.ts';
 import { tenantOf } from '../tenant.ts';
+import { bodyOf } from './response-body.ts';
 
 /** A form body over this is refused. */
 export const FORM_BYTES_MAX = 4 * 1024 * 1024;
@@ -77,8 +78,9 @@ export function successBytes(
   if (warnings.length > 0) tail += `,"warnings":${JSON.stringify(warnings)}`;
   if (infos.length > 0) tail += `,"infos":${JSON.stringify(infos)}`;
   const parts = [encoder.encode('{"status":"success","data":'), data, encoder.encode(`${tail}}`)];
-  const body = Buffer.concat(parts);
-  return new Response(body, { headers: { 'content-type': 'application/json' } });
+  return new Response(bodyOf(parts), {
+    headers: { 'content-type': 'application/json' },
+  });
 }
 
 export function success(data: unknown, warnings: readonly string[] = []): Response {

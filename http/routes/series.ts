@@ -1,16 +1,10 @@
-/** `series`, `labels`, `label/NAME/values` and `metadata`: what label browsers ask. */
+/** `series`, `labels` and `label/NAME/values`: what label browsers ask. */
 import { type Context, Hono } from 'hono';
 import { parseSelector } from '../../promql/index.ts';
 import type { SeriesRequest } from '../api.ts';
 import type { AppOptions } from '../options.ts';
 import { invalid, parseLimit, parseTime } from '../parameters.ts';
-import {
-  readParameters,
-  requestCancellation,
-  requestTenant,
-  success,
-  successBytes,
-} from './request.ts';
+import { readParameters, requestCancellation, requestTenant, successBytes } from './request.ts';
 
 /** One request may hold this many `match[]`. */
 const SELECTORS_MAX = 100;
@@ -34,10 +28,6 @@ export function seriesRoutes(options: AppOptions): Hono {
     const name = labelName(context.req.param('name'));
     const { data, warnings } = await options.api.labelValues(name, request);
     return successBytes(data, warnings, []);
-  });
-  routes.get('/metadata', (context) => {
-    requestTenant(options, context);
-    return success({});
   });
   return routes;
 }

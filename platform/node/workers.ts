@@ -181,7 +181,9 @@ class Thread {
     this.#worker.on('error', (error) => (cause = error));
     this.#worker.on('exit', () => {
       this.#isEnding = true;
-      this.#settle()?.reject(new StarlingError('internal', undefined, cause));
+      const task = this.#settle();
+      const job = task?.request.name ?? '';
+      task?.reject(new StarlingError('node.worker_ended', { job }, cause));
       callbacks.onEnd();
     });
   }

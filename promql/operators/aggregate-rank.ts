@@ -28,7 +28,9 @@ export function aggregateK(
   for (const value of k) {
     if (Number.isNaN(value)) throw executionError('Parameter value is NaN');
     if (value <= -(2 ** 63)) throw executionError(`Scalar value ${value} underflows int64`);
-    if (value >= 2 ** 63) throw executionError(`Scalar value ${value} overflows int64`);
+    if (value >= 2 ** 63) {
+      throw executionError(`Scalar value ${formatGeneral(value)} overflows int64`);
+    }
   }
   const { groupOf, labels } = groupRows(node, block);
   const rowsOf = rowsByGroup(groupOf, labels.length);

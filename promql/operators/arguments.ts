@@ -8,6 +8,7 @@ import type { SeriesColumns } from '../../model/series-columns.ts';
 import { type Block, occupiedRows, pickRows } from './block.ts';
 import { type EvalContext, pinnedMs, subqueryGrid } from './context.ts';
 import { columnsOf, withoutStale } from './select.ts';
+import type { Trace } from '../trace.ts';
 import type { RangeSource } from './range-source.ts';
 import { columnsFromBlock } from './windows.ts';
 
@@ -37,9 +38,38 @@ export function unwrapped(node: Expr): Expr {
 /** The samples and windows of a range vector. */
 export function rangeSource(node: Expr, context: EvalContext): RangeSource {
   const inner = unwrapped(node);
-  if (inner.kind === 'matrix_selector') return selectorSource(inner, context);
+  const { trace } = context.state;
+  if (inner.kind === 'matrix_selector') {
+    const source = selectorSource(inner, context);
+    if (trace !== undefined) noteSource(inner, source, context, trace);
+    return source;
+  }
   assert(inner.kind === 'subquery', 'checked by the parser');
-  return subquerySource(inner, context);
+  const source = subquerySource(inner, context);
+  if (trace !== undefined) noteSource(inner, source, context, trace);
+  return source;
+}
+
+function noteSource(
+  node: MatrixSelector | Subquery,
+  { columns, firstEndMs, rangeMs, stepMs }: RangeSource,
+  context: EvalContext,
+  trace: Trace,
+): void {
+  const { ends, timestamps } = columns;
+  trace.note(node, { series: ends.length, samples: timestamps.length, ms: 0 });
+  if (context.isSubquery) return;
+  let start = 0;
+  for (const end of ends) {
+    let [from, to] = [start, start];
+    for (let t = 0; t < context.steps; t++) {
+      const endMs = firstEndMs + t * stepMs;
+      while (to < end && timestamps[to]! <= endMs) to++;
+      while (from < to && timestamps[from]! <= endMs - rangeMs) from++;
+      if (to > from) trace.look(t, to - from);
+    }
+    start = end;
+  }
 }
 
 function selectorSource({ selector, rangeMs }: MatrixSelector, context: EvalContext): RangeSource {

@@ -9,6 +9,7 @@ import type { AtModifier, Expr, Subquery, VectorSelector } from '../ast.ts';
 import { positionOf } from '../parser-position.ts';
 import { type Block, newBlock, withoutNames } from './block.ts';
 import type { Labels } from '../../model/labels.ts';
+import type { Trace } from '../trace.ts';
 
 /** How to run a query. */
 export interface QueryParams {
@@ -87,6 +88,8 @@ export interface QueryState {
   /** By text: of two with one text the last is kept, with its place. */
   readonly warnings: Map<string, string>;
   readonly infos: Map<string, string>;
+  /** Filled when somebody asks what the query did. */
+  readonly trace: Trace | undefined;
   /** The walker of the tree. */
   readonly evaluate: (node: Expr, context: EvalContext) => Value;
 }
@@ -96,10 +99,15 @@ const ROWS_PER_CHECK = 64;
 export class EvalContext {
   readonly state: QueryState;
   readonly grid: Grid;
+  /** The grid is that of a subquery. */
+  readonly isSubquery: boolean;
 
-  constructor(state: QueryState, grid: Grid) {
+  /** Throws `query.too_large` for a grid of more steps than samples are allowed. */
+  constructor(state: QueryState, grid: Grid, isSubquery = false) {
     this.state = state;
     this.grid = grid;
+    this.isSubquery = isSubquery;
+    this.checkSamples(grid.count);
   }
 
   get params(): QueryParams {
@@ -119,7 +127,7 @@ export class EvalContext {
   }
 
   withGrid(grid: Grid): EvalContext {
-    return new EvalContext(this.state, grid);
+    return new EvalContext(this.state, grid, true);
   }
 
   evaluate(node: Expr): Value {

@@ -13,6 +13,7 @@ import { evaluateScalar, evaluateString, evaluateVector } from './arguments.ts';
 import { type Block, mapHistograms } from './block.ts';
 import { callFunction } from './call.ts';
 import { type EvalContext, type Value } from './context.ts';
+import type { Trace } from '../trace.ts';
 import { selectSmoothed } from './windows-extended.ts';
 import { selectInstant } from './select.ts';
 
@@ -35,7 +36,7 @@ export function evaluateNode(node: Expr, context: EvalContext): Value {
     case 'number':
       return { kind: 'scalar', values: new Float64Array(context.steps).fill(node.value) };
     case 'paren':
-      return evaluateNode(node.expr, context);
+      return context.evaluate(node.expr);
     case 'string':
       return { kind: 'string', value: node.value };
     case 'unary':
@@ -50,7 +51,7 @@ export function evaluateNode(node: Expr, context: EvalContext): Value {
 }
 
 function unary({ op, expr }: Unary, context: EvalContext): Value {
-  const value = evaluateNode(expr, context);
+  const value = context.evaluate(expr);
   if (op === '+') return value;
   if (value.kind === 'scalar') return { kind: 'scalar', values: value.values.map((x) => -x) };
   assert(value.kind === 'vector', 'checked by the parser');
@@ -101,8 +102,8 @@ function parameter(node: Aggregation, context: EvalContext): Float64Array {
 }
 
 function binary(node: Binary, context: EvalContext): Value {
-  const lhs = evaluateNode(node.lhs, context);
-  const rhs = evaluateNode(node.rhs, context);
+  const lhs = context.evaluate(node.lhs);
+  const rhs = context.evaluate(node.rhs);
   const { op, matching } = node;
   if (op === 'and' || op === 'or' || op === 'unless') {
     assert(lhs.kind === 'vector' && rhs.kind === 'vector', 'checked by the parser');
@@ -128,4 +129,30 @@ function scalarScalar(op: NumberOp, lhs: Float64Array, rhs: Float64Array): Float
   const result = new Float64Array(lhs.length);
   for (let t = 0; t < lhs.length; t++) result[t] = compute(lhs[t]!, rhs[t]!);
   return result;
+}
+
+/** Evaluates a node and notes what that took. */
+export function tracedNode(node: Expr, context: EvalContext, trace: Trace): Value {
+  const startedMs = trace.nowMs();
+  const value = evaluateNode(node, context);
+  trace.note(node, { ...sizeOf(value), ms: trace.nowMs() - startedMs });
+  if (node.kind === 'vector_selector' && !context.isSubquery) lookAt(value, trace);
+  return value;
+}
+
+function sizeOf(value: Value): { readonly series: number; readonly samples: number } {
+  if (value.kind === 'scalar') return { series: 1, samples: value.values.length };
+  if (value.kind === 'string') return { series: 0, samples: 0 };
+  const { labels, present } = value.block;
+  let samples = 0;
+  for (let cell = 0; cell < present.length; cell++) if (present[cell] !== 0) samples++;
+  return { series: labels.length, samples };
+}
+
+function lookAt(value: Value, trace: Trace): void {
+  if (value.kind !== 'vector') return;
+  const { present, steps } = value.block;
+  for (let cell = 0; cell < present.length; cell++) {
+    if (present[cell] !== 0) trace.look(cell % steps, 1);
+  }
 }

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { assertNever } from '../../model/assert.ts';
 import {
   encodeResult,
+  EXPERIMENTAL_LANGUAGE,
   evaluate,
   type Expr,
   type FunctionName,
@@ -34,12 +35,6 @@ export interface ScriptReport {
   readonly failures: string[];
 }
 
-const OPTIONS = {
-  experimentalFunctions: true,
-  durationExpressions: true,
-  extendedRangeSelectors: true,
-  fillModifiers: true,
-};
 const MINUTE_MS = 60_000;
 
 /** Runs every command of a script. Throws when the text is no script. */
@@ -70,7 +65,7 @@ function checkEval(store: ScriptStore, command: EvalCommand): void {
   const { query, startMs, endMs, stepMs, instant } = command;
   let expr: Expr;
   try {
-    expr = parseExpr(query, OPTIONS);
+    expr = parseExpr(query, EXPERIMENTAL_LANGUAGE);
   } catch (error) {
     assert(error instanceof Error);
     assert(fail !== undefined, error.message);

@@ -42,6 +42,10 @@ export function createFakeApi(overrides: Partial<NodeApi> = {}): FakeApi {
         warnings: ['results truncated due to limit'],
       };
     },
+    cardinality: async (request) => {
+      seriesRequests.push(request);
+      return { data: Buffer.from('{"headStats":{"numSeries":1}}'), warnings: [] };
+    },
     notReady: () => [],
     metrics: async () => 'up 1\n',
     ring: () => ({
@@ -67,6 +71,7 @@ export function createFakeApi(overrides: Partial<NodeApi> = {}): FakeApi {
     members: () => ({ self: 'a', healthScore: 0, members: [], counters: { 'dropped.label': 2 } }),
     services: () => [{ name: 'ingester', state: 'Running' }],
     config: () => 'http: {}\n',
+    flags: () => ({ 'head.retention': '3h' }),
     forget: async (instance) => {
       forgotten.push(instance);
     },
