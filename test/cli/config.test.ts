@@ -130,7 +130,7 @@ t.test('C5 durations and addresses out of bounds are refused', async (t) => {
       text,
     );
   }
-  t.equal(accepted({ flags: { 'query.timeout': ['1h30m'] } }).queryTimeoutMs, 5_400_000);
+  t.equal(accepted({ flags: { 'query.timeout': ['1h30m'] } }).query.timeoutMs, 5_400_000);
   for (const text of ['9009', 'host', 'host:99999', 'a:b', ':1', '::1:1']) {
     t.match(refused({ flags: { 'http.listen': [text] } }), [{ where: '--http.listen' }], text);
   }
