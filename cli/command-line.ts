@@ -3,6 +3,7 @@
  * that flags, variables and file keys can never differ.
  */
 import { Command } from 'commander';
+import { type QueryWorld, queryCommand } from './query/command.ts';
 import { flagName, settings } from './settings.ts';
 
 export interface ServeArguments {
@@ -12,6 +13,8 @@ export interface ServeArguments {
 }
 
 export interface CommandHandlers {
+  /** What `starling query` touches of the world; without it there is no such command. */
+  readonly query?: QueryWorld;
   serve(given: ServeArguments): Promise<void>;
 }
 
@@ -21,6 +24,7 @@ export function createProgram(version: string, handlers: CommandHandlers): Comma
   program.description('long-term storage for Prometheus metrics, as identical nodes');
   program.version(version);
   program.showHelpAfterError('(run with --help for usage)');
+  if (handlers.query !== undefined) program.addCommand(queryCommand(handlers.query));
   program.addCommand(serveCommand(handlers));
   return program;
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 /** The `starling` command. Exit codes: 0 ok, 1 failed, 2 wrong usage. */
 import { readFileSync } from 'node:fs';
-import { CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { createProgram } from './command-line.ts';
+import { QueryExit, type QueryWorld } from './query/command.ts';
 import { EXIT_FAILED, EXIT_USAGE, serve } from './serve.ts';
 
 /** From a checkout the package file is one folder up, from dist/ two. */
@@ -23,13 +24,27 @@ function readVersion(): string {
   return '0.0.0';
 }
 
+/** Commands throw instead of ending the process, so that the exit code is ours. */
+function overrideExits(command: Command): void {
+  command.exitOverride();
+  for (const one of command.commands) overrideExits(one);
+}
+
 const version = readVersion();
-const program = createProgram(version, { serve: (given) => serve(given, version) });
-program.exitOverride();
-for (const command of program.commands) command.exitOverride();
+const query: QueryWorld = {
+  fetch,
+  clock: { nowMs: Date.now },
+  parseDate: Date.parse,
+  environment: process.env,
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+};
+const program = createProgram(version, { query, serve: (given) => serve(given, version) });
+overrideExits(program);
 try {
   await program.parseAsync(process.argv);
 } catch (error) {
+  if (error instanceof QueryExit) process.exit(error.exitCode);
   if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
   process.stderr.write(`starling: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(EXIT_FAILED);
