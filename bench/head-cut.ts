@@ -87,7 +87,13 @@ async function main(directory: string): Promise<void> {
     ...{ clock, disk, directory, openMax: 1 },
     optionsOf: () => ({
       ...{ log, committer, random: createNodeRandom(), cutJitterMs: 0 },
-      ...{ retentionMs: 1e12, retentionBytesMax: 0, futureMaxMs: 1e9, seriesMax: () => 0 },
+      ...{
+        retentionMs: 1e12,
+        retentionBytesMax: 0,
+        futureMaxMs: 1e9,
+        outOfOrderMs: () => 0,
+        seriesMax: () => 0,
+      },
       fingerprint: (bytes, out) => fingerprint(key, viewOf(bytes), 0, bytes.length, out, 0),
     }),
   });

@@ -134,6 +134,11 @@ export class NodeMetrics {
       sum(tsdbs().map((one) => one.blockBytes)),
     );
     this.#gauge(
+      'cortex_ingester_tsdb_out_of_order_samples_appended_total',
+      'Samples taken out of order.',
+      () => sum(tsdbs().map((one) => one.outOfOrderCount)),
+    );
+    this.#gauge(
       'starling_replication_factor',
       'The effective replication factor.',
       () => views.current.ring.rf,

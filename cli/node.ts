@@ -262,6 +262,7 @@ function createTenants(
         retentionMs: config.blocksRetentionMs,
         retentionBytesMax: config.blocksRetentionBytes,
         futureMaxMs: config.limits.creation_grace_period_ms,
+        outOfOrderMs: () => config.limits.out_of_order_time_window_ms,
         seriesMax: () => config.limits.max_series_per_user,
         fingerprint: (bytes, out) => fingerprint(key, viewOf(bytes), 0, bytes.length, out, 0),
       };

@@ -4,7 +4,11 @@ import type { Config } from './config.ts';
 
 export function printConfig(config: Config): string {
   const { query } = config;
-  const { creation_grace_period_ms: graceMs, ...limits } = config.limits;
+  const {
+    creation_grace_period_ms: graceMs,
+    out_of_order_time_window_ms: windowMs,
+    ...limits
+  } = config.limits;
   return stringify({
     http: { listen: config.httpListen },
     grpc: { listen: config.grpcListen },
@@ -42,6 +46,10 @@ export function printConfig(config: Config): string {
       experimental: query.isExperimental,
       delayed_name_removal: query.delayedNameRemoval,
     },
-    limits: { ...limits, creation_grace_period: `${graceMs}ms` },
+    limits: {
+      ...limits,
+      creation_grace_period: `${graceMs}ms`,
+      out_of_order_time_window: windowMs === 0 ? 0 : `${windowMs}ms`,
+    },
   });
 }

@@ -64,6 +64,16 @@ export const bucketSchema = z.string().superRefine((text, context) => {
 const portSchema = /^(?:\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):(\d{1,5})$/;
 
 /** `host:port`; IPv6 in brackets. */
+/** Blocks are cut an hour after their end: until then their samples may come in any order. */
+const OUT_OF_ORDER_MAX_MS = 3_600_000;
+
+/** A duration up to an hour, or 0. */
+export const outOfOrderSchema = z.union([
+  z.literal(['0', '0s']).transform(() => 0),
+  z.literal(0),
+  durationSchema.refine((ms) => ms <= OUT_OF_ORDER_MAX_MS, 'must be at most 1h'),
+]);
+
 export const addressSchema = z
   .string()
   .refine(
@@ -85,7 +95,7 @@ const flag = z.union(
 );
 
 const limitKeys = Object.keys(MULTITENANT_LIMITS).filter(
-  (key) => key !== 'creation_grace_period_ms',
+  (key) => !key.endsWith('_ms'), // these are durations
 );
 
 export const settings: readonly Setting[] = [
@@ -291,6 +301,12 @@ export const settings: readonly Setting[] = [
     schema: durationSchema,
     defaultText: '10m',
     help: 'how far in the future a sample may lie',
+  },
+  {
+    path: ['limits', 'out_of_order_time_window'],
+    schema: outOfOrderSchema,
+    defaultText: '30m',
+    help: 'how much older than the newest sample of its tenant a sample may be when it comes out of order',
   },
 ];
 

@@ -192,8 +192,14 @@ export const errorCatalogue = {
   },
   'sample.out_of_order': {
     ...invalid,
-    message: (f: SeriesFacts & { readonly timestampMs: number; readonly lastMs: number }) =>
-      `sample-out-of-order: the sample of ${f.series} at ${f.timestampMs} is older than the newest one stored, at ${f.lastMs}`,
+    message: (
+      f: SeriesFacts & {
+        readonly timestampMs: number;
+        readonly lastMs: number;
+        readonly windowMs: number;
+      },
+    ) =>
+      `sample-out-of-order: the sample of ${f.series} at ${f.timestampMs} is older than the newest one stored, at ${f.lastMs}, and than the tenant's newest one less out_of_order_time_window (${f.windowMs} ms)`,
   },
   'sample.duplicate_timestamp': {
     ...invalid,

@@ -12,6 +12,8 @@ export interface Limits {
   readonly ingestion_burst_size: number;
   /** Milliseconds a sample may lie in the future. */
   readonly creation_grace_period_ms: number;
+  /** Milliseconds a sample may be older than the tenant's newest one and still come out of order. */
+  readonly out_of_order_time_window_ms: number;
 }
 
 /** Defaults with multi-tenancy on: Cortex' own. */
@@ -24,6 +26,7 @@ export const MULTITENANT_LIMITS: Limits = {
   ingestion_rate: 25_000,
   ingestion_burst_size: 50_000,
   creation_grace_period_ms: 10 * 60_000,
+  out_of_order_time_window_ms: 30 * 60_000,
 };
 
 /** Defaults with multi-tenancy off: series and rate are unlimited, the instance's guard rails protect it. */

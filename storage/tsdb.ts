@@ -15,7 +15,7 @@ import type { Disk } from '../platform/platform.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { Committer } from './committer.ts';
 import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
-import { APPENDED, CONFLICT, DUPLICATE, Head } from './head/head.ts';
+import { APPENDED, CONFLICT, DUPLICATE, Head, OUT_OF_ORDER } from './head/head.ts';
 import { LogBuffer } from './head/log-buffer.ts';
 import type { SelectHints, Selectors } from './head/select.ts';
 import { readHorizon } from './horizon.ts';
@@ -33,6 +33,8 @@ export interface TsdbOptions extends TenantBlocksOptions {
   readonly committer: Committer;
   /** How far ahead of `nowMs` a sample may be. */
   readonly futureMaxMs: number;
+  /** How much older than the newest sample of the head one that comes out of order may be; 0: not at all. */
+  readonly outOfOrderMs: () => number;
   /** 0: no limit. */
   readonly seriesMax: () => number;
   /** The tenant's fingerprint of canonical label bytes, four words. */
@@ -57,6 +59,8 @@ export interface TsdbStats {
   /** Blocks cut since the start, and tries that failed. */
   readonly cutCount: number;
   readonly cutFailures: number;
+  /** Samples that were taken out of order. */
+  readonly outOfOrderCount: number;
   readonly arenaBytes: number;
   readonly samplesAppended: number;
   readonly maxTimeMs: number;
@@ -66,6 +70,8 @@ export interface TsdbStats {
 interface Outcome {
   /** The series appended to last, or -1. */
   previous: number;
+  /** Samples out of order are taken from here on. */
+  readonly insertMinMs: number;
   readonly unknown: number[];
   readonly rejected: number[];
   readonly errors: StarlingError[];
@@ -82,6 +88,7 @@ export class Tsdb {
   #unlogged: Uint8Array[] = [];
   #nextRef = 1;
   #blocks: TenantBlocks | undefined;
+  #outOfOrderCount = 0;
   replayed: ReplaySummary | undefined;
 
   private constructor(options: TsdbOptions) {
@@ -115,7 +122,9 @@ export class Tsdb {
           for (let i = 0; i < count; i++) {
             const s = seriesOfRef.get(refs[i]!);
             if (refs[i]! >= tsdb.#nextRef) tsdb.#nextRef = refs[i]! + 1; // its series record was lost
-            if (s !== undefined && timestamps[i]! >= minTimeMs) tsdb.head.append(s, samples, i);
+            if (s !== undefined && timestamps[i]! >= minTimeMs) {
+              if (tsdb.head.append(s, samples, i) === OUT_OF_ORDER) tsdb.head.insert(s, samples, i);
+            }
           }
         },
       },
@@ -194,6 +203,7 @@ export class Tsdb {
     this.#flushUnlogged();
     const outcome: Outcome = {
       previous: -1,
+      insertMinMs: this.head.maxTimeMs - this.#outOfOrderMs(),
       unknown: [],
       rejected: [],
       errors: [],
@@ -245,6 +255,7 @@ export class Tsdb {
       blockBytes: blocks.sizeBytes,
       cutCount: blocks.cutCount,
       cutFailures: blocks.cutFailures,
+      outOfOrderCount: this.#outOfOrderCount,
       arenaBytes: head.arena.usedBytes,
       samplesAppended: head.samplesAppended,
       maxTimeMs: head.maxTimeMs,
@@ -264,6 +275,12 @@ export class Tsdb {
   get #readSource(): ReadSource {
     const { clock, fingerprint } = this.#options;
     return { clock, fingerprint, head: this.head, blocks: this.#openBlocks };
+  }
+
+  /** The window for samples out of order; nothing, not even Infinity - 0, is in a window of 0. */
+  #outOfOrderMs(): number {
+    const windowMs = this.#options.outOfOrderMs();
+    return windowMs > 0 ? windowMs : Number.NEGATIVE_INFINITY;
   }
 
   get #openWal(): Wal {
@@ -308,7 +325,12 @@ export class Tsdb {
     for (let at = i === 0 ? 0 : batch.sampleEnds[i - 1]!; at < batch.sampleEnds[i]!; at++) {
       const timeMs = timestamps[at]!;
       const isInBounds = timeMs >= minTimeMs && timeMs <= maxTimeMs;
-      const what = isInBounds ? head.append(s, batch, at) : -1;
+      let what = isInBounds ? head.append(s, batch, at) : -1;
+      if (what === OUT_OF_ORDER && timeMs >= outcome.insertMinMs) {
+        head.insert(s, batch, at);
+        what = APPENDED;
+        this.#outOfOrderCount++;
+      }
       if (what === APPENDED) {
         this.#logBuffer.addSample(head.series.refs, s, batch, at);
         outcome.samplesAppended++;
@@ -364,7 +386,8 @@ export class Tsdb {
     if (what === CONFLICT)
       return new StarlingError('sample.duplicate_timestamp', { series, timestampMs });
     const lastMs = this.head.series.recent.newestTime(s);
-    return new StarlingError('sample.out_of_order', { series, timestampMs, lastMs });
+    const windowMs = this.#options.outOfOrderMs();
+    return new StarlingError('sample.out_of_order', { series, timestampMs, lastMs, windowMs });
   }
 
   /** Records that the log did not take yet go first; while they cannot, nothing else is taken. */

@@ -3,7 +3,8 @@
  *
  * The head is appended to meanwhile. What may be read anyway: nothing before the end of the range is
  * appended any more (the TSDB sees to that) and nothing is dropped while a cut runs, so closed chunks
- * stay where they are; an open chunk, which moves when it grows or closes, is copied.
+ * stay where they are; what moves is copied: an open chunk, when it grows or closes, and a chunk that goes
+ * on after the range, when a sample out of order is put into it.
  */
 import type { TimeRange } from '../../model/sample.ts';
 import type { BlockSource, SourceSeries } from '../block/cut.ts';
@@ -93,11 +94,11 @@ function chunksOf(head: Head, s: number, { maxTimeMs, minTimeMs }: TimeRange): C
     const handle = chunks.handle[c]!;
     const from = arena.offset(handle);
     const to = from + chunks.byteLength[c]!;
+    const where = { bytes: arena.slab(handle), from, to };
+    const moves = chunks.maxTime[c]! > maxTimeMs;
     found.push({
       ...xor(chunks.minTime[c]!, chunks.maxTime[c]!),
-      bytes: arena.slab(handle),
-      from,
-      to,
+      ...(moves ? { bytes: where.bytes.slice(from, to), from: 0, to: to - from } : where),
     });
   }
   return found.reverse();

@@ -1,8 +1,8 @@
 /**
  * The head of one tenant: series, their open and closed chunks, and the index over their labels. It
- * knows nothing of disks; the TSDB around it logs what it appends. Samples of a series only move
- * forward in time; an older one is only compared with what is there, so that a body sent again is
- * taken as the duplicate it is, whatever came after its samples.
+ * knows nothing of disks; the TSDB around it logs what it appends. Samples of a series move forward in
+ * time; an older one is compared with what is there, so that a body sent again is taken as the duplicate
+ * it is, whatever came after its samples; a new one is put in (insert.ts) if the TSDB says so.
  *
  * Chunks are cut at times that depend on the clock of the samples only, not on when this node began:
  * two hours are divided by a power of two so that about 120 samples fall into a piece, shifted by an
@@ -21,6 +21,7 @@ import {
 } from '../chunk/xor-encode.ts';
 import { ChunkTable } from './chunk-table.ts';
 import { Bitmap } from './bitmap.ts';
+import { SampleInserter } from './insert.ts';
 import { Postings } from './postings.ts';
 import { PENDING_MAX } from './recent-samples.ts';
 import { SampleLookup } from './sample-lookup.ts';
@@ -45,6 +46,13 @@ export class Head {
   readonly arena = new Arena();
   readonly postings = new Postings();
   readonly #lookup = new SampleLookup(this.series, this.chunks, this.arena);
+  readonly #inserter = new SampleInserter({
+    series: this.series,
+    chunks: this.chunks,
+    arena: this.arena,
+    chunkBytesMax: CHUNK_BYTES_MAX,
+    rangeMs: BLOCK_RANGE_MS,
+  });
   /** No sample is older; Infinity: there is none. */
   minTimeMs = Number.POSITIVE_INFINITY;
   maxTimeMs = Number.NEGATIVE_INFINITY;
@@ -130,6 +138,17 @@ export class Head {
     const isEqual = this.#lookup.compare(s, timeMs, low, high);
     if (isEqual === undefined) return OUT_OF_ORDER;
     return isEqual ? DUPLICATE : CONFLICT;
+  }
+
+  /** Puts in sample `at` of the columns, which `append` just found to be out of order. */
+  insert(s: number, samples: SampleColumns, at: number): void {
+    const timeMs = samples.timestamps[at]!;
+    const { values } = samples;
+    this.completeOpenChunk(s);
+    this.#inserter.insert(s, timeMs, values[at * 2]!, values[at * 2 + 1]!);
+    this.#lookup.forget();
+    if (timeMs < this.minTimeMs) this.minTimeMs = timeMs;
+    this.samplesAppended++;
   }
 
   /** Makes the open chunk of a series whole, for a reader. False: there is none. */

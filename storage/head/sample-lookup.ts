@@ -3,8 +3,9 @@
  * a body is sent again. The chunk that covers the time is decoded into scratch columns and kept there,
  * so that the samples of a retry, which come in order, decode each chunk once.
  *
- * Invariant: the scratch holds the chunk that `#ref`, `#minTimeMs` and `#count` name. Chunks only grow
- * at their end and refs are never used again, so what the three name cannot change.
+ * Invariant: the scratch holds the chunk that `#ref`, `#minTimeMs` and `#count` name. Chunks grow at their
+ * end and refs are never used again, so what the three name cannot change; who puts a sample into a chunk
+ * calls `forget`.
  */
 import type { Arena } from '../chunk/arena.ts';
 import { BitReader, decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
@@ -34,6 +35,11 @@ export class SampleLookup {
     const at = this.#indexOf(timeMs);
     if (at < 0) return undefined;
     return this.#values[at * 2] === low && this.#values[at * 2 + 1] === high;
+  }
+
+  /** A chunk was changed. */
+  forget(): void {
+    this.#ref = -1;
   }
 
   /** Loads the only chunk that can hold the time. False: none does. */

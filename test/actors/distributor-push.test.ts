@@ -67,7 +67,9 @@ class ToyIngester {
       } else if (this.mode === 'reject') {
         rejected.push(i);
         errors.push(
-          new StarlingError('sample.out_of_order', { series: labels, timestampMs: 1, lastMs: 2 }),
+          new StarlingError('sample.out_of_order', {
+            ...{ series: labels, timestampMs: 1, lastMs: 2, windowMs: 0 },
+          }),
         );
       } else {
         for (let s = i === 0 ? 0 : batch.sampleEnds[i - 1]!; s < batch.sampleEnds[i]!; s++) {

@@ -10,6 +10,7 @@ import {
   bucketSchema,
   durationSchema,
   flagName,
+  outOfOrderSchema,
 } from '../../cli/settings.ts';
 import { settings, variableName } from '../../cli/settings.ts';
 
@@ -36,6 +37,7 @@ interface JsonSchema {
 /** What a setting accepts, told by its schema. */
 function accepts(setting: Setting): string {
   if (setting.schema === durationSchema) return 'a duration: `500ms`, `15s`, `1h30m`; to 10 years';
+  if (setting.schema === outOfOrderSchema) return 'a duration to 1h, or 0';
   if (setting.schema === addressSchema) return 'host:port';
   if (setting.schema === bucketSchema) return 'a bucket URL';
   if (setting.isList === true) return 'host:port, many';

@@ -95,7 +95,13 @@ const random = randomSeam(new Sequence());
 /** What the options of every tenant's TSDB have in tests. */
 export function toyOptions(): Pick<
   TsdbOptions,
-  'cutJitterMs' | 'futureMaxMs' | 'random' | 'retentionBytesMax' | 'retentionMs' | 'seriesMax'
+  | 'outOfOrderMs'
+  | 'cutJitterMs'
+  | 'futureMaxMs'
+  | 'random'
+  | 'retentionBytesMax'
+  | 'retentionMs'
+  | 'seriesMax'
 > & { readonly fingerprint: typeof fingerprintOf; readonly log: typeof silentLog } {
   return {
     log: silentLog,
@@ -104,6 +110,7 @@ export function toyOptions(): Pick<
     random,
     cutJitterMs: 0,
     futureMaxMs: 600_000,
+    outOfOrderMs: () => 0,
     seriesMax: () => 0,
     fingerprint: fingerprintOf,
   };
