@@ -204,7 +204,7 @@ t.test(
     const old = NOW - 4 * 3_600_000;
     const { refused, samplesStored } = await edge.push([named([], old), named([['a', 'b']])]);
     t.match(refused, { http: 400, retryable: false, message: /m/ });
-    t.equal(refused?.id, 'sample.too_old');
+    t.equal(refused?.id, 'sample.out_of_order');
     t.equal(samplesStored, 1);
     t.equal(edge.lines().length, 2);
   },
