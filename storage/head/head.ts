@@ -278,8 +278,12 @@ export class Head {
     series.openMinTime[s] = timeMs;
     const intervalMs = lastMs > Number.NEGATIVE_INFINITY ? timeMs - lastMs : INTERVAL_ASSUMED_MS;
     series.openCutTime[s] = cutTime(timeMs, intervalMs, series.fingerprints[s * 4 + 1]!);
-    series.openHandle[s] = this.arena.allocate(OPEN_CHUNK_BYTES_STEP);
-    series.openCapacity[s] = OPEN_CHUNK_BYTES_STEP;
+    // A series' chunks are of much the same size, so this one seldom has to move while it grows.
+    const previous = series.newestChunk[s]!;
+    const bytes = previous === NO_CHUNK ? 1 : this.chunks.byteLength[previous]!;
+    const capacity = Math.ceil(bytes / OPEN_CHUNK_BYTES_STEP) * OPEN_CHUNK_BYTES_STEP;
+    series.openHandle[s] = this.arena.allocate(capacity);
+    series.openCapacity[s] = capacity;
     series.xor.count[s] = 0;
   }
 
