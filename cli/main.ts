@@ -1,5 +1,11 @@
-#!/usr/bin/env node
-/** The `starling` command. Exit codes: 0 ok, 1 failed, 2 wrong usage. */
+#!/usr/bin/env -S node --enable-source-maps --single-threaded-gc
+/**
+ * The `starling` command. Exit codes: 0 ok, 1 failed, 2 wrong usage.
+ *
+ * The first line runs Node as a node needs it: its heap is small and most of its memory is buffers, so
+ * collecting on helper threads costs twice the CPU that collecting on the loop does, for pauses that are
+ * no shorter. Who starts this file in another way should pass the same flags.
+ */
 import { readFileSync } from 'node:fs';
 import { type Command, CommanderError } from 'commander';
 import { createProgram } from './command-line.ts';

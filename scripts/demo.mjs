@@ -15,8 +15,6 @@ let isStopping = false;
 function startNode(i) {
   const seeds = Array.from({ length: NODES }, (_, j) => j).filter((j) => j !== i);
   const args = [
-    '--enable-source-maps',
-    join(root, 'dist/cli/main.js'),
     'serve',
     `--http.listen=127.0.0.1:${9009 + i}`,
     `--grpc.listen=127.0.0.1:${9095 + i}`,
@@ -27,11 +25,11 @@ function startNode(i) {
     '--log.level=warn',
     ...seeds.map((j) => `--join=127.0.0.1:${9095 + j}`),
   ];
-  return start(`node-${i + 1}`, args);
+  return start(`node-${i + 1}`, join(root, 'dist/cli/main.js'), args);
 }
 
-function start(name, args) {
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+function start(name, program, args) {
+  const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
   children.push(child);
   child.on('exit', (code) => {
     if (isStopping) return;
@@ -78,7 +76,7 @@ try {
   console.error(error.message);
   await stop(1);
 }
-start('demo data', [
+start('demo data', process.execPath, [
   join(root, 'dist/cli/demo-data.js'),
   ...Array.from({ length: NODES }, (_, i) => `http://127.0.0.1:${9009 + i}`),
 ]);

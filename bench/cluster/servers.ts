@@ -42,8 +42,6 @@ export async function startStarling(nodes: number): Promise<Target> {
   const children = Array.from({ length: nodes }, (_, i) => {
     const [http, grpc, gossip] = ports.slice(i * 3);
     const args = [
-      '--enable-source-maps',
-      mainScript,
       'serve',
       `--http.listen=127.0.0.1:${http}`,
       `--grpc.listen=127.0.0.1:${grpc}`,
@@ -55,7 +53,7 @@ export async function startStarling(nodes: number): Promise<Target> {
       '--log.level=warn',
       ...(i === 0 ? [] : [`--join=127.0.0.1:${ports[1]}`]),
     ];
-    return start(process.execPath, args);
+    return start(mainScript, args);
   });
   const bases = Array.from({ length: nodes }, (_, i) => `http://127.0.0.1:${ports[i * 3]}`);
   for (const base of bases) await waitFor(`${base}/ready`);

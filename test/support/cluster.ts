@@ -68,11 +68,9 @@ export class NodeProcess {
   }
 
   start(): void {
-    const child = spawn(
-      process.execPath,
-      ['--enable-source-maps', mainScript, 'serve', ...this.#args],
-      { stdio: ['ignore', 'ignore', 'pipe'] },
-    );
+    const child = spawn(mainScript, ['serve', ...this.#args], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     child.stderr.on('data', (bytes: Buffer) => (this.log += bytes.toString()));
     this.#child = child;
   }
