@@ -204,7 +204,7 @@ export const settings: readonly Setting[] = [
     path: ['ingester', 'instance_limits', 'max_tenants'],
     schema: wholeNumber(1, 1_000_000),
     defaultText: '5000',
-    help: 'the most tenants one node has open at once; idle ones are closed after an hour, and opened again when they are used',
+    help: 'the most tenants one node has open at once; idle ones are closed after an hour and a half, and opened again when they are used',
   },
   {
     path: ['data_dir'],

@@ -22,8 +22,10 @@ import { Tsdb, type TsdbOptions } from './tsdb.ts';
 import { WorkQueue } from './work-queue.ts';
 
 const PART_CHARACTERS_MAX = 200;
-/** Without an append or a query for so long a TSDB is closed. */
-const IDLE_CLOSE_MS = 3_600_000;
+/** Without an append or a query for so long a TSDB is closed; by then its head was cut into a block. */
+const IDLE_CLOSE_MS = 90 * 60_000;
+/** A closed one is opened now and then, so that its old blocks go. */
+const CLOSED_VISIT_MS = 6 * 3_600_000;
 /** When a new tenant needs a place, one that was quiet for so long gives it; longer than any query. */
 const IDLE_EVICT_MS = 10 * 60_000;
 
@@ -55,6 +57,8 @@ export class TsdbManager {
   readonly #closing = new Map<TenantId, Promise<void>>();
   readonly #cuts = new WorkQueue();
   readonly #readers = new ReaderPool();
+  /** Since when those that were open are closed. */
+  readonly #closedAtMs = new Map<TenantId, number>();
   /** Places taken by tenants that are being opened. */
   #takenCount = 0;
 
@@ -70,8 +74,8 @@ export class TsdbManager {
     const { directory, disk, openMax } = this.#options;
     for (const tenant of await listTenants(disk, directory, '')) this.#known.add(tenant);
     for (const tenant of this.#known) {
-      if (this.#open.size >= openMax) break;
-      await this.open(tenant);
+      if (this.#open.size < openMax) await this.open(tenant);
+      else this.#closedAtMs.set(tenant, this.#options.clock.monotonicMs());
     }
   }
 
@@ -117,13 +121,21 @@ export class TsdbManager {
     return this.#open.size;
   }
 
-  /** Closes what nobody used for long. The first failure is thrown after all were tried. */
+  /**
+   * Closes what nobody used for long, and opens one that was closed for long, for its maintenance; called
+   * every minute or so. The first failure is thrown after all were tried.
+   */
   async closeIdle(): Promise<void> {
-    const idleSinceMs = this.#options.clock.monotonicMs() - IDLE_CLOSE_MS;
+    const nowMs = this.#options.clock.monotonicMs();
+    const idleSinceMs = nowMs - IDLE_CLOSE_MS;
     const idle = [...this.#open].filter(
       ([, { tsdb, usedAtMs }]) => usedAtMs <= idleSinceMs && tsdb.isQuiet,
     );
     await settleAll(idle.map(([tenant]) => this.#closeOne(tenant)));
+    const [longestClosed] = this.#closedAtMs; // in the order of their closing
+    if (longestClosed === undefined || longestClosed[1] > nowMs - CLOSED_VISIT_MS) return;
+    if (this.#open.size + this.#takenCount < this.#options.openMax)
+      await this.open(longestClosed[0]);
   }
 
   /** Closes every TSDB; the first failure is thrown after all were tried. */
@@ -146,6 +158,7 @@ export class TsdbManager {
         directory: path,
       });
       this.#known.add(tenant);
+      this.#closedAtMs.delete(tenant);
       this.#open.set(tenant, { tsdb, usedAtMs: clock.monotonicMs() });
       return tsdb;
     } finally {
@@ -175,6 +188,7 @@ export class TsdbManager {
     const place = this.#open.get(tenant);
     if (place === undefined) return Promise.resolve();
     this.#open.delete(tenant);
+    this.#closedAtMs.set(tenant, this.#options.clock.monotonicMs());
     const closing = place.tsdb.close().finally(() => this.#closing.delete(tenant));
     this.#closing.set(tenant, closing);
     return closing;

@@ -94,11 +94,11 @@ t.test('the tenant that was quiet longest gives its place, once it was quiet eno
   t.equal((await linesFrom(toy, 'a')).length, 1, 'a read opens it again');
 });
 
-t.test('closeIdle() closes what nobody used for an hour, and only that', async (t) => {
+t.test('closeIdle() closes what nobody used for an hour and a half, and only that', async (t) => {
   const toy = managerOn(new MemoryDisk(), 10);
   await write(toy, 'a');
   await write(toy, 'b');
-  toy.clock.advance(HOUR_MS - 1);
+  toy.clock.advance(1.5 * HOUR_MS - 1);
   await toy.tenants.closeIdle();
   t.same(openNames(toy), ['a', 'b']);
   await linesFrom(toy, 'b');
@@ -148,6 +148,26 @@ t.test('after a start, tenants past the bound are opened when they are asked for
   toy.clock.advance(HOUR_MS);
   t.equal((await linesFrom(toy, 'c')).length, 1);
 });
+
+t.test(
+  'a tenant that is closed for long is opened for its maintenance, and closed again',
+  async (t) => {
+    const toy = managerOn(new MemoryDisk(), 10);
+    await write(toy, 'a');
+    await write(toy, 'b');
+    toy.clock.advance(2 * HOUR_MS);
+    await toy.tenants.closeIdle();
+    t.same(openNames(toy), []);
+    toy.clock.advance(6 * HOUR_MS);
+    await toy.tenants.closeIdle();
+    t.same(openNames(toy), ['a']);
+    await toy.tenants.closeIdle();
+    t.same(openNames(toy), ['a', 'b']);
+    toy.clock.advance(2 * HOUR_MS);
+    await toy.tenants.closeIdle();
+    t.same(openNames(toy), []);
+  },
+);
 
 t.test('a new tenant takes less than 64 KiB of arena', async (t) => {
   const toy = managerOn(new MemoryDisk(), 10);
