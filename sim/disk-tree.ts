@@ -143,3 +143,24 @@ function settleFile(file: FileNode, random: SimRandom): void {
   file.pending = [];
   file.live.become(file.durable);
 }
+
+/** All files under a directory that are durable there, with their paths. */
+export function* filesOf(
+  directory: DirectoryNode,
+  path: string,
+): Generator<readonly [path: string, file: FileNode]> {
+  for (const [name, node] of directory.durableNames) {
+    if (node.kind === 'file') yield [`${path}/${name}`, node];
+    else yield* filesOf(node, `${path}/${name}`);
+  }
+}
+
+/** One bit of what is durable, and of what is cached of it, is another one from now on. */
+export function flipBit(file: FileNode, random: SimRandom): void {
+  const at = random.below(file.durable.size);
+  const mask = 1 << random.below(8);
+  for (const bytes of [file.durable, file.live]) {
+    const byte = bytes.read(at, 1);
+    if (byte.length === 1) bytes.write(new Uint8Array([byte[0]! ^ mask]), at);
+  }
+}

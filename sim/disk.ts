@@ -14,6 +14,8 @@ import {
   type TreeNode,
   applyChange,
   applyWrite,
+  filesOf,
+  flipBit,
   losePower,
   newDirectory,
   newFile,
@@ -40,6 +42,14 @@ export class SimDisk {
    * covered is lost at the next loss of power, whatever later syncs answer, as on Linux.
    */
   failWhen: (call: string, path: string) => string | undefined = () => undefined;
+  /** What a read returns in place of what lies there: a flipped bit on the way. */
+  alterRead: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes;
+  /** Where a write really goes; undefined: nowhere, and nobody is told. */
+  misplaceWrite: (offset: number) => number | undefined = (offset) => offset;
+  /** Calls that are made now are answered later by this. */
+  hangMs: () => number = () => 0;
+  /** How many syncs of logs failed. */
+  failedSyncs = 0;
   readonly #loop: Loop;
   readonly #random: SimRandom;
   readonly #trace: Trace;
@@ -59,6 +69,19 @@ export class SimDisk {
     this.#journal = [];
   }
 
+  /** Flips a bit in each of some files, at rest: durable bytes and what is cached of them. */
+  rot(fileCount: number): readonly string[] {
+    const files = [...filesOf(this.#root, '')].filter(([, { durable }]) => durable.size > 0);
+    const rotten: string[] = [];
+    for (let i = 0; i < fileCount; i++) {
+      const file = this.#random.pick(files);
+      if (file === undefined) break;
+      flipBit(file[1], this.#random);
+      rotten.push(file[0]);
+    }
+    return rotten;
+  }
+
   /** An empty disk, as after a replacement. */
   wipe(): void {
     this.#root = newDirectory();
@@ -74,7 +97,7 @@ export class SimDisk {
       readFile: (path) =>
         call('readFile', path, () => {
           const { live } = this.#file(path);
-          return live.read(0, live.size);
+          return this.alterRead(live.read(0, live.size));
         }),
       list: (path) =>
         call('list', path, () => {
@@ -117,7 +140,7 @@ export class SimDisk {
     this.#trace.text(`${kind} ${path}`);
     const isSync = kind === 'sync' || kind === 'syncDirectory';
     const typicalMs = isSync ? this.latency.syncMs : this.latency.callMs;
-    let delayMs = typicalMs * this.#random.between(0.5, 1.5);
+    let delayMs = typicalMs * this.#random.between(0.5, 1.5) + this.hangMs();
     if (this.#random.chance(isSync ? TAIL_CHANCE : TAIL_CHANCE / 10)) {
       delayMs += this.#random.between(0, this.latency.tailMs);
     }
@@ -126,6 +149,7 @@ export class SimDisk {
       try {
         const code = this.failWhen(kind, path);
         if (code !== undefined) {
+          if (kind === 'sync' && path.includes('/wal/')) this.failedSyncs++;
           onFault?.();
           throw failure(code, path);
         }
@@ -177,15 +201,19 @@ export class SimDisk {
     };
     return {
       path,
-      write: (bytes, offset) =>
-        change({
+      write: (bytes, wanted) => {
+        const offset = this.misplaceWrite(wanted);
+        // A dropped write is one of no bytes.
+        return change({
           kind: 'write',
-          offset,
-          bytes: new Uint8Array(bytes),
+          offset: offset ?? wanted,
+          bytes: offset === undefined ? new Uint8Array(0) : new Uint8Array(bytes),
           writer: owner,
           isDone: false,
-        }),
-      read: (offset, byteCount) => call('read', () => file.live.read(offset, byteCount)),
+        });
+      },
+      read: (offset, byteCount) =>
+        call('read', () => this.alterRead(file.live.read(offset, byteCount))),
       truncate: (sizeBytes) =>
         change({ kind: 'truncate', sizeBytes, writer: owner, isDone: false }),
       sync: async () => {

@@ -29,6 +29,10 @@ export interface LinkFaults {
   readonly duplication: number;
   /** A byte of it changes. Streams have checksums below them, and no such fault. */
   readonly corruption?: number;
+  /** A datagram is overtaken by those that are sent up to `tailMs` later. */
+  readonly reordering?: number;
+  /** How much passes in a millisecond. */
+  readonly bytesPerMs?: number;
 }
 
 export const CALM: LinkFaults = { latencyMs: 0.3, tailMs: 40, loss: 0, duplication: 0 };
@@ -76,6 +80,8 @@ export class SimNetwork {
   readonly #sockets = new Map<string, Socket>();
   readonly #listeners = new Map<string, Listener>();
   readonly #streams = new Set<StreamEnd>();
+  /** Hosts whose packets of one kind a firewall drops. */
+  readonly #filtered = { datagrams: new Set<string>(), streams: new Set<string>() };
   #nextPort = EPHEMERAL_PORT_MIN;
 
   constructor(loop: Loop, random: SimRandom, trace: Trace) {
@@ -106,15 +112,55 @@ export class SimNetwork {
   cut(fromIp: string, toIp: string): void {
     this.#trace.line(`${this.#loop.nowMs.toFixed(2)} cut ${fromIp}>${toIp}`);
     this.#cuts.add(`${fromIp}>${toIp}`);
-    for (const end of this.#streams) {
-      const isAcross =
-        (end.localIp === fromIp && end.remoteIp === toIp) ||
-        (end.localIp === toIp && end.remoteIp === fromIp);
-      if (!isAcross) continue;
+    this.stallStreams(fromIp, toIp);
+  }
+
+  /** Streams between two hosts are half open: nothing passes, until their keepalives give up. */
+  stallStreams(aIp: string, bIp: string): void {
+    for (const end of this.#streamsBetween(aIp, bIp)) {
       end.stall();
       const delayMs = this.#random.between(KEEPALIVE_MS_MIN, KEEPALIVE_MS_MAX);
       this.#loop.schedule(end.owner, delayMs, () => end.break('the keepalive timed out'));
     }
+  }
+
+  /** Streams between two hosts break at once, as when a middlebox forgets them. */
+  resetStreams(aIp: string, bIp: string): void {
+    this.#trace.line(`${this.#loop.nowMs.toFixed(2)} reset ${aIp}=${bIp}`);
+    for (const end of this.#streamsBetween(aIp, bIp)) {
+      this.#loop.schedule(end.owner, 0, () => end.break('connection reset'), 'arrival');
+    }
+  }
+
+  /** A firewall drops all datagrams, or all streams, to and from a host. */
+  filter(kind: 'datagrams' | 'streams', ip: string, peers: readonly string[]): void {
+    this.#trace.line(`${this.#loop.nowMs.toFixed(2)} filter ${kind} ${ip}`);
+    this.#filtered[kind].add(ip);
+    if (kind === 'streams') for (const peer of peers) this.stallStreams(ip, peer);
+  }
+
+  /** A datagram of nobody's. */
+  inject(to: string, bytes: Uint8Array): void {
+    this.#trace.bytes(bytes);
+    this.#loop.schedule(this.#loop.world, 0, () => this.#deliver('192.0.2.1:7946', to, bytes));
+  }
+
+  /** What one host may send to another again. */
+  mend(fromIp: string, toIp: string): void {
+    this.#cuts.delete(`${fromIp}>${toIp}`);
+    this.#cloggedUntilMs.delete(`${fromIp}>${toIp}`);
+  }
+
+  #streamsBetween(aIp: string, bIp: string): readonly StreamEnd[] {
+    return [...this.#streams].filter(
+      ({ localIp, remoteIp }) =>
+        (localIp === aIp && remoteIp === bIp) || (localIp === bIp && remoteIp === aIp),
+    );
+  }
+
+  #isFiltered(kind: 'datagrams' | 'streams', fromIp: string, toIp: string): boolean {
+    const ips = this.#filtered[kind];
+    return ips.has(fromIp) || ips.has(toIp);
   }
 
   /** What is sent from one host to the other waits until then, and arrives. */
@@ -139,6 +185,8 @@ export class SimNetwork {
     this.#cuts.clear();
     this.#cloggedUntilMs.clear();
     this.#linkFaults.clear();
+    this.#filtered.datagrams.clear();
+    this.#filtered.streams.clear();
     this.faults = CALM;
   }
 
@@ -172,7 +220,8 @@ export class SimNetwork {
   #latencyMs(fromIp: string, toIp: string, byteCount: number): number {
     const { faults, random } = this.#link(fromIp, toIp);
     const cloggedMs = (this.#cloggedUntilMs.get(`${fromIp}>${toIp}`) ?? 0) - this.#loop.nowMs;
-    const wireMs = faults.latencyMs * random.between(0.5, 1.5) + byteCount / BYTES_PER_MS;
+    const wireMs =
+      faults.latencyMs * random.between(0.5, 1.5) + byteCount / (faults.bytesPerMs ?? BYTES_PER_MS);
     const base = wireMs + Math.max(0, cloggedMs);
     return random.chance(TAIL_CHANCE) ? base + random.between(0, faults.tailMs) : base;
   }
@@ -208,13 +257,15 @@ export class SimNetwork {
     const copies = random.chance(faults.duplication) ? 2 : 1;
     this.#trace.bytes(bytes);
     if (isLost || this.#isCut(fromIp, toIp)) return;
+    if (this.#isFiltered('datagrams', fromIp, toIp)) return;
     for (let i = 0; i < copies; i++) {
       const copy = new Uint8Array(bytes); // a slice of a Buffer would share its memory
       if (random.chance(faults.corruption ?? 0) && copy.length > 0) {
         const at = random.below(copy.length);
         copy[at] = copy[at]! ^ (1 + random.below(255));
       }
-      const delayMs = this.#latencyMs(fromIp, toIp, bytes.length);
+      const laterMs = random.chance(faults.reordering ?? 0) ? random.between(0, faults.tailMs) : 0;
+      const delayMs = this.#latencyMs(fromIp, toIp, bytes.length) + laterMs;
       this.#loop.schedule(this.#loop.world, delayMs, () => this.#deliver(from, to, copy));
     }
   }
@@ -275,7 +326,10 @@ export class SimNetwork {
       onGone: (end) => this.#streams.delete(end),
     });
     this.#streams.add(near);
-    const isBlocked = (): boolean => this.#isCut(fromIp, toIp) || this.#isCut(toIp, fromIp);
+    const isBlocked = (): boolean =>
+      this.#isCut(fromIp, toIp) ||
+      this.#isCut(toIp, fromIp) ||
+      this.#isFiltered('streams', fromIp, toIp);
     this.#loop.schedule(this.#loop.world, this.#latencyMs(fromIp, toIp, 0), () => {
       const listener = this.#listeners.get(address);
       if (isBlocked()) {

@@ -45,6 +45,7 @@ function createSimLog(loop: Loop, trace: Trace, name: string, base: LogFacts = {
     const text = Object.entries(all)
       .map(([key, value]) => ` ${key}=${print(value)}`)
       .join('');
+    trace.probe(`log ${event}`);
     trace.line(`${loop.nowMs.toFixed(2)} ${name} ${level} ${event}${text}`);
   };
   return {

@@ -1,26 +1,30 @@
 /**
  * The story: a cluster comes up, clients write and read, and one fault after another of those that the
- * seed enabled (`swarm.ts`, `faults.ts`) comes and goes. Then the load ends, every node is restarted, and the audit asks each for everything.
+ * seed enabled (`swarm.ts`, `faults/`) comes and goes. Then the load ends, every node is restarted, and
+ * the audit asks each for everything.
  *
  *   boot ── load ─────────────────────────────────────────────── restart all ── audit
  *              └ fault ── heal ── all ready? ── rest ── fault … ┘
  */
 import type { RunningNode } from '../cli/node.ts';
-import type { RingStatus } from '../http/api.ts';
 import { READ_SLACK_MS } from '../membership/ring/index.ts';
 import { assert } from '../model/assert.ts';
 import type { Ciphers } from '../platform/platform.ts';
+import { audit } from './audit.ts';
 import type { Violation } from './checkers/answer.ts';
-import { isConverged } from './checkers/converged.ts';
-import { DurableChecker } from './checkers/durable.ts';
-import { bootStarling, isReady, loadTargetOf } from './cluster.ts';
-import { FAULTS } from './faults.ts';
+import { checkFailStop, checkFullDisk } from './checkers/fail-stop.ts';
+import { RECOVERY_MS } from './checkers/recovered.ts';
+import { bootStarling, loadTargetOf } from './cluster.ts';
+import type { Fault, FaultScene } from './faults/fault.ts';
+import { FAULTS } from './faults/index.ts';
+import { StoryOperator } from './operator.ts';
 import type { Planted } from './planted.ts';
 import { SimRandom } from './random.ts';
 import { type Swarm, drawSwarm } from './swarm.ts';
+import { AvailabilityWatch } from './watch.ts';
 import { Workload } from './workload.ts';
 import type { SimJobs } from './workers.ts';
-import { type Machine, World } from './world.ts';
+import { World } from './world.ts';
 
 export interface StoryOptions {
   readonly seed: number;
@@ -44,42 +48,54 @@ export interface Verdict {
   readonly acked: number;
   readonly counts: Readonly<Record<string, number>>;
   readonly readErrorsBy: ReadonlyMap<string, number>;
+  /** What happened, and how often: log events, faults. */
+  readonly probes: ReadonlyMap<string, number>;
   readonly swarm: Swarm;
   readonly lastLines: readonly string[];
 }
 
-const CONVERGED_TIMEOUT_MS = 120_000;
-const READY_TIMEOUT_MS = 120_000;
 const MINUTE_MS = 60_000;
 /** Reads stop minding an RF step this long after it. */
 const AGE_MS = READ_SLACK_MS + MINUTE_MS;
 const REST_MS_MAX = 10_000;
 const FAULT_MS_MAX = 40_000;
+/** Some stories end with a calm long enough to see whether everything recovered. */
+const LONG_REST_CHANCE = 0.2;
+const LONG_REST_MS = 20_000;
+/** How long a node that must end may take: requests in flight finish first. */
+const END_MS = 15_000;
+/** Machines that may be added. */
+const SPARE_COUNT = 2;
+
 /** Runs the story of a seed to its verdict. */
 export async function runStory(options: StoryOptions): Promise<Verdict> {
   const seedRandom = new SimRandom(options.seed).child('swarm');
   const swarm = { ...drawSwarm(seedRandom), ...options.swarm };
   const bug = options.planted;
-  const flags = {
-    'replication-factor': String(swarm.replicationFactor),
-    ...(swarm.tenantCount > 1 ? { multitenancy: 'true' } : {}),
-    ...options.flags,
-  };
+  const flags = new Map<string, string>([
+    ['replication-factor', String(swarm.replicationFactor)],
+    ...(swarm.tenantCount > 1 ? ([['multitenancy', 'true']] as const) : []),
+    ...Object.entries(options.flags ?? {}),
+  ]);
   const plantedBug = bug && { bug, random: seedRandom.child('planted') };
   const world = new World<RunningNode>({
     seed: options.seed,
-    machineCount: swarm.machineCount,
+    machineCount: swarm.machineCount + SPARE_COUNT,
     ciphers: options.ciphers,
     jobs: options.jobs,
     bootNode: bootStarling(swarm.machineCount, flags, plantedBug),
   });
   const workload = new Workload(loadTargetOf(world), swarm.load);
-  const liveness: Violation[] = [];
-  const durable = new DurableChecker();
+  const { machineCount } = swarm;
+  const operator = new StoryOperator({ world, workload, flags, machineCount });
+  const watch = new AvailabilityWatch();
+  const telling = { world, workload, operator, swarm, watch, minutes: options.minutes };
+  workload.onRequest = ({ failed, ...seen }) => {
+    const why = failed && (failed.kind === 'timeout' ? 'timeout' : String(failed.error));
+    operator.report(watch.saw({ ...seen, why }));
+  };
   try {
-    await world.run(() =>
-      tell(world, workload, { minutes: options.minutes, swarm, liveness, durable }),
-    );
+    await world.run(() => tell(telling));
   } catch (error) {
     world.broken.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
   }
@@ -88,8 +104,8 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
     seed: options.seed,
     violations: [
       ...workload.violations,
-      ...liveness,
-      ...world.broken.map((what) => ({ invariant: 'run', what })),
+      ...operator.violations,
+      ...world.broken.map((what) => ({ invariant: 'I32', what })),
     ],
     hash: world.trace.hash,
     events: world.loop.eventCount,
@@ -97,6 +113,7 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
     acked: history.ackedCount,
     counts: workload.counts,
     readErrorsBy: workload.readErrorsBy,
+    probes: world.trace.probes,
     swarm,
     lastLines: world.trace.lastLines(),
   };
@@ -104,132 +121,110 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
 
 /** What all parts of the story share. */
 interface Telling {
-  readonly minutes: number;
+  readonly world: World<RunningNode>;
+  readonly workload: Workload;
+  readonly operator: StoryOperator;
   readonly swarm: Swarm;
-  readonly liveness: Violation[];
-  readonly durable: DurableChecker;
+  readonly watch: AvailabilityWatch;
+  readonly minutes: number;
 }
 
-async function tell(
-  world: World<RunningNode>,
-  workload: Workload,
-  telling: Telling,
-): Promise<void> {
-  const { liveness, minutes } = telling;
+async function tell(telling: Telling): Promise<void> {
+  const { minutes, operator, swarm, workload, world } = telling;
   const random = world.random.child('story');
-  const isCalm = telling.swarm.faults.length === 0;
-  await Promise.all(world.machines.map((machine) => bootAgain(world, machine, telling)));
-  await waitReady(world, 'after the first boot', telling);
+  const isCalm = swarm.faults.length === 0;
+  await operator.bootDead();
+  await settle(telling, 'after the first boot');
   // A young cluster still minds the time when it had fewer replicas, and refuses more reads.
   if (random.chance(0.5)) await world.sleep(AGE_MS);
   const endMs = world.loop.nowMs + minutes * MINUTE_MS;
   workload.start();
   await world.sleep(isCalm ? endMs - world.loop.nowMs : random.between(0, REST_MS_MAX));
   while (world.loop.nowMs < endMs) {
-    await breakOne(world, random, telling);
-    await waitReady(world, 'after a fault', telling);
+    await breakOne(telling, random);
+    await settle(telling, 'after a fault');
     await world.sleep(random.between(0, REST_MS_MAX));
   }
+  if (random.chance(LONG_REST_CHANCE)) await world.sleep(RECOVERY_MS + LONG_REST_MS);
   await workload.stop();
-  await restartAll(world, random, telling);
-  await waitReady(world, 'after the restart of all', telling);
-  if (workload.history.ackedCount === 0) {
-    liveness.push({ invariant: 'liveness', what: 'no sample was ever acknowledged' });
-  }
-  await workload.audit(world.machines.map((machine) => machine.name));
-}
-
-/** One fault for a while. No more than one machine is harmed at a time, or all at the same moment. */
-async function breakOne(
-  world: World<RunningNode>,
-  random: SimRandom,
-  telling: Telling,
-): Promise<void> {
-  const victim = world.machines[random.below(world.machines.length)]!;
-  const others = world.machines.filter((one) => one !== victim);
-  const name = random.pick(telling.swarm.faults) ?? 'kill';
-  const lengthMs = random.between(0, random.chance(0.5) ? 2000 : FAULT_MS_MAX);
-  world.note(`fault ${name} ${victim.name} for ${lengthMs.toFixed(0)} ms`);
-  const fault = FAULTS[name];
-  assert(fault !== undefined, `sim: there is no fault ${name}`);
-  const end = fault.strike({ world, random, victim, others, lengthMs });
-  await world.sleep(name === 'restart-all' ? 0 : lengthMs);
-  end?.();
-  world.network.heal();
-  const dead = world.machines.filter(({ life }) => life === undefined);
-  await Promise.all(dead.map((machine) => bootAgain(world, machine, telling)));
-}
-
-/** Every machine goes at the same moment, and comes back. */
-async function restartAll(
-  world: World<RunningNode>,
-  random: SimRandom,
-  telling: Telling,
-): Promise<void> {
-  for (const machine of world.machines) {
+  telling.watch.disturb();
+  for (const machine of operator.members()) {
     if (random.chance(0.5)) world.losePower(machine);
     else world.kill(machine);
   }
-  await Promise.all(world.machines.map((machine) => bootAgain(world, machine, telling)));
+  await operator.bootDead();
+  await settle(telling, 'after the restart of all');
+  if (workload.history.ackedCount === 0) {
+    operator.report([{ invariant: 'I24', what: 'no sample was ever acknowledged' }]);
+  }
+  await audit(
+    workload,
+    operator.members().map((machine) => machine.name),
+  );
 }
 
-async function bootAgain(
-  world: World<RunningNode>,
-  machine: Machine<RunningNode>,
-  telling: Telling,
-): Promise<void> {
-  const outcome = await world.boot(machine);
-  if (outcome.kind === 'answer') return;
-  const why = outcome.kind === 'error' ? String(outcome.error) : 'no answer in time';
-  report(world, telling, [
-    { invariant: 'liveness', what: `${machine.name} does not boot: ${why}` },
-  ]);
+/** Everything is whole again: all must be well soon. */
+async function settle({ operator, watch, world }: Telling, when: string): Promise<void> {
+  await operator.waitReady(when);
+  await operator.waitConverged(when);
+  await operator.waitTrusted(when);
+  watch.whole(world.loop.nowMs);
 }
 
-async function waitReady(world: World<RunningNode>, when: string, telling: Telling): Promise<void> {
-  const isAllReady = (): boolean => world.machines.every((one) => isReady(one.life?.node));
-  if (await world.until(isAllReady, READY_TIMEOUT_MS)) {
-    world.note(`all ready ${when}`);
-    await waitConverged(world, when, telling);
+/** One fault for a while. No more than one machine is harmed at a time, or all at the same moment. */
+async function breakOne(telling: Telling, random: SimRandom): Promise<void> {
+  const { operator, swarm, watch, world } = telling;
+  const members = operator.members();
+  const name = random.pick(swarm.faults) ?? 'kill';
+  const fault = FAULTS[name];
+  assert(fault !== undefined, `sim: there is no fault ${name}`);
+  const drawn = members[random.below(members.length)]!;
+  const lengthMs = random.between(0, random.chance(0.5) ? 2000 : FAULT_MS_MAX);
+  if (fault.isDamage === true && !mayDamage(swarm)) return;
+  if (fault.isDamage === true) operator.damaged ??= drawn;
+  const victim = fault.isDamage === true ? (operator.damaged ?? drawn) : drawn;
+  const others = members.filter((one) => one !== victim);
+  world.note(`fault ${name} ${victim.name} for ${lengthMs.toFixed(0)} ms`);
+  world.trace.probe(`fault ${name}`);
+  watch.disturb();
+  if (fault.reach === 'one' && mustDoWithout(telling)) watch.strike(victim.name, world.loop.nowMs);
+  const { life } = victim;
+  const failedBefore = victim.disk.failedSyncs;
+  await strike(fault, { world, random, victim, others, lengthMs, operator });
+  operator.report(watch.end(fault.isSlowness === true));
+  const isAlive = victim.life === life;
+  const failedSyncs = victim.disk.failedSyncs - failedBefore;
+  if (fault.lifeMust === 'go on' && life !== undefined) {
+    operator.report(checkFullDisk({ machine: victim.name, failedSyncs, isAlive }));
+  } else if (fault.lifeMust !== undefined && isAlive) {
+    await world.sleep(END_MS);
+    const isAliveStill = victim.life === life;
+    operator.report(checkFailStop({ machine: victim.name, failedSyncs, isAlive: isAliveStill }));
+  }
+  world.network.heal();
+  await operator.bootDead();
+}
+
+/** Three copies of everything, for as long as reads look back, and none damaged. */
+function mustDoWithout({ operator, swarm, world }: Telling): boolean {
+  const isOld = world.loop.nowMs > AGE_MS;
+  return swarm.replicationFactor === 3 && isOld && operator.damaged === undefined;
+}
+
+type Scene = FaultScene<RunningNode>;
+
+async function strike(fault: Fault, scene: Scene): Promise<void> {
+  const { lengthMs, world } = scene;
+  const end = fault.strike(scene);
+  if (end instanceof Promise) {
+    await end;
     return;
   }
-  const reasons = world.machines.map(
-    ({ life, name }) => `${name}: ${life?.node?.api.notReady().join(', ') ?? 'down'}`,
-  );
-  const what = `not all nodes are ready ${when}: ${reasons.join('; ')}`;
-  report(world, telling, [{ invariant: 'liveness', what }]);
+  await world.sleep(lengthMs);
+  end?.();
 }
 
-async function waitConverged(
-  world: World<RunningNode>,
-  when: string,
-  telling: Telling,
-): Promise<void> {
-  const rings = (): readonly RingStatus[] =>
-    world.machines.flatMap(({ life }) => (life?.node === undefined ? [] : [life.node.api.ring()]));
-  if (!(await world.until(() => isConverged(rings()), CONVERGED_TIMEOUT_MS))) {
-    report(world, telling, [
-      { invariant: 'converged', what: `registries differ ${when}: ${digests(rings())}` },
-    ]);
-  }
-  for (const { life, name } of world.machines) {
-    if (life?.node === undefined) continue;
-    const ring = life.node.api.ring();
-    report(world, telling, telling.durable.saw(name, ring));
-  }
-}
-
-function digests(rings: readonly RingStatus[]): string {
-  return rings.map(({ digest, self }) => `${self}=${digest}`).join(' ');
-}
-
-function report(
-  world: World<RunningNode>,
-  { liveness }: Telling,
-  violations: readonly Violation[],
-): void {
-  for (const violation of violations) {
-    world.note(`VIOLATION ${violation.invariant}: ${violation.what}`);
-    liveness.push(violation);
-  }
+/** One copy may be lost where a quorum is more than one. */
+function mayDamage({ replicationFactor }: Swarm): boolean {
+  return replicationFactor > 1;
 }

@@ -3,9 +3,9 @@
  * seed enables a random part of the faults, so that some runs meet only two kinds, often enough for
  * what needs many of one kind in a row.
  */
-import { FAULTS } from './faults.ts';
+import { FAULTS } from './faults/index.ts';
 import type { SimRandom } from './random.ts';
-import type { LoadShape } from './workload.ts';
+import type { LoadShape } from './load-target.ts';
 
 export interface Swarm {
   readonly machineCount: number;
@@ -39,6 +39,8 @@ export function drawSwarm(random: SimRandom): Swarm {
       tenantCount,
       repeatChance: random.pick([0, 0.1]) ?? 0,
       lateChance: random.pick([0, 0.05]) ?? 0,
+      futureChance: random.pick([0, 0.02]) ?? 0,
+      readBackChance: random.pick([0, 0.1]) ?? 0,
     },
   };
 }

@@ -12,6 +12,8 @@ export class Trace {
   #high = 0x9e37_79b9;
   readonly #scratch = new DataView(new ArrayBuffer(8));
   readonly #lines: string[] = [];
+  /** How often each named thing happened; not part of the hash. */
+  readonly probes = new Map<string, number>();
 
   /** Adds a number, all 64 bits of it. */
   number(value: number): void {
@@ -28,6 +30,11 @@ export class Trace {
     let h = bytes.length;
     for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ bytes[i]!, 0x0100_0193);
     this.#add(h);
+  }
+
+  /** Counts something worth seeing: a rare branch, a fault, an event of a node's log. */
+  probe(name: string): void {
+    this.probes.set(name, (this.probes.get(name) ?? 0) + 1);
   }
 
   /** Adds a line in words; only the last ones are kept. */

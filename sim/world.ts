@@ -135,8 +135,11 @@ export class World<Node> {
     return true;
   }
 
-  /** Starts a life on a machine that has none. It may end before it booted. */
-  async boot(machine: Machine<Node>, timeoutMs = 60_000): Promise<Outcome<Node>> {
+  /** Starts a life on a machine that has none. Superseded: somebody killed it before it booted. */
+  async boot(
+    machine: Machine<Node>,
+    timeoutMs = 60_000,
+  ): Promise<Outcome<Node> | { readonly kind: 'superseded' }> {
     const bootCount = ++machine.bootCount;
     const owner = this.loop.createOwner(machine.name);
     const life: Life<Node> = { owner, node: undefined };
@@ -165,8 +168,9 @@ export class World<Node> {
       };
       return this.#options.bootNode(platform, { name: machine.name, ip: machine.ip, onEnd });
     });
+    if (machine.life !== life) return { kind: 'superseded' };
     if (outcome.kind === 'answer') life.node = outcome.value;
-    else if (owner.isAlive) this.kill(machine);
+    else this.kill(machine);
     return outcome;
   }
 
@@ -179,6 +183,13 @@ export class World<Node> {
     this.loop.release(life.owner);
     machine.life = undefined;
     this.network.ownerDied(life.owner);
+  }
+
+  /** A disk that is replaced by an empty one. */
+  wipe(machine: Machine<Node>): void {
+    this.note(`wipe ${machine.name}`);
+    this.kill(machine);
+    machine.disk.wipe();
   }
 
   /** Holds the process, as a long garbage collection or SIGSTOP does: no callback runs. */

@@ -9,7 +9,7 @@ import type { CheckedAnswer, Violation } from './answer.ts';
 export function checkAcknowledged(
   history: History,
   answer: CheckedAnswer,
-  invariant: 'I1' | 'I5',
+  invariant: 'I1' | 'I5' | 'I6',
 ): readonly Violation[] {
   const { askedAtMs, fromMs, node, series, toMs } = answer;
   const read = new Set(answer.samples.map((sample) => sample.timestampMs));

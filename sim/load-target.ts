@@ -1,0 +1,61 @@
+/** What the load sees of a cluster: nodes that take bodies and texts, and answer in JSON. */
+import type { SimRandom } from './random.ts';
+import type { Outcome } from './world.ts';
+
+/** A PromQL query; a step of 0 is an instant query at the end. */
+export interface TextQuery {
+  readonly tenant: string;
+  readonly text: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly stepMs: number;
+}
+
+/** Inclusive at both ends. */
+export interface SeriesSpan {
+  readonly tenant: string;
+  readonly series: number;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+export interface LoadTarget {
+  readonly random: SimRandom;
+  nowMs(): number;
+  sleep(delayMs: number): Promise<void>;
+  note(line: string): void;
+  /** Names of nodes that say they are ready. */
+  readyNodes(): readonly string[];
+  /** True: all of it was stored. False: some of it was refused. */
+  push(
+    node: string,
+    tenant: string,
+    body: Uint8Array,
+    timeoutMs: number,
+  ): Promise<Outcome<boolean>>;
+  /** The JSON of a whole answer; a partial one is an error. */
+  query(node: string, query: TextQuery, timeoutMs: number): Promise<Outcome<string>>;
+  /** The JSON of the series with this number that have samples in the span. */
+  series(node: string, query: SeriesSpan, timeoutMs: number): Promise<Outcome<string>>;
+}
+
+/** A request without an answer. */
+export type Failed = Exclude<Outcome<never>, { readonly kind: 'answer' }>;
+
+export interface LoadShape {
+  readonly writers: number;
+  readonly seriesPerWriter: number;
+  readonly everyMs: number;
+  /** How far apart queries are; as far as pushes when it is not said. */
+  readonly readEveryMs?: number;
+  /** 1: one tenant without a name of its own. */
+  readonly tenantCount: number;
+  /** How often the same body is sent again after success. */
+  readonly repeatChance: number;
+  /** How often a sample older than the last acknowledged one is sent; it should be refused. */
+  readonly lateChance: number;
+  /** How often a sample of a far future is sent beside the others; it must be refused. */
+  readonly futureChance?: number;
+  /** How often a writer reads at once what it wrote. */
+  readonly readBackChance?: number;
+}
