@@ -189,6 +189,12 @@ export class Gossip {
     this.#apply({ type: 'broadcast', key, bytes });
   }
 
+  /** This instance is at this boot, later than it began with: others remembered more than its disk. */
+  raiseBoot(boot: number): void {
+    this.#hello.setBoot(boot);
+    this.#apply({ type: 'raise_boot', boot });
+  }
+
   /** Answers a ping over the control lane: whether this is the instance that is meant. */
   answerPing(target: string): boolean {
     return this.#core !== undefined && target === this.#options.id;

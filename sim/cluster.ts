@@ -8,7 +8,7 @@ import { assert } from '../model/assert.ts';
 import { parseTenantId } from '../model/ids.ts';
 import type { QueryAnswer } from '../http/api.ts';
 import type { LoadTarget } from './load-target.ts';
-import type { Planted } from './planted.ts';
+import type { Planted } from './planted/index.ts';
 import type { SimRandom } from './random.ts';
 import { SERIES_LABEL } from './texts.ts';
 import type { BootNode, World } from './world.ts';

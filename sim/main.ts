@@ -4,6 +4,7 @@
  *   node dist/sim/main.js --seed 7 [--minutes 5] [--trace]
  *   node dist/sim/main.js --seeds 1..100 --swarm --until 30     at most 30 minutes of the wall
  *   node dist/sim/main.js --seeds 1..20 --planted swallow        stops at the seed that finds it
+ *   node dist/sim/main.js --seeds 1..20 --planted all            seeds to detection of each
  *   node dist/sim/main.js --seed 1 --shape hour --minutes 60     how fast: an ordinary cluster, no faults
  *   node dist/sim/main.js --membership 50 [--only join]          what membership does, in numbers
  *   node dist/sim/main.js --replay 7                             the command, then the run and its trace
@@ -19,7 +20,7 @@ import {
 import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names-job.ts';
 import { createNodeCiphers } from '../platform/node/ciphers.ts';
 import { MEASUREMENTS, measure } from './membership/measure.ts';
-import { PLANTED } from './planted.ts';
+import { PLANTED } from './planted/index.ts';
 import { type Verdict, runStory } from './story.ts';
 import { SHAPES, describeSwarm } from './swarm.ts';
 import type { SimJobs } from './workers.ts';
@@ -52,7 +53,7 @@ const { values } = parseArgs({
 const [first, last] = readSeeds(values.replay ?? values.seed ?? values.seeds ?? '1');
 const minutes = readNumber(values.minutes, '--minutes');
 const bug = values.planted === undefined ? undefined : PLANTED[values.planted];
-if (values.planted !== undefined && bug === undefined) {
+if (values.planted !== undefined && values.planted !== 'all' && bug === undefined) {
   process.stderr.write(`--planted: one of ${Object.keys(PLANTED).join(', ')}\n`);
   process.exit(2);
 }
@@ -66,7 +67,8 @@ const endMs =
   values.until === undefined
     ? Infinity
     : performance.now() + readNumber(values.until, '--until') * 60_000;
-if (values.membership === undefined) await runAll();
+if (values.planted === 'all') await runPlanted();
+else if (values.membership === undefined) await runAll();
 else measureMembership(readNumber(values.membership, '--membership'));
 
 /** What the core of membership does in a cluster of that many, a line a measurement. */
@@ -100,6 +102,22 @@ async function runAll(): Promise<void> {
   if (bug !== undefined) process.stdout.write(`planted ${values.planted}: not found\n`);
   // A planted bug must be found, a real one must not be there.
   process.exitCode = failures > 0 || bug !== undefined ? 1 : 0;
+}
+
+/** Every planted bug, and the seeds until it is found; 1 when one is not. */
+async function runPlanted(): Promise<void> {
+  for (const [name, planted] of Object.entries(PLANTED)) {
+    let found: string | undefined;
+    let seed = first;
+    for (; found === undefined && seed <= last && performance.now() < endMs; seed++) {
+      const ciphers = createNodeCiphers();
+      const { violations } = await runStory({ seed, minutes, ciphers, jobs, planted });
+      found = violations[0]?.invariant;
+    }
+    const verdict = found === undefined ? 'not found' : `${found} after ${seed - first} seeds`;
+    process.stdout.write(`planted ${name}: ${verdict}\n`);
+    if (found === undefined) process.exitCode = 1;
+  }
 }
 
 function commandOf(seed: number): string {

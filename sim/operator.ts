@@ -18,6 +18,7 @@ import type { Machine, World } from './world.ts';
 const READY_TIMEOUT_MS = 120_000;
 const CONVERGED_TIMEOUT_MS = 120_000;
 const TRUSTED_TIMEOUT_MS = 60_000;
+const VIOLATIONS_MAX = 20;
 const STOP_TIMEOUT_MS = 30_000;
 const CALL_TIMEOUT_MS = 15_000;
 
@@ -52,16 +53,36 @@ export class StoryOperator implements Operator<RunningNode> {
   async boot(machine: NodeMachine): Promise<void> {
     const { world } = this.#options;
     if (machine.life !== undefined) return;
+    const damageBefore = this.#damageSeen();
     const outcome = await world.boot(machine);
+    if (machine === this.damaged && this.#damageSeen() > damageBefore) {
+      await this.#replaceDisk(machine, 'its log is damaged');
+      return;
+    }
     if (outcome.kind === 'answer' || outcome.kind === 'superseded') return;
     const why = outcome.kind === 'error' ? String(outcome.error) : 'no answer in time';
     world.note(`${machine.name} does not boot: ${why}`);
     if (machine === this.damaged) {
-      // What an operator does with a disk that a node refuses.
-      world.wipe(machine);
-      if ((await world.boot(machine)).kind === 'answer') return;
+      await this.#replaceDisk(machine, why);
+      return;
     }
     this.report([{ invariant: 'liveness', what: `${machine.name} does not boot: ${why}` }]);
+  }
+
+  /** Damaged logs that nodes reported, torn ends included. */
+  #damageSeen(): number {
+    const { probes } = this.#options.world.trace;
+    return (probes.get('log wal.corrupt') ?? 0) + (probes.get('log wal.torn_tail') ?? 0);
+  }
+
+  /** What an operator does with a disk that a node complains of: others have what was on it. */
+  async #replaceDisk(machine: NodeMachine, why: string): Promise<void> {
+    const { world } = this.#options;
+    world.note(`the disk of ${machine.name} is replaced: ${why}`);
+    world.wipe(machine);
+    if ((await world.boot(machine)).kind === 'answer') return;
+    const what = `${machine.name} does not boot from an empty disk`;
+    this.report([{ invariant: 'liveness', what }]);
   }
 
   async stop(machine: NodeMachine): Promise<void> {
@@ -159,7 +180,7 @@ export class StoryOperator implements Operator<RunningNode> {
   report(violations: readonly Violation[]): void {
     for (const violation of violations) {
       this.#options.world.note(`VIOLATION ${violation.invariant}: ${violation.what}`);
-      this.violations.push(violation);
+      if (this.violations.length < VIOLATIONS_MAX) this.violations.push(violation);
     }
   }
 }

@@ -18,7 +18,7 @@ import { bootStarling, loadTargetOf } from './cluster.ts';
 import type { Fault, FaultScene } from './faults/fault.ts';
 import { FAULTS } from './faults/index.ts';
 import { StoryOperator } from './operator.ts';
-import type { Planted } from './planted.ts';
+import type { Planted } from './planted/index.ts';
 import { SimRandom } from './random.ts';
 import { type Swarm, drawSwarm } from './swarm.ts';
 import { AvailabilityWatch } from './watch.ts';

@@ -43,7 +43,7 @@ export interface MembershipDependencies {
   readonly runtime: () => ActorRuntime;
   readonly gossip: Pick<
     Gossip,
-    'answerPing' | 'answerPushPull' | 'broadcast' | 'onEvent' | 'onRecord'
+    'answerPing' | 'answerPushPull' | 'broadcast' | 'onEvent' | 'onRecord' | 'raiseBoot'
   >;
   readonly identity: Pick<Identity, 'raiseBootCounter'>;
   readonly registryFile: Pick<RegistryFile, 'save'>;
@@ -296,6 +296,7 @@ export class MembershipActor implements Actor<MembershipMessage> {
         break;
       case 'save-boot-counter':
         await identity.raiseBootCounter(effect.bootCounter);
+        gossip.raiseBoot(effect.bootCounter);
         break;
       case 'stopped':
         onStopped();

@@ -197,6 +197,9 @@ function handleInput(core: CoreState, input: CoreInput, nowMs: number): void {
     case 'push_pull_result':
       afterExchange(core, onExchangeResult(core, input.exchange, input.bytes, nowMs), nowMs);
       return;
+    case 'raise_boot':
+      raiseBoot(core, input.boot);
+      return;
     case 'reliable_ping_result':
       onReliablePing(core, input.nonce, input.isAlive, nowMs);
       return;
@@ -300,6 +303,15 @@ function putRecord(core: CoreState, key: string, bytes: Uint8Array): void {
     'gossip: a record must have 1 to 512 bytes',
   );
   core.recordQueue.put(key, encodeMessage({ type: 'record', bytes }));
+}
+
+/** A disk was replaced: what others know of the boots before would silence this one for ever. */
+function raiseBoot(core: CoreState, boot: number): void {
+  if (boot <= core.self.boot) return;
+  core.self.boot = boot;
+  core.self.incarnation = 0;
+  core.self.pendingRefute = undefined;
+  queueClaim(core, selfClaim(core));
 }
 
 /** Says goodbye: to many at once, and by gossip to the rest. */

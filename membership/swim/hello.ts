@@ -93,7 +93,7 @@ interface Head {
 export class HelloCipher {
   readonly #ciphers: Ciphers;
   readonly #random: Random;
-  readonly #self: Hello;
+  #self: Hello;
   #ring: Keyring;
 
   constructor(ciphers: Ciphers, random: Random, options: HelloOptions) {
@@ -105,6 +105,11 @@ export class HelloCipher {
       protocol: options.protocol ?? GOSSIP_PROTOCOL,
     };
     this.#ring = options.ring;
+  }
+
+  /** Later hellos tell of this boot. */
+  setBoot(boot: number): void {
+    this.#self = { ...this.#self, boot };
   }
 
   setKeyring(ring: Keyring): void {

@@ -47,7 +47,8 @@ export interface Member {
 /** This node itself. */
 export interface Self {
   readonly id: InstanceId;
-  readonly boot: number;
+  /** Rises when others remember a later boot than the data directory of this node. */
+  boot: number;
   readonly address: string;
   readonly controlAddress: string;
   incarnation: number;

@@ -83,6 +83,8 @@ export type CoreInput =
       /** The answer; undefined when the exchange failed. */
       readonly bytes: Uint8Array | undefined;
     }
+  /** Others remember a later boot of this instance: it is at this one. */
+  | { readonly type: 'raise_boot'; readonly boot: number }
   | { readonly type: 'reliable_ping_result'; readonly nonce: bigint; readonly isAlive: boolean }
   | { readonly type: 'tick' };
 

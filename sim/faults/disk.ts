@@ -1,5 +1,6 @@
 /** Faults of one disk: errors, failing syncs, full, slow, stuck; and what damages data for good. */
 import type { SimRandom } from '../random.ts';
+import type { Machine, World } from '../world.ts';
 import type { FaultScene, Faults } from './fault.ts';
 
 /** Fails these calls of the victim's disk with a chance; returns how to end it. */
@@ -12,6 +13,12 @@ function failing<Node>(
   victim.disk.failWhen = (call) =>
     calls.includes(call) && random.chance(chance) ? code : undefined;
   return () => (victim.disk.failWhen = () => undefined);
+}
+
+/** A disk that lied is not trusted again: nobody could tell what it lost. */
+function replaceDisk<Node>(world: World<Node>, victim: Machine<Node>): void {
+  victim.disk.misplaceWrite = (offset) => offset;
+  world.wipe(victim);
 }
 
 const RATES = [0.001, 0.01, 0.2];
@@ -59,18 +66,20 @@ export const DISK_FAULTS: Faults = {
     strike: (scene) => failing(scene, WRITES, 'ENOSPC', scene.random.between(0.05, 0.6)),
   },
   'flipped-reads': {
-    sentence: 'reads of one disk return a flipped bit now and then',
+    sentence: 'reads of one disk return a flipped bit now and then, while its machine boots',
     reach: 'one',
     isDamage: true,
-    strike({ random, victim }) {
+    async strike({ operator, random, victim, world }) {
       const chance = random.between(0.01, 0.3);
+      world.kill(victim);
       victim.disk.alterRead = (bytes) => {
         if (bytes.length === 0 || !random.chance(chance)) return bytes;
         const at = random.below(bytes.length);
         bytes[at] = bytes[at]! ^ (1 << random.below(8));
         return bytes;
       };
-      return () => (victim.disk.alterRead = (bytes) => bytes);
+      await operator.boot(victim);
+      victim.disk.alterRead = (bytes) => bytes;
     },
   },
   'full-disk': {
@@ -80,23 +89,23 @@ export const DISK_FAULTS: Faults = {
     strike: (scene) => failing(scene, WRITES, 'ENOSPC', 1),
   },
   'lost-writes': {
-    sentence: 'one disk says that it wrote, and did not',
+    sentence: 'one disk says that it wrote, and did not, until it is replaced',
     reach: 'one',
     isDamage: true,
-    strike({ random, victim }) {
+    strike({ random, victim, world }) {
       const chance = random.pick([0.01, 0.2]) ?? 0.01;
       victim.disk.misplaceWrite = (offset) => (random.chance(chance) ? undefined : offset);
-      return () => (victim.disk.misplaceWrite = (offset) => offset);
+      return () => replaceDisk(world, victim);
     },
   },
   'misdirected-writes': {
-    sentence: 'one disk writes to another place of the file now and then',
+    sentence: 'one disk writes to another place of the file now and then, until it is replaced',
     reach: 'one',
     isDamage: true,
-    strike({ random, victim }) {
+    strike({ random, victim, world }) {
       victim.disk.misplaceWrite = (offset) =>
         random.chance(0.02) ? random.below(offset + 1) : offset;
-      return () => (victim.disk.misplaceWrite = (offset) => offset);
+      return () => replaceDisk(world, victim);
     },
   },
   'read-only-disk': {

@@ -71,6 +71,7 @@ async function member(name: string, rpc: MemoryWire, clock: FakeClock, hasSeeds:
             return true;
           },
           answerPushPull: () => undefined,
+          raiseBoot: () => undefined,
         },
         identity: { raiseBootCounter: () => Promise.resolve() },
         registryFile: {

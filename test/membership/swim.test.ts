@@ -258,6 +258,25 @@ t.test(
   },
 );
 
+t.test(
+  'wipe: an instance whose disk forgot its boots is alive again once it learnt them',
+  async (test) => {
+    const cluster = calmCluster(test, 5, 1);
+    const victim = cluster.nodes[2]!;
+    cluster.crash(victim);
+    const seen = (state: string): boolean => cluster.countSeeing(victim.id, state) === 4;
+    test.ok(cluster.until(60_000, () => seen('dead')) < Infinity);
+    const next = cluster.start(victim.id, { address: victim.address, boot: 0 });
+    cluster.input(next, { type: 'join', seeds: [cluster.nodes[0]!.address] });
+    cluster.run(10_000);
+    test.ok(seen('dead'), 'an earlier boot is not believed');
+    cluster.input(next, { type: 'raise_boot', boot: 2 });
+    test.ok(cluster.until(2_000, () => seen('alive')) < Infinity);
+    cluster.input(next, { type: 'raise_boot', boot: 1 });
+    test.equal(next.core.self.boot, 2, 'it never falls');
+  },
+);
+
 t.test('claims: an incarnation far ahead of the known one is refused', async (test) => {
   const cluster = calmCluster(test, 3, 15);
   const [judge, target] = [cluster.nodes[0]!, cluster.nodes[1]!];

@@ -1,0 +1,19 @@
+/**
+ * What a planted bug is: a node that breaks a promise on purpose, so that the simulator proves that it
+ * sees it. It wraps what a node is given or what it answers, or starts it with a setting that promises
+ * less; nothing of the product knows of it.
+ */
+import type { NodeApi } from '../../http/api.ts';
+import type { Platform } from '../../platform/platform.ts';
+import type { SimRandom } from '../random.ts';
+
+export interface Planted {
+  readonly sentence: string;
+  readonly flags?: Readonly<Record<string, string>>;
+  platform?(platform: Platform, random: SimRandom): Platform;
+  api?(api: NodeApi, random: SimRandom): NodeApi;
+}
+
+export type PlantedBugs = Readonly<Record<string, Planted>>;
+
+export const RARE = 0.02;

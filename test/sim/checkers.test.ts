@@ -1,0 +1,114 @@
+/**
+ * Goal: each checker names what is wrong and nothing else. Method: small answers, right and wrong, for
+ * each of those that judge more than single samples.
+ */
+import t from 'tap';
+import type { RingStatus } from '../../http/api.ts';
+import { checkAlgebra } from '../../sim/checkers/algebra.ts';
+import type { Violation } from '../../sim/checkers/answer.ts';
+import { checkAudited } from '../../sim/checkers/audited.ts';
+import { NOTICE_MS, checkAvailable } from '../../sim/checkers/available.ts';
+import { checkCounted } from '../../sim/checkers/counted.ts';
+import { checkFailStop, checkFullDisk } from '../../sim/checkers/fail-stop.ts';
+import { checkGray } from '../../sim/checkers/gray.ts';
+import { checkIsolation } from '../../sim/checkers/isolation.ts';
+import { doubtedIn } from '../../sim/checkers/living.ts';
+import { RECOVERY_MS, checkRecovered } from '../../sim/checkers/recovered.ts';
+import { checkRejected } from '../../sim/checkers/rejected.ts';
+import { checkRing } from '../../sim/checkers/ring-sanity.ts';
+import { History } from '../../sim/history.ts';
+import { AvailabilityWatch } from '../../sim/watch.ts';
+
+const names = (violations: readonly Violation[]): readonly string[] =>
+  violations.map(({ invariant }) => invariant);
+
+t.test('answers: counts, halves, other tenants, refused samples', (t) => {
+  const history = new History();
+  const acked = history.send(1, 100);
+  history.acknowledge([acked], 5);
+  history.send(1, 200);
+  const asked = { node: 'a', series: 1, fromMs: 0, toMs: 1000, askedAtMs: 10 };
+  t.strictSame(names(checkCounted(history, asked, 0)), ['I5']);
+  t.strictSame(names(checkCounted(history, asked, 1)), []);
+  t.strictSame(names(checkCounted(history, asked, 2)), []);
+  t.strictSame(names(checkCounted(history, asked, 3)), ['I17']);
+  t.strictSame(names(checkCounted(history, { ...asked, fromMs: 150 }, 0)), []);
+
+  const samples = [{ series: 1, timestampMs: 100, value: acked.value }];
+  t.strictSame(names(checkAudited(history, { ...asked, samples }, true)), []);
+  t.strictSame(names(checkAudited(history, { ...asked, samples }, false)), ['I12']);
+
+  t.strictSame(names(checkAlgebra('a', new Map([[1, 2]]), new Map([[1, 2]]))), []);
+  t.strictSame(names(checkAlgebra('a', new Map([[1, 2]]), new Map([[1, 1]]))), ['I7']);
+  t.strictSame(names(checkAlgebra('a', new Map([[1, 2]]), new Map())), ['I7']);
+
+  const tenants = ['tenant-0', 'tenant-1'];
+  const text = '{"owner":"owned-by-tenant-1"}';
+  t.strictSame(names(checkIsolation(text, 'tenant-0', tenants, 'a')), ['I12']);
+  t.strictSame(names(checkIsolation(text, 'tenant-1', tenants, 'a')), []);
+  t.strictSame(names(checkRejected('a', [])), []);
+  t.strictSame(names(checkRejected('a', samples)), ['I4']);
+  t.end();
+});
+
+t.test('requests: what is owed while one machine is harmed, and after all is whole', (t) => {
+  const harm = { victim: 'b', sinceMs: 0, untilMs: Infinity };
+  const request = { kind: 'push', node: 'a', startMs: NOTICE_MS, endMs: NOTICE_MS + 1 } as const;
+  const failed = { ...request, why: 'no' };
+  t.strictSame(names(checkAvailable(failed, harm)), ['I24']);
+  t.strictSame(names(checkAvailable({ ...failed, node: 'b' }, harm)), []);
+  t.strictSame(names(checkAvailable({ ...failed, startMs: NOTICE_MS - 1 }, harm)), []);
+  t.strictSame(names(checkAvailable({ ...failed, why: undefined }, harm)), []);
+  t.strictSame(names(checkAvailable(failed, undefined)), []);
+  t.strictSame(names(checkRecovered({ ...failed, startMs: RECOVERY_MS }, 0)), ['I23']);
+  t.strictSame(names(checkRecovered({ ...failed, startMs: RECOVERY_MS }, 1)), []);
+
+  const fast = Array.from({ length: 200 }, () => 5);
+  t.strictSame(names(checkGray(fast, fast, 'b')), []);
+  t.strictSame(names(checkGray(fast, [...fast, 900, 900, 900, 900], 'b')), ['I25']);
+  t.strictSame(names(checkGray(fast, [900], 'b')), [], 'too few to say');
+
+  const watch = new AvailabilityWatch();
+  watch.whole(0);
+  t.strictSame(names(watch.saw({ ...failed, startMs: RECOVERY_MS + 1 })), ['I23']);
+  watch.disturb();
+  watch.strike('b', 0);
+  t.strictSame(names(watch.saw(failed)), ['I24']);
+  t.strictSame(names(watch.end(true)), []);
+  t.strictSame(names(watch.saw(failed)), []);
+  t.end();
+});
+
+t.test('nodes: shares of the ring, ghosts, trust, lives that must end or go on', (t) => {
+  const ring = (shares: readonly number[], liveness = 'ALIVE'): RingStatus => ({
+    self: 'n0',
+    digest: '',
+    replicationFactor: 3,
+    configuredReplicationFactor: 3,
+    instances: shares.map((ownership, i) => ({
+      id: `n${i}`,
+      zone: '',
+      state: 'ACTIVE',
+      liveness,
+      httpAddress: '',
+      grpcAddress: '',
+      gossipAddress: '',
+      bootCounter: 1,
+      tokens: 128,
+      ownership,
+    })),
+  });
+  t.strictSame(names(checkRing(ring([0.5, 0.5]), ['n0', 'n1'])), []);
+  t.strictSame(names(checkRing(ring([0.5, 0.6]), ['n0', 'n1'])), ['I9']);
+  t.strictSame(names(checkRing(ring([0.5, 0.5]), ['n0'])), ['I10']);
+  t.strictSame(names(checkRing(ring([1]), ['n0', 'n1'])), ['I10']);
+  t.strictSame(doubtedIn([ring([1])]), []);
+  t.strictSame(doubtedIn([ring([1], 'DEAD')]), ['n0 takes n0 for DEAD']);
+  const life = { machine: 'a', failedSyncs: 1, isAlive: true };
+  t.strictSame(names(checkFailStop(life)), ['I28']);
+  t.strictSame(names(checkFailStop({ ...life, isAlive: false })), []);
+  t.strictSame(names(checkFailStop({ ...life, failedSyncs: 0 })), []);
+  t.strictSame(names(checkFullDisk(life)), []);
+  t.strictSame(names(checkFullDisk({ ...life, isAlive: false })), ['I27']);
+  t.end();
+});
