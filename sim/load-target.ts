@@ -42,6 +42,15 @@ export interface LoadTarget {
 /** A request without an answer. */
 export type Failed = Exclude<Outcome<never>, { readonly kind: 'answer' }>;
 
+/** A request that ended, as the checkers of availability see it. */
+export interface RequestEnd {
+  readonly kind: 'push' | 'read';
+  readonly node: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly failed: Failed | undefined;
+}
+
 export interface LoadShape {
   readonly writers: number;
   readonly seriesPerWriter: number;

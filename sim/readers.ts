@@ -4,18 +4,24 @@
  */
 import { toStarlingError } from '../model/errors.ts';
 import { checkAcknowledged } from './checkers/acknowledged.ts';
-import type { CheckedAnswer } from './checkers/answer.ts';
+import type { CheckedAnswer, Violation } from './checkers/answer.ts';
 import { checkCounted } from './checkers/counted.ts';
 import { checkInvented } from './checkers/invented.ts';
 import { checkIsolation } from './checkers/isolation.ts';
 import { checkPoints } from './checkers/points.ts';
 import { checkSeries } from './checkers/series.ts';
 import { EPOCH_MS } from './clock.ts';
-import type { SentSample } from './history.ts';
-import type { Failed, SeriesSpan, TextQuery } from './load-target.ts';
+import type { History, SentSample } from './history.ts';
+import type {
+  Failed,
+  LoadShape,
+  LoadTarget,
+  RequestEnd,
+  SeriesSpan,
+  TextQuery,
+} from './load-target.ts';
 import type { SimRandom } from './random.ts';
 import { overSpan, readSamples, readSeriesNumbers, selectorOf } from './texts.ts';
-import type { Workload } from './workload.ts';
 import type { Outcome } from './world.ts';
 
 const READ_TIMEOUT_MS = 30_000;
@@ -23,10 +29,25 @@ const READ_SPAN_MS = 20_000;
 /** The default of the query engine. */
 const LOOKBACK_MS = 5 * 60_000;
 
-export class Readers {
-  readonly #load: Workload;
+/** The load that readers are a part of. */
+export interface ReadersLoad {
+  readonly target: LoadTarget;
+  readonly shape: LoadShape;
+  readonly history: History;
+  readonly tenants: readonly string[];
+  readonly isStopped: boolean;
+  readonly pace: number;
+  readonly counts: { reads: number; readErrors: number };
+  readonly readErrorsBy: Map<string, number>;
+  readonly onRequest: (end: RequestEnd) => void;
+  tenantOf(series: number): string;
+  report(violations: readonly Violation[]): void;
+}
 
-  constructor(load: Workload) {
+export class Readers {
+  readonly #load: ReadersLoad;
+
+  constructor(load: ReadersLoad) {
     this.#load = load;
   }
 

@@ -7,7 +7,7 @@
 import type { Violation } from './checkers/answer.ts';
 import { EPOCH_MS } from './clock.ts';
 import { History, type SentSample } from './history.ts';
-import type { Failed, LoadShape, LoadTarget } from './load-target.ts';
+import type { LoadShape, LoadTarget, RequestEnd } from './load-target.ts';
 import type { SimRandom } from './random.ts';
 import { Readers } from './readers.ts';
 import { encodePush } from './remote-write.ts';
@@ -19,14 +19,6 @@ const ATTEMPTS_MAX = 5;
 const VIOLATIONS_MAX = 20;
 /** Further ahead than any clock here is wrong: no node may take it. */
 export const FUTURE_MS = 5 * 24 * 3_600_000;
-
-/** A push that ended, as the checkers of availability see it. */
-export interface PushSeen {
-  readonly node: string;
-  readonly startMs: number;
-  readonly endMs: number;
-  readonly failed: Failed | undefined;
-}
 
 export class Workload {
   readonly history = new History();
@@ -42,7 +34,7 @@ export class Workload {
   /** Failed reads by what they said first. */
   readonly readErrorsBy = new Map<string, number>();
   /** Called for each attempt to push or to read that ended. */
-  onRequest: (seen: PushSeen & { readonly kind: 'push' | 'read' }) => void = () => undefined;
+  onRequest: (end: RequestEnd) => void = () => undefined;
   /** Times as many requests as usual. */
   pace = 1;
   readonly target: LoadTarget;
