@@ -158,7 +158,8 @@ function ownership(tokens: Uint32Array, owners: Uint16Array): ReadonlyMap<number
 /** `{ http: { listen: 'a' } }` as `http.listen: a`. */
 function flattened(value: unknown, key: string): readonly (readonly [string, string])[] {
   if (value === null || value === undefined) return [[key, '']];
-  if (typeof value !== 'object') return [[key, String(value)]]; // YAML
+  if (typeof value === 'string') return [[key, value]];
+  if (typeof value !== 'object') return [[key, JSON.stringify(value)]];
   return Object.entries(value).flatMap(([name, one]) =>
     flattened(one, key === '' ? name : `${key}.${name}`),
   );

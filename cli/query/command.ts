@@ -95,7 +95,10 @@ export function queryCommand(world: QueryWorld): Command {
   });
   const format = add('format <expr>', 'print an expression neatly, without asking a node');
   format.action((expr: string) =>
-    guarded(world, async () => world.out(`${prettyExpr(parseExpr(expr))}\n`)),
+    guarded(world, () => {
+      world.out(`${prettyExpr(parseExpr(expr))}\n`);
+      return Promise.resolve();
+    }),
   );
   return command;
 }
