@@ -92,6 +92,7 @@ async function main(directory: string): Promise<void> {
         retentionBytesMax: 0,
         futureMaxMs: 1e9,
         outOfOrderMs: () => 0,
+        mayRemove: () => true,
         seriesMax: () => 0,
       },
       fingerprint: (bytes, out) => fingerprint(key, viewOf(bytes), 0, bytes.length, out, 0),

@@ -1,5 +1,6 @@
 /** What the HTTP edge asks of a node, as asks to its actors. */
 import { DISTRIBUTOR_PATH } from '../actors/distributor/messages.ts';
+import { type FlushAnswer, INGESTER_SHARDS } from '../actors/ingester/messages.ts';
 import type { ClusterViews } from '../actors/membership/cluster-view.ts';
 import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
 import { QUERIER_PATH } from '../actors/querier/messages.ts';
@@ -21,6 +22,7 @@ import { printConfig } from './print-config.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 
 const PUSH_TIMEOUT_MS = 10_000;
+const FLUSH_TIMEOUT_MS = 30 * 60_000;
 const FORGET_TIMEOUT_MS = 35_000;
 /** Beyond the querier's own deadline: it answers first. */
 const QUERY_SLACK_MS = 5000;
@@ -85,6 +87,18 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
       runtime.statuses().map((status) => ({ name: status.path, state: status.state })),
     config: () => printConfig(config),
     flags: () => flat,
+    flush: async () => {
+      const shards = Array.from({ length: INGESTER_SHARDS }, (_, shard) =>
+        ask<FlushAnswer>(`/ingester/${shard}`, { type: 'flush' }, FLUSH_TIMEOUT_MS),
+      );
+      const sum = { blocksCut: 0, blocksShipped: 0 };
+      for (const shard of shards) {
+        const { blocksCut, blocksShipped } = await shard;
+        sum.blocksCut += blocksCut;
+        sum.blocksShipped += blocksShipped;
+      }
+      return sum;
+    },
     forget: async (instance) => {
       await ask(
         MEMBERSHIP_PATH,

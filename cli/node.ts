@@ -11,6 +11,10 @@ import { DISTRIBUTOR_PATH } from '../actors/distributor/messages.ts';
 import { IngesterActor } from '../actors/ingester/actor.ts';
 import { ingesterCodecs } from '../actors/ingester/codecs.ts';
 import { INGESTER_SHARDS, type IngesterMessage } from '../actors/ingester/messages.ts';
+import { StoreGatewayActor } from '../actors/store-gateway/actor.ts';
+import { storeGatewayCodecs } from '../actors/store-gateway/codecs.ts';
+import { STORE_GATEWAY_PATH, type StoreGatewayMessage } from '../actors/store-gateway/messages.ts';
+import { ownersOf } from '../actors/store-gateway/placement.ts';
 import { MembershipActor, gossipRecords } from '../actors/membership/actor.ts';
 import { ClusterViews } from '../actors/membership/cluster-view.ts';
 import { membershipCodecs } from '../actors/membership/codecs.ts';
@@ -28,16 +32,26 @@ import {
   openIdentity,
 } from '../membership/index.ts';
 import { StarlingError, toStarlingError } from '../model/errors.ts';
-import type { InstanceId } from '../model/ids.ts';
+import type { InstanceId, TenantId } from '../model/ids.ts';
 import { fingerprint, tenantFingerprintKey, viewOf } from '../model/wire/fingerprint.ts';
 import type { Platform } from '../platform/platform.ts';
 import { createEnvelopeCodec } from '../proto/envelope-codec.ts';
-import { Committer, TsdbManager, cutJitterMs, probeBucket } from '../storage/index.ts';
+import {
+  BucketIndexCache,
+  BucketStore,
+  Committer,
+  Shipping,
+  TsdbManager,
+  cutJitterMs,
+  probeBucket,
+  tenantPathParts,
+} from '../storage/index.ts';
 import type { Config } from './config.ts';
 import { createNodeApi } from './node-api.ts';
 import { type LoopFigures, NodeMetrics } from './node-metrics.ts';
 
 const INGESTER_TICK_MS = 60_000;
+const STORE_GATEWAY_TICK_MS = 15 * 60_000;
 const LEAVE_TIMEOUT_MS = 3000;
 const DRAIN_TIMEOUT_MS = 10_000;
 const MAILBOX_MAX = 5000;
@@ -103,6 +117,7 @@ interface Parts {
   readonly metrics: NodeMetrics;
   readonly committer: Committer;
   readonly tenants: TsdbManager;
+  readonly shipping: Shipping;
   readonly gossip: Gossip;
   readonly runtime: ActorRuntime;
   readonly readiness: Readiness;
@@ -221,7 +236,7 @@ function createParts(options: NodeOptions, identity: Identity): Parts {
     log,
     rpc,
     codec: createEnvelopeCodec(),
-    codecs: new Map([...ingesterCodecs, ...membershipCodecs]),
+    codecs: new Map([...ingesterCodecs, ...membershipCodecs, ...storeGatewayCodecs]),
     resolve: (instance) =>
       views.current.registry.instances.get(instance)?.addresses.grpc ??
       gossip.member(instance)?.controlAddress,
@@ -232,28 +247,45 @@ function createParts(options: NodeOptions, identity: Identity): Parts {
     onEscalate: (path, cause) =>
       options.onEnd(`the actor ${path} failed for good: ${String(cause)}`, 'failed'),
   });
-  const tenants = createTenants(options, views, committer, instanceId);
-  return { options, identity, views, metrics, committer, tenants, gossip, runtime, readiness };
+  const { bucket, disk } = platform;
+  const shipping = new Shipping({
+    ...{ bucket, clock, disk, log, storeId: identity.storeId },
+    directoryOf: (tenant) => [tenantsDirectory(options), ...tenantPathParts(tenant)].join('/'),
+    ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === instanceId,
+  });
+  const tenants = createTenants(options, { views, committer, shipping, instanceId });
+  return {
+    ...{ options, identity, views, metrics, committer },
+    ...{ tenants, shipping, gossip, runtime, readiness },
+  };
+}
+
+function tenantsDirectory({ dataDirectory }: NodeOptions): string {
+  return `${dataDirectory}/tenants`;
 }
 
 function createTenants(
   options: NodeOptions,
-  views: ClusterViews,
-  committer: Committer,
-  instanceId: InstanceId,
+  {
+    committer,
+    instanceId,
+    shipping,
+    views,
+  }: {
+    readonly committer: Committer;
+    readonly instanceId: InstanceId;
+    readonly shipping: Shipping;
+    readonly views: ClusterViews;
+  },
 ): TsdbManager {
   const { config, platform } = options;
   const { clock, disk, log, random } = platform;
   return new TsdbManager({
     clock,
     disk,
-    directory: `${options.dataDirectory}/tenants`,
+    directory: tenantsDirectory(options),
     openMax: config.tenantsOpenMax,
     optionsOf: (tenant) => {
-      const secret = views.current.fingerprintSecret;
-      if (secret === undefined)
-        throw new StarlingError('node.not_ready', { why: 'it has not joined a cluster yet' });
-      const key = tenantFingerprintKey(secret, tenant, 'series');
       return {
         log,
         committer,
@@ -261,13 +293,26 @@ function createTenants(
         cutJitterMs: cutJitterMs(`${instanceId}/${tenant}`),
         retentionMs: config.blocksRetentionMs,
         retentionBytesMax: config.blocksRetentionBytes,
+        mayRemove: (id) => shipping.mayRemove(tenant, id),
         futureMaxMs: config.limits.creation_grace_period_ms,
         outOfOrderMs: () => config.limits.out_of_order_time_window_ms,
         seriesMax: () => config.limits.max_series_per_user,
-        fingerprint: (bytes, out) => fingerprint(key, viewOf(bytes), 0, bytes.length, out, 0),
+        fingerprint: fingerprintOf(views, tenant),
       };
     },
   });
+}
+
+/** The tenant's fingerprint of canonical label bytes. Throws `node.not_ready` before there is a cluster. */
+function fingerprintOf(
+  views: ClusterViews,
+  tenant: TenantId,
+): (bytes: Uint8Array, out: Uint32Array) => void {
+  const secret = views.current.fingerprintSecret;
+  if (secret === undefined)
+    throw new StarlingError('node.not_ready', { why: 'it has not joined a cluster yet' });
+  const key = tenantFingerprintKey(secret, tenant, 'series');
+  return (bytes, out) => fingerprint(key, viewOf(bytes), 0, bytes.length, out, 0);
 }
 
 /** Gossip's calls over the control lane. */
@@ -350,7 +395,7 @@ function spawnRoles(
   metrics.watch({ committer, tenants, runtime, gossip, views });
 }
 
-function spawnIngesters({ options, readiness, runtime, tenants, views }: Parts): void {
+function spawnIngesters({ options, readiness, runtime, shipping, tenants, views }: Parts): void {
   const { clock, log } = options.platform;
   let noted: Promise<void> | undefined;
   const noteWrite = (): Promise<void> => {
@@ -386,6 +431,7 @@ function spawnIngesters({ options, readiness, runtime, tenants, views }: Parts):
             }
           },
           noteWrite,
+          ship: (tenant) => shipping.ship(tenant),
           onError: (what, error) => log.error(what, { error: error.message }),
         });
       },
@@ -393,9 +439,42 @@ function spawnIngesters({ options, readiness, runtime, tenants, views }: Parts):
   }
 }
 
-function spawnEdges({ metrics, options, runtime, views }: Parts): void {
+/** The store-gateway; returns the indexes it shares with the querier. */
+function spawnStoreGateway({ identity, options, runtime, views }: Parts): BucketIndexCache {
+  const { bucket, clock, disk, log } = options.platform;
+  const indexes = new BucketIndexCache(bucket, clock);
+  const directory = `${options.dataDirectory}/store-gateway`;
+  const store = new BucketStore({ bucket, disk, log, directory });
+  runtime.spawn<StoreGatewayMessage>({
+    path: STORE_GATEWAY_PATH,
+    mailboxMax: MAILBOX_MAX,
+    remote: storeGatewayCodecs,
+    create: (context) => {
+      context.every(STORE_GATEWAY_TICK_MS, () => ({ type: 'tick' }));
+      return new StoreGatewayActor({
+        ...{ clock, store, indexes },
+        owns: (block) =>
+          !hasSharedBucket(options) ||
+          ownersOf(views.current.ring, block).includes(identity.instanceId),
+        digest: () => views.current.digest,
+        fingerprintOf: (tenant) => fingerprintOf(views, tenant),
+        onError: (what, error) => log.error(what, { error: error.message }),
+      });
+    },
+  });
+  return indexes;
+}
+
+/** False: the bucket is a directory of this node alone. */
+function hasSharedBucket({ config }: NodeOptions): boolean {
+  return config.bucket !== undefined;
+}
+
+function spawnEdges(parts: Parts): void {
+  const { metrics, options, runtime, views } = parts;
   const { config, platform } = options;
   const { clock } = platform;
+  const indexes = spawnStoreGateway(parts);
   runtime.spawn({
     path: DISTRIBUTOR_PATH,
     mailboxMax: MAILBOX_MAX,
@@ -418,6 +497,7 @@ function spawnEdges({ metrics, options, runtime, views }: Parts): void {
         view: () => views.current,
         workers: platform.workers,
         settings: config.query,
+        blocks: { indexes, isShared: hasSharedBucket(options) },
         onQuery: (seconds, error) => metrics.onQuery(seconds, error),
       }),
   });
@@ -425,7 +505,7 @@ function spawnEdges({ metrics, options, runtime, views }: Parts): void {
 
 /** Says goodbye, lets gossip tell it, and closes what it opened. */
 async function stopNode(parts: Parts, drained?: () => Promise<void>): Promise<void> {
-  const { committer, gossip, identity, options, readiness, runtime, tenants } = parts;
+  const { committer, gossip, identity, options, readiness, runtime, shipping, tenants } = parts;
   const { clock, log } = options.platform;
   readiness.stopping = 'stopping';
   await new Promise<void>((resolve) => {
@@ -445,7 +525,10 @@ async function stopNode(parts: Parts, drained?: () => Promise<void>): Promise<vo
   await drained?.();
   await runtime.stop();
   await gossip.stop();
-  const failures = await Promise.allSettled([tenants.close().then(() => committer.close())]);
+  const failures = await Promise.allSettled([
+    shipping.close(),
+    tenants.close().then(() => committer.close()),
+  ]);
   for (const failure of failures) {
     if (failure.status === 'rejected')
       log.error('closing failed', { error: String(failure.reason) });

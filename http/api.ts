@@ -41,6 +41,11 @@ export interface QueryAnswer {
   readonly infos: readonly string[];
 }
 
+export interface FlushOutcome {
+  readonly blocksCut: number;
+  readonly blocksShipped: number;
+}
+
 export interface SeriesRequest {
   readonly tenant: TenantId;
   /** Each inner list is one `match[]`; none: everything. */
@@ -117,5 +122,7 @@ export interface NodeApi {
   config(): string;
   /** The same as flat texts by key, `head.retention: 3h`. */
   flags(): Readonly<Record<string, string>>;
+  /** Cuts what the heads of this node hold into blocks and ships them; resolves when they are shipped. */
+  flush(): Promise<FlushOutcome>;
   forget(instance: string): Promise<void>;
 }

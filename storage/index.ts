@@ -2,11 +2,21 @@
 export { BlockReader, readBlockMeta } from './block/block-reader.ts';
 export { removeBlock, removeTemporaryBlocks } from './block/block-writer.ts';
 export { type BlockFiles, type ByteSource, diskBlockFiles } from './block/byte-source.ts';
+export {
+  type BlockSelection,
+  collectBlockNames,
+  collectBlockValues,
+  selectBlockFrames,
+} from './block/select-block.ts';
 export { type BlockSource, type SourceSeries, cutBlock } from './block/cut.ts';
 export { createSeriesEntry } from './block/index-reader.ts';
 export type { BlockMeta } from './block/meta.ts';
 export { type BlockId, blockIdTimeMs, newBlockId, parseBlockId } from './block/ulid.ts';
+export { BucketStore } from './bucket/bucket-store.ts';
+export type { BucketIndex, IndexedBlock } from './bucket/bucket-index.ts';
+export { BucketIndexCache } from './bucket/index-cache.ts';
 export { probeBucket } from './bucket/probe.ts';
+export { Shipping } from './bucket/shipping.ts';
 export { Committer, type CommitMode } from './committer.ts';
 export {
   selectFrames,
@@ -20,5 +30,6 @@ export { cutJitterMs } from './cut-plan.ts';
 export type { LocalBlock } from './local-blocks.ts';
 export { Head } from './head/head.ts';
 export { mergeLabelSets, mergeSeriesFrames } from './merge/merge.ts';
+export { Pacer } from './pacer.ts';
 export { Tsdb, type AppendResult, type TsdbOptions, type TsdbStats } from './tsdb.ts';
-export { TsdbManager, type TsdbManagerOptions } from './tsdb-manager.ts';
+export { TsdbManager, type TsdbManagerOptions, tenantPathParts } from './tsdb-manager.ts';

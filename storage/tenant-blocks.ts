@@ -16,7 +16,7 @@ import type { Clock, Disk, Log, Random } from '../platform/platform.ts';
 import { cutBlock } from './block/cut.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { ReaderPool } from './block/reader-pool.ts';
-import { newBlockId } from './block/ulid.ts';
+import { type BlockId, newBlockId } from './block/ulid.ts';
 import { type BlockWindow, type HeadSpan, dueWindow, oldestWindow } from './cut-plan.ts';
 import { openHeadSource } from './head/block-source.ts';
 import { BLOCK_RANGE_MS, type Head } from './head/head.ts';
@@ -43,6 +43,8 @@ export interface TenantBlocksOptions {
   readonly cutJitterMs: number;
   /** Blocks that end before this much ago go. */
   readonly retentionMs: number;
+  /** False while a block is needed here, however old it is: it is not in the bucket yet. */
+  readonly mayRemove: (id: BlockId) => boolean;
   /** The oldest blocks go while all together take more; 0: no limit. */
   readonly retentionBytesMax: number;
 }
@@ -252,6 +254,7 @@ export class TenantBlocks {
       const isOld = maxTimeMs <= nowMs - retentionMs;
       const isTooMuch = retentionBytesMax > 0 && sizeBytes > retentionBytesMax;
       if (!isOld && !isTooMuch) return;
+      if (!this.#options.mayRemove(id)) continue;
       if (maxTimeMs > this.#horizonMs) {
         this.#horizonMs = maxTimeMs;
         await writeHorizon(disk, directory, maxTimeMs);

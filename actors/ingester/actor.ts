@@ -4,20 +4,18 @@
  * between turns of the loop and stops where its reader gives no credit.
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
-import type { InstanceId } from '../../model/ids.ts';
+import type { InstanceId, TenantId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/platform.ts';
 import type { Tsdb, TsdbManager } from '../../storage/index.ts';
-import { type Actor, type StreamReply, packControl } from '../runtime/index.ts';
+import type { Actor, StreamReply } from '../runtime/index.ts';
 import {
+  type FlushAnswer,
   type IngesterMessage,
   type ReadScope,
   type ReadSummary,
   ingesterShardOf,
 } from './messages.ts';
-
-/** A frame of names is cut before it holds more of them, or more UTF-16 units. */
-const NAMES_PER_FRAME = 5000;
-const NAME_UNITS_PER_FRAME = 64 * 1024;
+import { nameFrames } from './name-frames.ts';
 
 export interface IngesterDependencies {
   readonly clock: Clock;
@@ -29,6 +27,8 @@ export interface IngesterDependencies {
   readonly checkWritable: (from: InstanceId) => void;
   /** Resolves once the cluster may count on it that this instance holds data: before the first ack. */
   readonly noteWrite: () => Promise<void>;
+  /** Takes what the tenant's blocks are to the bucket; how many it were. */
+  readonly ship: (tenant: TenantId) => Promise<number>;
   readonly onError: (what: string, error: StarlingError) => void;
 }
 
@@ -44,6 +44,12 @@ export class IngesterActor implements Actor<IngesterMessage> {
 
   receive(message: IngesterMessage): void {
     switch (message.type) {
+      case 'flush':
+        this.#flush().then(
+          (answer) => message.reply.ok(answer),
+          (error: unknown) => message.reply.fail(toStarlingError(error)),
+        );
+        break;
       case 'label-names': {
         const { selectors, range } = message.scope;
         this.#stream(message.scope, message.reply, (tsdb) =>
@@ -72,9 +78,8 @@ export class IngesterActor implements Actor<IngesterMessage> {
         break;
       }
       case 'tick':
-        for (const [tenant, tsdb] of this.#dependencies.tenants.all()) {
-          if (ingesterShardOf(tenant) !== this.#dependencies.shard) continue;
-          tsdb.maintain(message.nowMs).catch((error: unknown) => {
+        for (const [tenant, tsdb] of this.#own()) {
+          this.#maintain(tenant, tsdb, message.nowMs).catch((error: unknown) => {
             this.#dependencies.onError('maintain blocks', toStarlingError(error));
           });
         }
@@ -85,6 +90,32 @@ export class IngesterActor implements Actor<IngesterMessage> {
         }
         break;
     }
+  }
+
+  /** The open tenants of this shard. */
+  #own(): readonly (readonly [TenantId, Tsdb])[] {
+    const { shard, tenants } = this.#dependencies;
+    return [...tenants.all()].filter(([tenant]) => ingesterShardOf(tenant) === shard);
+  }
+
+  /** Cuts, ships and lets go what is due. A bucket that fails keeps no head from being cut. */
+  async #maintain(tenant: TenantId, tsdb: Tsdb, nowMs: number): Promise<void> {
+    const { onError, ship } = this.#dependencies;
+    await tsdb.maintain(nowMs);
+    if (tsdb.blocks().length === 0) return;
+    await ship(tenant).catch((error: unknown) => {
+      onError('ship blocks', toStarlingError(error));
+    });
+  }
+
+  async #flush(): Promise<FlushAnswer> {
+    let blocksCut = 0;
+    let blocksShipped = 0;
+    for (const [tenant, tsdb] of this.#own()) {
+      blocksCut += (await tsdb.flush()).length;
+      blocksShipped += await this.#dependencies.ship(tenant);
+    }
+    return { blocksCut, blocksShipped };
   }
 
   #push(message: PushMessage): void {
@@ -136,13 +167,7 @@ export class IngesterActor implements Actor<IngesterMessage> {
   }
 }
 
-/** Turns a list of names into msgpack frames once it is complete. */
+/** A list of names as frames, once it is complete. */
 async function* names(work: AsyncGenerator<undefined, readonly string[]>): Frames {
-  const all = yield* work;
-  for (let from = 0, to = 0; from < all.length; from = to) {
-    let units = 0;
-    while (to < all.length && to - from < NAMES_PER_FRAME && units < NAME_UNITS_PER_FRAME)
-      units += all[to++]!.length;
-    yield packControl(all.slice(from, to));
-  }
+  yield* nameFrames(yield* work);
 }

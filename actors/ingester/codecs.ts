@@ -36,7 +36,8 @@ const text = z.string();
 const time = z.custom<number>((value) => typeof value === 'number' && !Number.isNaN(value));
 const count = z.number().int().min(0);
 const index = z.number().int().min(0).max(0xffffffff);
-const scope = z.object({
+/** Which series and times a read asks for. */
+export const scopeSchema = z.object({
   tenant: z.string().transform(parseTenantId),
   selectors: z.array(
     z.array(z.object({ name: text, type: z.enum(['=', '!=', '=~', '!~']), value: text })),
@@ -48,7 +49,7 @@ const projection = z.object({
   kind: z.enum(['only', 'without']),
   names: z.array(text),
 });
-const hints = z.object({
+export const hintsSchema = z.object({
   // msgpack has no `undefined` of its own.
   projection: projection.nullish().transform((one) => one ?? undefined),
   newestOnly: z.boolean(),
@@ -99,8 +100,14 @@ function reviveError({
 /** What other instances may send to an ingester, by message type, and how its answers are read. */
 export const ingesterCodecs: ReadonlyMap<string, PayloadCodec> = new Map([
   ['push', pushCodec],
-  ['select', checkedCodec('select', z.object({ scope, hints }), readSummary)],
-  ['series', checkedCodec('series', z.object({ scope }), readSummary)],
-  ['label-names', checkedCodec('label-names', z.object({ scope }), readSummary)],
-  ['label-values', checkedCodec('label-values', z.object({ scope, name: text }), readSummary)],
+  [
+    'select',
+    checkedCodec('select', z.object({ scope: scopeSchema, hints: hintsSchema }), readSummary),
+  ],
+  ['series', checkedCodec('series', z.object({ scope: scopeSchema }), readSummary)],
+  ['label-names', checkedCodec('label-names', z.object({ scope: scopeSchema }), readSummary)],
+  [
+    'label-values',
+    checkedCodec('label-values', z.object({ scope: scopeSchema, name: text }), readSummary),
+  ],
 ]);

@@ -2,6 +2,7 @@
  * The ingester's whole protocol. One actor a shard (`/ingester/0` … `/ingester/15`); a tenant lives in
  * the shard that `ingesterShardOf` names, on every instance alike.
  *
+ *   flush         cuts what the heads of its tenants hold, and ships it
  *   push          appends a batch and answers when the log is durable
  *   select        streams series with their chunks, as series frames
  *   series        streams label sets, as series frames without chunks
@@ -44,7 +45,14 @@ export interface ReadScope {
   readonly limit: number;
 }
 
+/** What a flush did. */
+export interface FlushAnswer {
+  readonly blocksCut: number;
+  readonly blocksShipped: number;
+}
+
 export type IngesterMessage =
+  | { readonly type: 'flush'; readonly reply: Reply<FlushAnswer> }
   | {
       readonly type: 'label-names';
       readonly scope: ReadScope;

@@ -6,13 +6,21 @@
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { TimeRange } from '../../model/sample.ts';
-import { decodeRecords, mergeRecords, readPlan, registryDigest } from '../../membership/index.ts';
+import {
+  decodeRecords,
+  instancesById,
+  mergeRecords,
+  readPlan,
+  registryDigest,
+} from '../../membership/index.ts';
 import type { Clock, Workers } from '../../platform/platform.ts';
 import { EXPERIMENTAL_LANGUAGE, parseExpr, selectionsOf } from '../../promql/index.ts';
-import type { SelectHints } from '../../storage/index.ts';
+import type { BucketIndexCache, SelectHints } from '../../storage/index.ts';
 import { type ReadScope, type ReadSummary, ingesterPathOf } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
 import { type ExchangeMessage, MEMBERSHIP_PATH } from '../membership/messages.ts';
+import { type BlocksSummary, STORE_GATEWAY_PATH } from '../store-gateway/messages.ts';
+import { ownersOf } from '../store-gateway/placement.ts';
 import { type Actor, type ActorRuntime, type Reply } from '../runtime/index.ts';
 import {
   EVALUATE_JOB,
@@ -23,6 +31,8 @@ import {
 import { NodeBytes } from './byte-budget.ts';
 import { FairQueue } from './fair-queue.ts';
 import { type Gathered, gather } from './gather.ts';
+import { gatherBlocks } from './gather-blocks.ts';
+import { neededBlocks } from './needed-blocks.ts';
 import type { NamesOutcome, QuerierMessage, Query, QueryOutcome, SeriesQuery } from './messages.ts';
 import { NAMES_JOB, type NamesInput, type NamesOutput, runNamesJob } from './names-job.ts';
 import { Quarantine } from './quarantine.ts';
@@ -49,6 +59,12 @@ export interface QuerierDependencies {
   readonly view: () => ClusterView;
   readonly workers: Workers;
   readonly settings: QuerySettings;
+  /** The blocks of the bucket. */
+  readonly blocks: {
+    readonly indexes: Pick<BucketIndexCache, 'get' | 'getKnown'>;
+    /** Whether all instances have the same bucket. */
+    readonly isShared: boolean;
+  };
   readonly onQuery: (seconds: number, error: StarlingError | undefined) => void;
 }
 
@@ -255,8 +271,60 @@ export class QuerierActor implements Actor<QuerierMessage> {
     return workers.run<NamesOutput>(NAMES_JOB, input, transferable([gathered]), ticket.signal);
   }
 
+  /** Whole answers of enough ingesters, and of blocks what these do not hold; or an error. */
+  async #gather(
+    message: ReadMessage,
+    scope: ReadScope,
+    timeoutMs: number,
+    ticket: Ticket,
+  ): Promise<Gathered> {
+    const gathered = await this.#gatherIngesters(message, scope, timeoutMs, ticket);
+    const { oldestTimeMs } = gathered;
+    const { blocks, view } = this.#dependencies;
+    // Recent data is with the ingesters: a bucket that is away keeps nobody from it.
+    const isRecent = scope.range.minTimeMs >= oldestTimeMs;
+    const { indexes, isShared } = blocks;
+    const index = await (isRecent ? indexes.getKnown(scope.tenant) : indexes.get(scope.tenant));
+    if (index === undefined) return gathered; // nothing was ever shipped
+    const { registry, ring } = view();
+    const isAll = isShared || instancesById(registry).length <= 1;
+    const stores = new Set(instancesById(registry).map(({ storeId }) => storeId));
+    const needed = neededBlocks(index, { range: scope.range, oldestTimeMs, stores });
+    const runtime = this.#dependencies.runtime();
+    const fromBlocks = await gatherBlocks({
+      blocks: needed.map(({ id }) => id),
+      candidates: (block) => this.#candidates(ownersOf(ring, block)),
+      ask: (instance, blocks, onFrame) => {
+        ticket.signal.throwIfAborted();
+        const call = runtime.ask<BlocksSummary>(
+          { instance, path: STORE_GATEWAY_PATH },
+          { ...message, type: `blocks-${message.type}`, scope: { ...scope, blocks } },
+          { timeoutMs, lane: 'read' },
+          onFrame,
+        );
+        ticket.onStop(call.cancel);
+        return call;
+      },
+      bytes: ticket.bytes,
+    });
+    return {
+      frames: [...gathered.frames, ...fromBlocks],
+      oldestTimeMs: isAll ? Number.MIN_SAFE_INTEGER : oldestTimeMs,
+    };
+  }
+
+  /** Those who look after a block: this instance first, then whoever is not known to be down. */
+  #candidates(owners: readonly InstanceId[]): readonly InstanceId[] {
+    const { blocks, runtime } = this.#dependencies;
+    const { self } = runtime();
+    if (!blocks.isShared) return [self];
+    const order = (id: InstanceId): number => (id === self ? 0 : 1);
+    const inOrder = [...owners].sort((a, b) => order(a) - order(b));
+    return inOrder.includes(self) ? inOrder : [...inOrder, self];
+  }
+
   /** Whole answers of enough instances, or an error. Cancelled when the ticket ends. */
-  #gather(
+  #gatherIngesters(
     message: ReadMessage,
     scope: ReadScope,
     timeoutMs: number,

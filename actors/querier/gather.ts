@@ -209,7 +209,7 @@ class Round {
 }
 
 /** The request would fail everywhere. Anything else, also bytes we cannot read, is that instance's failure. */
-function isAboutTheRequest({ http, id, retryable }: StarlingError): boolean {
+export function isAboutTheRequest({ http, id, retryable }: StarlingError): boolean {
   return !retryable && http < 500 && /^(query|tenant)\.|^request\.parameter$/.test(id);
 }
 

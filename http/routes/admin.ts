@@ -26,6 +26,12 @@ export function adminRoutes({ api }: AppOptions): Hono {
     await api.forget(instance);
     return context.redirect('/ring', 303);
   });
+  routes.post('/ingester/flush', async (context) => {
+    const flushed = api.flush();
+    if ((await readParameters(context)).one('wait') === 'true') return context.json(await flushed);
+    flushed.catch(() => undefined); // whoever waits is told; the log has it
+    return context.body(null, 204);
+  });
   routes.get('/memberlist', (context) => {
     const status = api.members();
     if (!wantsHtml(context)) return context.json(status);

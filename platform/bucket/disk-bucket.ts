@@ -151,10 +151,10 @@ export class DiskBucket implements Bucket {
   ): AsyncGenerator<BucketObject> {
     for (const { key, sizeBytes } of await this.#entries(directory, options.prefix)) {
       const isDirectory = key.endsWith('/');
-      const isBelowPrefix = key.startsWith(options.prefix) && key !== options.prefix;
+      const hasPrefix = key.startsWith(options.prefix);
       if (!isDirectory) {
-        if (isBelowPrefix && compareUtf8(key, after) > 0) yield { key, sizeBytes };
-      } else if (isBelowPrefix && options.delimiter !== undefined) {
+        if (hasPrefix && compareUtf8(key, after) > 0) yield { key, sizeBytes };
+      } else if (hasPrefix && key !== options.prefix && options.delimiter !== undefined) {
         if (compareUtf8(key, after) > 0 && (await this.#hasObject(key))) {
           yield { key, sizeBytes: 0 };
         }

@@ -15,6 +15,8 @@ import { ChunkMerger, UndecodableChunk } from './merge-chunks.ts';
 
 /** What one series costs, roughly, in units of the pacer. */
 const SERIES_UNITS = 20;
+/** So many series are prefetched together. */
+const PREFETCH_SERIES = 1024;
 
 export interface BlockSelection {
   readonly reader: BlockReader;
@@ -23,6 +25,8 @@ export interface BlockSelection {
   readonly pacer: Pacer;
   /** The tenant's fingerprint of canonical label bytes, four words. */
   readonly fingerprint: (labelBytes: Uint8Array, out: Uint32Array) => void;
+  /** For blocks that are far away: gets what reading these series will need, all at once. */
+  readonly prefetch?: (refs: Uint32Array, withChunks: boolean) => Promise<void>;
 }
 
 /** Frames with chunks; without `hints`, of label sets only. */
@@ -33,7 +37,12 @@ export async function* selectBlockFrames(
   const { pacer, reader } = selection;
   const putter = new BlockSeriesPutter(selection, hints);
   const entry = createSeriesEntry();
-  for (const ref of await matchingRefs(selection)) {
+  const refs = await matchingRefs(selection);
+  for (let i = 0; i < refs.length; i++) {
+    if (i % PREFETCH_SERIES === 0) {
+      await selection.prefetch?.(refs.subarray(i, i + PREFETCH_SERIES), hints !== undefined);
+    }
+    const ref = refs[i]!;
     if (!reader.index.tryReadSeries(ref, entry)) await reader.index.readSeries(ref, entry);
     await putter.put(entry);
     if (putter.writer.length >= SERIES_FRAME_BYTES_TARGET) yield putter.writer.finish();
@@ -83,8 +92,12 @@ async function eachSymbols(
 ): Promise<void> {
   const { pacer, reader } = selection;
   const entry = createSeriesEntry();
-  for (const ref of await matchingRefs(selection)) {
-    await reader.index.readSeries(ref, entry);
+  const refs = await matchingRefs(selection);
+  for (let at = 0; at < refs.length; at++) {
+    if (at % PREFETCH_SERIES === 0) {
+      await selection.prefetch?.(refs.subarray(at, at + PREFETCH_SERIES), false);
+    }
+    await reader.index.readSeries(refs[at]!, entry);
     for (let i = 0; i < entry.symbols.length; i++) await use(entry.symbols[i]!, i);
     if (pacer.spend(SERIES_UNITS)) await pacer.pause();
   }

@@ -2,8 +2,9 @@
  * The bucket index: one compressed document a tenant with all its blocks and deletion marks, so that a
  * reader need not list the bucket. Version 1 as Cortex has it; version 2 (Mimir: more fields) is read too.
  *
- * Our own addition, which others ignore: `sources` of each block, the level 1 blocks that are in it, by which an
- * ingester knows that what it shipped is still reachable after it was compacted.
+ * Our own additions, which others ignore: `sources` of each block, the level 1 blocks that are in it, by which an
+ * ingester knows that what it shipped is still reachable after it was compacted; `stores`, whose samples
+ * these are, by which a reader knows whether an ingester has them too.
  */
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { StarlingError } from '../../model/errors.ts';
@@ -31,6 +32,8 @@ export interface IndexedBlock {
   readonly uploadedAtMs: number;
   /** Empty: not known, or itself only. */
   readonly sources: readonly BlockId[];
+  /** Store ids of the instances whose samples are in it; empty: somebody else made it. */
+  readonly stores: readonly string[];
 }
 
 export interface BucketIndex {
@@ -54,6 +57,7 @@ export function encodeBucketIndex(index: BucketIndex): Uint8Array {
         : { segments_format: SEGMENTS_FORMAT, segments_num: block.segmentCount }),
       uploaded_at: seconds(block.uploadedAtMs),
       ...(block.sources.length === 0 ? {} : { sources: block.sources }),
+      ...(block.stores.length === 0 ? {} : { stores: block.stores }),
     })),
     block_deletion_marks: [...index.deletions].map(([id, timeMs]) => ({
       block_id: id,
@@ -100,6 +104,7 @@ function parseBlock(block: JsonObject): IndexedBlock {
     segmentCount: isKnown ? Math.max(0, block.integer('segments_num', 0)) : 0,
     uploadedAtMs: block.integer('uploaded_at', 0) * 1000,
     sources: block.strings('sources').flatMap((text) => parseBlockId(text) ?? []),
+    stores: block.strings('stores'),
   };
 }
 

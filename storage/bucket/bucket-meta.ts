@@ -22,6 +22,8 @@ import { readObject } from './objects.ts';
 export type BlockOrigin = 'compactor' | 'receive';
 
 const TENANT_LABEL = '__org_id__';
+/** Cortex' own name; its tools leave it out when they compare blocks. */
+const STORES_LABEL = '__ingester_id__';
 
 export interface BlockFile {
   /** Path below the block's directory. */
@@ -44,7 +46,12 @@ export interface BucketMeta {
 export function encodeBucketMeta(
   meta: BlockMeta,
   tenant: TenantId,
-  facts: { readonly origin: BlockOrigin; readonly files: readonly BlockFile[] },
+  facts: {
+    readonly origin: BlockOrigin;
+    readonly files: readonly BlockFile[];
+    /** Of the instances whose samples are in it. */
+    readonly stores: readonly string[];
+  },
 ): Uint8Array {
   const own = JSON.parse(Buffer.from(encodeBlockMeta(meta)).toString()) as object; // just encoded
   const files = facts.files.map(({ path, sizeBytes }) => ({
@@ -53,13 +60,18 @@ export function encodeBucketMeta(
   }));
   const thanos = {
     version: 1,
-    labels: { [TENANT_LABEL]: tenant },
+    labels: { [TENANT_LABEL]: tenant, [STORES_LABEL]: facts.stores.join(',') },
     downsample: { resolution: 0 },
     source: facts.origin,
     segment_files: segmentsOf(facts.files),
     files: [...files, { rel_path: BLOCK_META_FILE }],
   };
   return Buffer.from(JSON.stringify({ ...own, thanos }, undefined, '\t'));
+}
+
+/** The store ids of the instances whose samples are in a block; empty: somebody else made it. */
+export function storesOf({ labels }: BucketMeta): readonly string[] {
+  return (labels.get(STORES_LABEL) ?? '').split(',').filter((store) => store !== '');
 }
 
 /** Names of chunk files without their directory. */

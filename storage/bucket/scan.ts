@@ -12,7 +12,7 @@ import type { TenantId } from '../../model/ids.ts';
 import type { Bucket } from '../../platform/platform.ts';
 import type { BlockId } from '../block/ulid.ts';
 import type { BucketIndex, IndexedBlock } from './bucket-index.ts';
-import { readBucketMeta, segmentsOf } from './bucket-meta.ts';
+import { readBucketMeta, segmentsOf, storesOf } from './bucket-meta.ts';
 import {
   markersPrefix,
   parseBlockPrefix,
@@ -94,6 +94,7 @@ async function readBlock(
     segmentCount: segmentsOf(files).length,
     uploadedAtMs: nowMs,
     sources: meta.sources,
+    stores: storesOf(found),
   };
 }
 

@@ -30,6 +30,8 @@ export interface ShipperOptions {
   readonly bucket: Bucket;
   readonly log: Log;
   readonly tenant: TenantId;
+  /** Of this instance's disk. */
+  readonly storeId: string;
   /** The tenant's: blocks are directories in it. */
   readonly directory: string;
 }
@@ -52,6 +54,11 @@ export class Shipper {
   /** True once all of a block is in the bucket for sure: only then may it be deleted here. */
   isShipped(id: BlockId): boolean {
     return this.#shipped.has(id);
+  }
+
+  /** The local blocks that are shipped. */
+  shipped(): ReadonlySet<BlockId> {
+    return this.#shipped;
   }
 
   /**
@@ -110,7 +117,8 @@ export class Shipper {
         await file.close();
       }
     }
-    const facts = { origin: 'receive', files: files.sort(byPath) } as const;
+    const stores = [this.#options.storeId];
+    const facts = { origin: 'receive', files: files.sort(byPath), stores } as const;
     const key = blockKey(tenant, id, BLOCK_META_FILE);
     const bytes = encodeBucketMeta(meta, tenant, facts);
     await bucket.put(key, bytes);

@@ -1,80 +1,8 @@
 // Goal: a node on this machine starts on ports the system chooses, comes back on its directory, and ends
 // cleanly when it finds itself in another cluster. Method: real nodes in this process, on loopback.
-import t, { type Test } from 'tap';
-import { type Config, readConfig } from '../../cli/config.ts';
-import { type EndKind, type RunningNode, startNode } from '../../cli/node.ts';
-import type { NodeApi } from '../../http/api.ts';
-import { startHttpServer } from '../../http/server.ts';
-import { createNodePlatform } from '../../platform/node/index.ts';
-import { createGrpcStreams } from '../../proto/grpc-streams.ts';
+import t from 'tap';
 import { eventually } from '../support/cluster.ts';
-
-const JOBS = new URL('../../cli/jobs.ts', import.meta.url);
-const ANY = '127.0.0.1:0';
-
-interface Started extends RunningNode {
-  readonly http: string;
-  readonly ends: readonly (readonly [why: string, kind: EndKind])[];
-  readonly end: () => Promise<void>;
-}
-
-function configOf(flags: Readonly<Record<string, readonly string[]>>): Config {
-  const listen = { 'http.listen': [ANY], 'grpc.listen': [ANY], 'gossip.listen': [ANY] };
-  const result = readConfig({
-    environment: {},
-    flags: new Map(Object.entries({ ...listen, ...flags })),
-  });
-  if ('problems' in result) throw new Error(JSON.stringify(result.problems));
-  return result.config;
-}
-
-/** A node as `serve` starts it, in this process. */
-async function start(t: Test, name: string, join: readonly string[] = []): Promise<Started> {
-  const config = configOf({ 'instance-id': [name], ...(join.length > 0 ? { join } : {}) });
-  const platform = await createNodePlatform({
-    bucket: { kind: 'file', directory: `${t.testdirName}/bucket` },
-    logLevel: 'error',
-    rpc: createGrpcStreams(),
-    workers: { threads: 1, jobsModule: JOBS, queueMax: 10 },
-  });
-  const ends: [string, EndKind][] = [];
-  const servers: Awaited<ReturnType<typeof startHttpServer>>[] = [];
-  const node = await startNode({
-    platform,
-    config,
-    dataDirectory: `${t.testdirName}/${name}`,
-    zone: name,
-    advertise: { http: ANY, grpc: ANY, gossip: ANY },
-    secrets: [],
-    version: '0.0.0-test',
-    serveHttp: async (api: NodeApi) => {
-      const server = await startHttpServer({
-        api,
-        clock: platform.clock,
-        listen: ANY,
-        multitenancy: false,
-        parseDate: Date.parse,
-        version: '0.0.0-test',
-      });
-      servers.push(server);
-      return server.address;
-    },
-    onEnd: (why, kind) => void ends.push([why, kind]),
-  });
-  let isEnded = false;
-  const end = async (): Promise<void> => {
-    if (isEnded) return;
-    isEnded = true;
-    await node.stop();
-    for (const server of servers) {
-      server.destroy();
-      await server.close();
-    }
-    await platform.workers.close();
-  };
-  t.teardown(end);
-  return { ...node, http: servers[0]?.address ?? '', ends, end };
-}
+import { type Started, start } from '../support/in-process-node.ts';
 
 const isReady = (node: Started): Promise<boolean> =>
   fetch(`http://${node.http}/ready`).then((response) => response.ok);

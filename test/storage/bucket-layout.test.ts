@@ -18,7 +18,7 @@ import {
   readBucketIndex,
   writeBucketIndex,
 } from '../../storage/bucket/bucket-index.ts';
-import { encodeBucketMeta, parseBucketMeta } from '../../storage/bucket/bucket-meta.ts';
+import { encodeBucketMeta, parseBucketMeta, storesOf } from '../../storage/bucket/bucket-meta.ts';
 import { blockKey, parseMarkerKey } from '../../storage/bucket/layout.ts';
 import {
   encodeMark,
@@ -66,8 +66,24 @@ const FILES = [
 ];
 const INDEX: BucketIndex = {
   blocks: [
-    { id: A, minTimeMs: 1, maxTimeMs: 2, segmentCount: 2, uploadedAtMs: 9000, sources: [B, C] },
-    { id: D, minTimeMs: 3, maxTimeMs: 9, segmentCount: 0, uploadedAtMs: 8000, sources: [] },
+    {
+      id: A,
+      minTimeMs: 1,
+      maxTimeMs: 2,
+      segmentCount: 2,
+      uploadedAtMs: 9000,
+      sources: [B, C],
+      stores: ['s1'],
+    },
+    {
+      id: D,
+      minTimeMs: 3,
+      maxTimeMs: 9,
+      segmentCount: 0,
+      uploadedAtMs: 8000,
+      sources: [],
+      stores: [],
+    },
   ],
   deletions: new Map([[D, 12_000]]),
   updatedAtMs: 15_000,
@@ -80,7 +96,10 @@ t.test('what we write has the shape that is on record', (t) => {
     if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(path, text);
     t.equal(text, readFileSync(path, 'utf8'), name);
   };
-  check('bucket-meta.json', encodeBucketMeta(META, tenant, { origin: 'receive', files: FILES }));
+  check(
+    'bucket-meta.json',
+    encodeBucketMeta(META, tenant, { origin: 'receive', files: FILES, stores: ['s1', 's2'] }),
+  );
   check('bucket-index.json', gunzipSync(encodeBucketIndex(INDEX)));
   const mark = { id: A, timeMs: 1_700_000_000_999, details: 'source of another', reason: '' };
   check('deletion-mark.json', encodeMark({ ...mark, kind: 'deletion' }));
@@ -90,16 +109,20 @@ t.test('what we write has the shape that is on record', (t) => {
 
 t.test('documents are read back as they were', (t) => {
   const meta = parseBucketMeta(
-    encodeBucketMeta(META, tenant, { origin: 'compactor', files: FILES }),
+    encodeBucketMeta(META, tenant, { origin: 'compactor', files: FILES, stores: ['s1', 's2'] }),
     A,
   );
   t.strictSame(meta, {
     meta: META,
-    labels: new Map([['__org_id__', 'team-a']]),
+    labels: new Map([
+      ['__org_id__', 'team-a'],
+      ['__ingester_id__', 's1,s2'],
+    ]),
     resolutionMs: 0,
     origin: 'compactor',
     files: FILES,
   });
+  t.strictSame(storesOf(meta), ['s1', 's2']);
   t.strictSame(parseBucketIndex(encodeBucketIndex(INDEX)), INDEX);
   const mark = { id: A, kind: 'deletion', timeMs: 5000, details: 'x', reason: '' } as const;
   t.strictSame(parseMark(encodeMark(mark), A, 'deletion'), mark);
@@ -126,8 +149,24 @@ t.test('documents of Cortex, Mimir and Thanos are read', (t) => {
   };
   const expected = {
     blocks: [
-      { id: A, minTimeMs: 10, maxTimeMs: 20, segmentCount: 3, uploadedAtMs: 7000, sources: [] },
-      { id: B, minTimeMs: 10, maxTimeMs: 20, segmentCount: 0, uploadedAtMs: 8000, sources: [] },
+      {
+        id: A,
+        minTimeMs: 10,
+        maxTimeMs: 20,
+        segmentCount: 3,
+        uploadedAtMs: 7000,
+        sources: [],
+        stores: [],
+      },
+      {
+        id: B,
+        minTimeMs: 10,
+        maxTimeMs: 20,
+        segmentCount: 0,
+        uploadedAtMs: 8000,
+        sources: [],
+        stores: [],
+      },
     ],
     deletions: new Map([[B, 9000]]),
     updatedAtMs: 11_000,
@@ -186,7 +225,11 @@ t.test('documents that do not hold are refused with a reason', (t) => {
   mark(`{"id":"${B}","version":1,"deletion_time":1}`, /another block/);
   mark(`{"id":"${A}","version":2,"deletion_time":1}`, /version 2/);
   mark(`{"id":"${A}","version":1}`, /deletion_time/);
-  const meta = encodeBucketMeta(META, tenant, { origin: 'receive', files: FILES });
+  const meta = encodeBucketMeta(META, tenant, {
+    origin: 'receive',
+    files: FILES,
+    stores: ['s1', 's2'],
+  });
   const broken = Buffer.from(Buffer.from(meta).toString().replace('"files": [', '"files": [7,'));
   t.throws(() => parseBucketMeta(broken, A), refusal('block.corrupt', /files is not an object/));
   t.throws(() => parseBucketMeta(meta, B), refusal('block.corrupt', /not the name/));
@@ -209,7 +252,11 @@ t.test('scanTenant() finds blocks and marks among junk, and names what is broken
   const putMeta = (id: typeof A): Promise<void> =>
     put(
       blockKey(tenant, id, 'meta.json'),
-      encodeBucketMeta({ ...META, id }, tenant, { origin: 'receive', files: FILES }),
+      encodeBucketMeta({ ...META, id }, tenant, {
+        origin: 'receive',
+        files: FILES,
+        stores: ['s1', 's2'],
+      }),
     );
   await putMeta(A);
   await putMeta(B);
@@ -234,7 +281,7 @@ t.test('scanTenant() finds blocks and marks among junk, and names what is broken
   t.strictSame(scan.index, {
     blocks: [A, B].map((id) => ({
       ...{ id, minTimeMs: META.minTimeMs, maxTimeMs: META.maxTimeMs },
-      ...{ segmentCount: 2, uploadedAtMs: 20_500, sources: META.sources },
+      ...{ segmentCount: 2, uploadedAtMs: 20_500, sources: META.sources, stores: ['s1', 's2'] },
     })),
     deletions: new Map([[B, 5000]]),
     updatedAtMs: 20_000,

@@ -57,7 +57,14 @@ async function checkWhole(store: SimBucketStore, disk: MemoryDisk, id: typeof A)
 t.test('ship() puts every block once, meta.json last', async (t) => {
   const disk = await diskWithBlocks();
   const store = new SimBucketStore();
-  const options = { disk, bucket: store.sideOf(clock), log: quiet, tenant, directory };
+  const options = {
+    disk,
+    bucket: store.sideOf(clock),
+    log: quiet,
+    tenant,
+    storeId: 's1',
+    directory,
+  };
   const shipper = await Shipper.open(options);
   t.notOk(shipper.isShipped(A));
   const [first, second] = await Promise.all([shipper.ship(), shipper.ship()]);
@@ -99,7 +106,14 @@ t.test('whatever bucket call fails, and however, the next try completes', async 
       const disk = await diskWithBlocks();
       const store = new SimBucketStore();
       store.failWhen = ({ number }) => (number === n ? fault : undefined);
-      const options = { disk, bucket: store.sideOf(clock), log: quiet, tenant, directory };
+      const options = {
+        disk,
+        bucket: store.sideOf(clock),
+        log: quiet,
+        tenant,
+        storeId: 's1',
+        directory,
+      };
       const shipper = await Shipper.open(options);
       const error = await shipper.ship().then(
         () => undefined,
@@ -129,7 +143,7 @@ t.test('whatever disk call fails, shipped means shipped after a loss of power to
     const store = new SimBucketStore();
     const from = disk.calls.length;
     disk.failWhen = ({ number }) => number === from + n;
-    const options = { bucket: store.sideOf(clock), log: quiet, tenant, directory };
+    const options = { bucket: store.sideOf(clock), log: quiet, tenant, storeId: 's1', directory };
     const before = new Set<string>();
     try {
       const shipper = await Shipper.open({ ...options, disk });
@@ -158,7 +172,7 @@ t.test('a store that forgets is found out; a broken block keeps no other one', a
     getRange: honest.getRange.bind(honest),
     head: honest.head.bind(honest),
   });
-  const options = { disk, bucket: honest, log: quiet, tenant, directory };
+  const options = { disk, bucket: honest, log: quiet, tenant, storeId: 's1', directory };
   const lied = await Shipper.open({ ...options, bucket: forgets });
   await t.rejects(lied.ship(), refusal('bucket.unavailable', /it is not there/));
   t.notOk(lied.isShipped(A));

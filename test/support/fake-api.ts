@@ -72,6 +72,7 @@ export function createFakeApi(overrides: Partial<NodeApi> = {}): FakeApi {
     services: () => [{ name: 'ingester', state: 'Running' }],
     config: () => 'http: {}\n',
     flags: () => ({ 'head.retention': '3h' }),
+    flush: async () => ({ blocksCut: 2, blocksShipped: 1 }),
     forget: async (instance) => {
       forgotten.push(instance);
     },

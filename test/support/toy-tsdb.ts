@@ -98,6 +98,7 @@ export function toyOptions(): Pick<
   | 'outOfOrderMs'
   | 'cutJitterMs'
   | 'futureMaxMs'
+  | 'mayRemove'
   | 'random'
   | 'retentionBytesMax'
   | 'retentionMs'
@@ -107,6 +108,7 @@ export function toyOptions(): Pick<
     log: silentLog,
     retentionMs: 15 * 24 * 3_600_000,
     retentionBytesMax: 0,
+    mayRemove: () => true,
     random,
     cutJitterMs: 0,
     futureMaxMs: 600_000,

@@ -98,6 +98,8 @@ async function checkLists(t: Test, bucket: Bucket): Promise<void> {
   }
   const { objects } = await bucket.list({ prefix: 'b/c', countMax: 5 });
   t.strictSame(objects, [{ key: 'b/c/3', sizeBytes: 5 }]);
+  const whole = await bucket.list({ prefix: 'b/c/3', delimiter: '/', countMax: 5 });
+  t.strictSame(whole.objects, [{ key: 'b/c/3', sizeBytes: 5 }], 'a prefix may be a whole key');
   await bucket.delete('b/c/3');
   t.strictSame(await listAll(t, bucket, { prefix: 'b/', delimiter: '/', countMax: 5 }), {
     objects: ['b/1', 'b/2'],

@@ -1,0 +1,157 @@
+/**
+ * The store-gateway of an instance: reads blocks of the bucket for whoever asks, a block after another, in
+ * slices between turns of the loop, and stops where its reader gives no credit. A block that cannot be read
+ * is named in the answer and keeps no other one; the reader asks somebody else for it, or fails.
+ */
+import { StarlingError, toStarlingError } from '../../model/errors.ts';
+import type { TenantId } from '../../model/ids.ts';
+import type { Clock } from '../../platform/platform.ts';
+import {
+  type BlockId,
+  type BlockSelection,
+  type BucketIndexCache,
+  type BucketStore,
+  Pacer,
+  collectBlockNames,
+  collectBlockValues,
+  parseBlockId,
+  selectBlockFrames,
+} from '../../storage/index.ts';
+import { nameFrames } from '../ingester/name-frames.ts';
+import type { Actor } from '../runtime/index.ts';
+import type { StoreGatewayMessage } from './messages.ts';
+
+export const STORE_GATEWAY_READS_MAX = 200;
+const FAILURES_MAX = 10;
+
+export interface StoreGatewayDependencies {
+  readonly clock: Clock;
+  readonly store: BucketStore;
+  readonly indexes: BucketIndexCache;
+  /** Whether this instance looks after a block. */
+  readonly owns: (block: BlockId) => boolean;
+  readonly digest: () => string;
+  /** The tenant's fingerprint of canonical label bytes. Throws `node.not_ready` before the cluster is joined. */
+  readonly fingerprintOf: (tenant: TenantId) => (labelBytes: Uint8Array, out: Uint32Array) => void;
+  readonly onError: (what: string, error: StarlingError) => void;
+}
+
+type ReadMessage = Exclude<StoreGatewayMessage, { readonly type: 'tick' }>;
+
+export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
+  readonly #dependencies: StoreGatewayDependencies;
+  /** Tenants that were read since the start. */
+  readonly #tenants = new Set<TenantId>();
+  #readsNow = 0;
+
+  constructor(dependencies: StoreGatewayDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  receive(message: StoreGatewayMessage): void {
+    if (message.type === 'tick') {
+      this.#forgetOthers().catch((error: unknown) => {
+        this.#dependencies.onError('forget blocks', toStarlingError(error));
+      });
+      return;
+    }
+    const { reply } = message;
+    if (this.#readsNow >= STORE_GATEWAY_READS_MAX) {
+      const facts = { what: 'reads of blocks in flight', countMax: STORE_GATEWAY_READS_MAX };
+      reply.fail(new StarlingError('node.overloaded', facts));
+      return;
+    }
+    this.#readsNow++;
+    this.#read(message)
+      .catch((error: unknown) => {
+        if (!reply.isCancelled) reply.fail(toStarlingError(error)); // else nobody waits
+      })
+      .finally(() => this.#readsNow--);
+  }
+
+  stop(): void {
+    this.#dependencies.store.close();
+  }
+
+  async #read(message: ReadMessage): Promise<void> {
+    const { reply, scope } = message;
+    const names = new Set<string>();
+    const blocks: string[] = [];
+    const failures: string[] = [];
+    this.#tenants.add(scope.tenant);
+    for (const id of scope.blocks) {
+      try {
+        await this.#readBlock(message, blockIdOf(id), names);
+        blocks.push(id);
+      } catch (thrown) {
+        const error = toStarlingError(thrown);
+        if (reply.isCancelled) return;
+        if (!error.id.startsWith('block.')) throw error; // the next block would fare the same
+        if (failures.length < FAILURES_MAX) failures.push(error.message);
+      }
+      if (reply.isCancelled) return;
+    }
+    for (const frame of nameFrames([...names])) await reply.frame(frame);
+    reply.end({ digest: this.#dependencies.digest(), blocks, failures });
+  }
+
+  /** Sends the frames of one block, or adds its names. */
+  async #readBlock(message: ReadMessage, id: BlockId, names: Set<string>): Promise<void> {
+    const { clock, fingerprintOf, store } = this.#dependencies;
+    const { reply, scope } = message;
+    const block = await store.use(scope.tenant, id);
+    try {
+      const { range, selectors } = scope;
+      const selection: BlockSelection = {
+        ...{
+          reader: block.reader,
+          selectors,
+          range,
+          pacer: new Pacer(clock, () => reply.isCancelled),
+        },
+        fingerprint: fingerprintOf(scope.tenant),
+        prefetch: (refs, withChunks) => block.prefetch({ refs, range, withChunks }),
+      };
+      switch (message.type) {
+        case 'blocks-label-names':
+          await collectBlockNames(selection, names);
+          return;
+        case 'blocks-label-values':
+          await collectBlockValues(selection, message.name, names);
+          return;
+        case 'blocks-select':
+        case 'blocks-series': {
+          const hints = message.type === 'blocks-select' ? message.hints : undefined;
+          for await (const frame of selectBlockFrames(selection, hints)) {
+            if (frame !== undefined) await reply.frame(frame); // waits for credit
+            await new Promise<void>((resolve) => clock.nextTurn(resolve));
+            if (reply.isCancelled) return;
+          }
+          return;
+        }
+      }
+    } finally {
+      block.done();
+    }
+  }
+
+  /** Of each tenant that was read only the blocks that this instance looks after stay on its disk. */
+  async #forgetOthers(): Promise<void> {
+    const { indexes, owns, store } = this.#dependencies;
+    for (const tenant of this.#tenants) {
+      const index = await indexes.get(tenant);
+      const own = index?.blocks.filter(({ id }) => owns(id));
+      await store.retain(tenant, new Set(own?.map(({ id }) => id)));
+    }
+  }
+}
+
+/** Throws `request.parameter`: a peer's words are checked. */
+function blockIdOf(text: string): BlockId {
+  const id = parseBlockId(text);
+  if (id !== undefined) return id;
+  throw new StarlingError('request.parameter', {
+    parameter: 'blocks',
+    why: `${JSON.stringify(text.slice(0, 40))} is not a ULID`,
+  });
+}
