@@ -246,7 +246,7 @@ export class TenantBlocks {
 
   /** Lets go of the oldest blocks that are past the retention by time, or over it by bytes. */
   async #retain(nowMs: number): Promise<void> {
-    const { directory, disk, log, retentionBytesMax, retentionMs } = this.#options;
+    const { directory, disk, log, mayRemove, retentionBytesMax, retentionMs } = this.#options;
     const oldestFirst = [...this.#local.list()].sort((a, b) => a.meta.maxTimeMs - b.meta.maxTimeMs);
     let sizeBytes = this.#local.sizeBytes;
     for (const block of oldestFirst) {
@@ -254,7 +254,7 @@ export class TenantBlocks {
       const isOld = maxTimeMs <= nowMs - retentionMs;
       const isTooMuch = retentionBytesMax > 0 && sizeBytes > retentionBytesMax;
       if (!isOld && !isTooMuch) return;
-      if (!this.#options.mayRemove(id)) continue;
+      if (!mayRemove(id)) return; // nor what is newer: the promise reaches back without gaps
       if (maxTimeMs > this.#horizonMs) {
         this.#horizonMs = maxTimeMs;
         await writeHorizon(disk, directory, maxTimeMs);

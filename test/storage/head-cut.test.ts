@@ -336,6 +336,28 @@ t.test('blocks past the retention go, by age and by bytes, and the promise says 
   t.equal(small.tsdb.oldestTimeMs(START), START + 8 * HOUR_MS);
 });
 
+t.test('a block that is not in the bucket yet stays, and so do newer ones', async (t) => {
+  const shipped = new Set<string>();
+  const { tsdb } = await openTsdb(new MemoryDisk(), {
+    retentionMs: HOUR_MS,
+    mayRemove: (id) => shipped.has(id),
+  });
+  write(tsdb, START, START + 8 * HOUR_MS);
+  await tsdb.maintain(START);
+  const ids = tsdb.blocks().map(({ meta }) => meta.id);
+  t.equal(ids.length, 3);
+  shipped.add(ids[1]!);
+  await tsdb.maintain(START + 20 * HOUR_MS);
+  t.equal(tsdb.blocks().length, 3);
+  shipped.add(ids[0]!);
+  await tsdb.maintain(START + 20 * HOUR_MS);
+  t.same(
+    tsdb.blocks().map(({ meta }) => meta.id),
+    [ids[2]],
+  );
+  t.equal((await linesFrom(tsdb)).length > 0, true);
+});
+
 t.test('whichever disk call fails while a block goes, the promise holds', async (t) => {
   for (let n = 1, isDone = false; !isDone; n++) {
     const disk = new MemoryDisk();
