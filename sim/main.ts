@@ -7,6 +7,7 @@
  *   node dist/sim/main.js --seeds 1..20 --planted all            seeds to detection of each
  *   node dist/sim/main.js --seed 1 --shape hour --minutes 60     how fast: an ordinary cluster, no faults
  *   node dist/sim/main.js --membership 50 [--only join]          what membership does, in numbers
+ *   node dist/sim/main.js --seed 7 --shrink                      a smaller story that fails, as a command
  *   node dist/sim/main.js --replay 7                             the command, then the run and its trace
  *
  * Exit code 1 when a seed failed; its line is followed by what was violated and how to replay it.
@@ -22,7 +23,9 @@ import { createNodeCiphers } from '../platform/node/ciphers.ts';
 import { MEASUREMENTS, measure } from './membership/measure.ts';
 import { PLANTED } from './planted/index.ts';
 import { type Verdict, runStory } from './story.ts';
-import { SHAPES, describeSwarm } from './swarm.ts';
+import { FAULTS } from './faults/index.ts';
+import { shrink } from './shrink.ts';
+import { SHAPES, type Swarm, describeSwarm } from './swarm.ts';
 import type { SimJobs } from './workers.ts';
 
 const MINUTES = 5;
@@ -43,7 +46,11 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: String(MINUTES) },
     planted: { type: 'string' },
     replay: { type: 'string' },
+    faults: { type: 'string' },
+    nodes: { type: 'string' },
     shape: { type: 'string' },
+    shrink: { type: 'boolean', default: false },
+    tenants: { type: 'string' },
     swarm: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
     until: { type: 'string' },
@@ -62,6 +69,7 @@ if (shape === undefined) {
   process.stderr.write(`--shape: one of ${Object.keys(SHAPES).join(', ')}\n`);
   process.exit(2);
 }
+const swarmGiven = { ...shape, ...readSwarm() };
 if (values.replay !== undefined) process.stdout.write(`${commandOf(first)}\n`);
 const endMs =
   values.until === undefined
@@ -88,12 +96,13 @@ async function runAll(): Promise<void> {
   let failures = 0;
   for (let seed = first; seed <= last && performance.now() < endMs; seed++) {
     const startedMs = performance.now();
-    const base = { seed, minutes, ciphers: createNodeCiphers(), jobs, swarm: shape ?? {} };
+    const base = { seed, minutes, ciphers: createNodeCiphers(), jobs, swarm: swarmGiven };
 
     const verdict = await runStory(bug === undefined ? base : { ...base, planted: bug });
     const seconds = (performance.now() - startedMs) / 1000;
     if (verdict.violations.length > 0) failures++;
     print(verdict, seconds);
+    if (values.shrink && verdict.violations.length > 0) await printShrunk(verdict);
     if (bug !== undefined && failures > 0) {
       process.stdout.write(`planted ${values.planted}: found after ${seed - first + 1} seeds\n`);
       return;
@@ -102,6 +111,29 @@ async function runAll(): Promise<void> {
   if (bug !== undefined) process.stdout.write(`planted ${values.planted}: not found\n`);
   // A planted bug must be found, a real one must not be there.
   process.exitCode = failures > 0 || bug !== undefined ? 1 : 0;
+}
+
+/** What of the swarm the flags fix. */
+function readSwarm(): Partial<Swarm> {
+  const { faults, nodes, tenants } = values;
+  return {
+    ...(faults === undefined ? {} : { faults: faults.split(',').filter((name) => name in FAULTS) }),
+    ...(nodes === undefined ? {} : { machineCount: readNumber(nodes, '--nodes') }),
+    ...(tenants === undefined ? {} : { tenantCount: readNumber(tenants, '--tenants') }),
+  };
+}
+
+/** The smallest story that still breaks one of the same promises, as a command. */
+async function printShrunk({ seed, swarm, violations }: Verdict): Promise<void> {
+  const broken = new Set(violations.map(({ invariant }) => invariant));
+  const least = await shrink({ minutes, swarm }, async (plot) => {
+    const base = { seed, ...plot, ciphers: createNodeCiphers(), jobs };
+    const verdict = await runStory(bug === undefined ? base : { ...base, planted: bug });
+    return verdict.violations.some(({ invariant }) => broken.has(invariant));
+  });
+  const { faults, machineCount, tenantCount } = least.swarm;
+  const flags = `--faults ${faults.join(',')} --nodes ${machineCount} --tenants ${tenantCount}`;
+  process.stdout.write(`  shrunk: ${commandOf(seed, least.minutes)} ${flags}\n`);
 }
 
 /** Every planted bug, and the seeds until it is found; 1 when one is not. */
@@ -120,10 +152,10 @@ async function runPlanted(): Promise<void> {
   }
 }
 
-function commandOf(seed: number): string {
+function commandOf(seed: number, forMinutes = minutes): string {
   const planted = values.planted === undefined ? '' : ` --planted ${values.planted}`;
   const shape = values.shape === undefined ? '' : ` --shape ${values.shape}`;
-  return `npm run sim -- --seed ${seed} --minutes ${minutes}${shape}${planted} --trace`;
+  return `npm run sim -- --seed ${seed} --minutes ${forMinutes}${shape}${planted} --trace`;
 }
 
 function print(verdict: Verdict, seconds: number): void {

@@ -70,7 +70,9 @@ const SPARE_COUNT = 2;
 /** Runs the story of a seed to its verdict. */
 export async function runStory(options: StoryOptions): Promise<Verdict> {
   const seedRandom = new SimRandom(options.seed).child('swarm');
-  const swarm = { ...drawSwarm(seedRandom), ...options.swarm };
+  const drawn = { ...drawSwarm(seedRandom), ...options.swarm };
+  const { tenantCount } = drawn;
+  const swarm = { ...drawn, load: { ...drawn.load, tenantCount } };
   const bug = options.planted;
   const flags = new Map<string, string>([
     ['replication-factor', String(swarm.replicationFactor)],
