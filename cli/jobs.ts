@@ -6,6 +6,11 @@ import {
 } from '../actors/querier/evaluate-job.ts';
 import { WARM_UP_JOB, runWarmUpJob } from '../actors/querier/warm-up.ts';
 import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names-job.ts';
+import {
+  REMOTE_READ_JOB,
+  type RemoteReadInput,
+  runRemoteReadJob,
+} from '../actors/querier/remote-read-job.ts';
 import type { Job, JobTable } from '../platform/node/workers.ts';
 
 export const jobs: JobTable = new Map<string, Job>([
@@ -16,6 +21,10 @@ export const jobs: JobTable = new Map<string, Job>([
   [
     NAMES_JOB,
     (input) => moved(runNamesJob(input as NamesInput)), // likewise
+  ],
+  [
+    REMOTE_READ_JOB,
+    (input) => moved(runRemoteReadJob(input as RemoteReadInput)), // likewise
   ],
   [
     WARM_UP_JOB,

@@ -79,6 +79,13 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
     labelNames: (request) => askNames({ type: 'label-names' }, request),
     labelValues: (name, request) => askNames({ type: 'label-values', name }, request),
     cardinality: (request) => askNames({ type: 'cardinality' }, request),
+    remoteRead: ({ cancellation, ...query }) =>
+      ask(
+        QUERIER_PATH,
+        { type: 'remote-read', query },
+        config.query.timeoutMs + QUERY_SLACK_MS,
+        cancellation,
+      ),
     notReady: () => readiness.reasons(),
     metrics: () => metrics.text(),
     ring: () => ringStatus(dependencies),

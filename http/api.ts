@@ -62,6 +62,18 @@ export interface NamesAnswer {
   readonly warnings: readonly string[];
 }
 
+export interface RemoteReadRequest {
+  readonly tenant: TenantId;
+  readonly body: Uint8Array;
+  readonly cancellation: Cancellation;
+}
+
+export interface RemoteReadAnswer {
+  readonly data: Uint8Array;
+  /** A stream of chunks, or samples compressed with snappy. */
+  readonly kind: 'chunks' | 'samples';
+}
+
 export interface RingRow {
   readonly id: string;
   readonly zone: string;
@@ -112,6 +124,8 @@ export interface NodeApi {
   labelValues(name: string, request: SeriesRequest): Promise<NamesAnswer>;
   /** Where a tenant's series come from: the JSON of `status/tsdb`; `limit` rows of each kind. */
   cardinality(request: SeriesRequest): Promise<NamesAnswer>;
+  /** Answers a decompressed ReadRequest. */
+  remoteRead(request: RemoteReadRequest): Promise<RemoteReadAnswer>;
   /** Why the node is not ready; empty: it is. */
   notReady(): readonly string[];
   metrics(): Promise<string>;

@@ -9,6 +9,7 @@ import type { AppOptions } from './options.ts';
 import { absentRoutes } from './routes/absent.ts';
 import { adminRoutes } from './routes/admin.ts';
 import { queryRoutes } from './routes/query.ts';
+import { remoteReadRoutes } from './routes/remote-read.ts';
 import { seriesRoutes } from './routes/series.ts';
 import { statusRoutes } from './routes/status.ts';
 
@@ -20,6 +21,7 @@ export function createApp(options: AppOptions): Hono {
     app.route(prefix, queryRoutes(options));
     app.route(prefix, seriesRoutes(options));
     app.route(prefix, absentRoutes(options));
+    app.route(prefix, remoteReadRoutes(options));
     app.route(prefix, statusRoutes(options));
   }
   app.route('/api/v1', statusRoutes(options));

@@ -33,7 +33,22 @@ import { FairQueue } from './fair-queue.ts';
 import { type Gathered, gather } from './gather.ts';
 import { gatherBlocks } from './gather-blocks.ts';
 import { neededBlocks } from './needed-blocks.ts';
-import type { NamesOutcome, QuerierMessage, Query, QueryOutcome, SeriesQuery } from './messages.ts';
+import type {
+  NamesOutcome,
+  QuerierMessage,
+  Query,
+  QueryOutcome,
+  RemoteRead,
+  RemoteReadOutcome,
+  SeriesQuery,
+} from './messages.ts';
+import { decodeReadRequest } from './remote-read-codec.ts';
+import {
+  REMOTE_READ_JOB,
+  type RemoteReadInput,
+  type RemoteReadOutput,
+  runRemoteReadJob,
+} from './remote-read-job.ts';
 import { NAMES_JOB, type NamesInput, type NamesOutput, runNamesJob } from './names-job.ts';
 import { Quarantine } from './quarantine.ts';
 import type { QuerySettings } from './settings.ts';
@@ -118,6 +133,11 @@ export class QuerierActor implements Actor<QuerierMessage> {
         this.#run(message, timeoutMs, (ticket, queueMs) =>
           this.#query(message.query, { queueMs, timeoutMs }, ticket),
         );
+        break;
+      }
+      case 'remote-read': {
+        const { timeoutMs } = this.#dependencies.settings;
+        this.#run(message, timeoutMs, (ticket) => this.#remoteRead(message.query, ticket));
         break;
       }
       case 'series':
@@ -254,6 +274,34 @@ export class QuerierActor implements Actor<QuerierMessage> {
         this.#quarantine.noteDeath(tenant, query);
       throw error;
     }
+  }
+
+  async #remoteRead({ body, tenant }: RemoteRead, ticket: Ticket): Promise<RemoteReadOutcome> {
+    const { settings, workers } = this.#dependencies;
+    const { kind, queries } = decodeReadRequest(body);
+    const hints: SelectHints = { newestOnly: false, projection: undefined };
+    const gathered = await Promise.all(
+      queries.map(({ matchers, range }) => {
+        const scope: ReadScope = { tenant, selectors: [matchers], range, limit: 0 };
+        return this.#gather({ type: 'select', hints }, scope, settings.timeoutMs, ticket);
+      }),
+    );
+    const input: RemoteReadInput = {
+      kind,
+      queries: queries.map(({ range }, i) => ({ range, frames: gathered[i]!.frames.flat() })),
+      samplesMax: settings.samplesMax,
+      stopFlag: ticket.stopFlag,
+    };
+    const isSmall = bytesOf(gathered) <= INLINE_BYTES_MAX;
+    const { data } = isSmall
+      ? runRemoteReadJob(input)
+      : await workers.run<RemoteReadOutput>(
+          REMOTE_READ_JOB,
+          input,
+          transferable(gathered),
+          ticket.signal,
+        );
+    return { data, kind };
   }
 
   async #names(

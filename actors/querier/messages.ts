@@ -46,6 +46,17 @@ export interface NamesOutcome {
   readonly warnings: readonly string[];
 }
 
+export interface RemoteRead {
+  readonly tenant: TenantId;
+  /** A ReadRequest, decompressed. */
+  readonly body: Uint8Array;
+}
+
+export interface RemoteReadOutcome {
+  readonly data: Uint8Array;
+  readonly kind: 'chunks' | 'samples';
+}
+
 export type QuerierMessage =
   | {
       readonly type: 'cardinality';
@@ -62,6 +73,11 @@ export type QuerierMessage =
       readonly name: string;
       readonly query: SeriesQuery;
       readonly reply: Reply<NamesOutcome>;
+    }
+  | {
+      readonly type: 'remote-read';
+      readonly query: RemoteRead;
+      readonly reply: Reply<RemoteReadOutcome>;
     }
   | { readonly type: 'query'; readonly query: Query; readonly reply: Reply<QueryOutcome> }
   | {

@@ -33,22 +33,27 @@ export async function readParameters(context: Context): Promise<Parameters> {
 
 /** The text of a form body; a chunked one declares no length, so bytes are counted as they come. */
 async function readForm(context: Context): Promise<string> {
+  return (await readBody(context, FORM_BYTES_MAX)).toString();
+}
+
+/** A whole body. Throws `request.body_too_large`. */
+export async function readBody(context: Context, bytesMax: number): Promise<Buffer> {
   const declared = Number(context.req.header('content-length') ?? 0);
-  if (declared > FORM_BYTES_MAX) throw tooLarge(declared);
+  if (declared > bytesMax) throw tooLarge(declared, bytesMax);
   const body = context.req.raw.body as AsyncIterable<Uint8Array> | null; // node's streams iterate
-  if (body === null) return '';
+  if (body === null) return Buffer.alloc(0);
   const parts: Uint8Array[] = [];
   let bytes = 0;
   for await (const part of body) {
     bytes += part.length;
-    if (bytes > FORM_BYTES_MAX) throw tooLarge(bytes);
+    if (bytes > bytesMax) throw tooLarge(bytes, bytesMax);
     parts.push(part);
   }
-  return Buffer.concat(parts, bytes).toString();
+  return Buffer.concat(parts, bytes);
 }
 
-function tooLarge(bytes: number): StarlingError {
-  return new StarlingError('request.body_too_large', { bytes, bytesMax: FORM_BYTES_MAX });
+function tooLarge(bytes: number, bytesMax: number): StarlingError {
+  return new StarlingError('request.body_too_large', { bytes, bytesMax });
 }
 
 export function requestTenant(options: AppOptions, context: Context): TenantId {

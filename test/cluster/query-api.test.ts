@@ -2,7 +2,9 @@
 // Prometheus', bad requests are refused in bounded time, and a client that leaves stops its query.
 // Method: one node from dist/; beside it a Prometheus (PROM_BIN=<directory>) with the same samples.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type Socket, connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createCluster, eventually, isBuilt, type NodeProcess } from '../support/cluster.ts';
@@ -12,10 +14,10 @@ import { pushBody, type TestSeries } from '../support/remote-write-bodies.ts';
 const ENDLESS = 'max_over_time(sum by (instance) (rate({__name__=~".+"}[5m]))[6d:50ms])';
 
 const programs = process.env['PROM_BIN'];
-if (isBuilt()) await run();
+if (isBuilt()) await t.test('the query API of a node', run);
 else t.comment('skipped: dist/ is not built');
 
-async function run(): Promise<void> {
+async function run(t: Test): Promise<void> {
   const nowMs = Math.floor(Date.now() / 60_000) * 60_000;
   const series: TestSeries[] = Array.from({ length: 40 }, (_, i) => ({
     labels: [
@@ -43,7 +45,7 @@ async function run(): Promise<void> {
     t.comment('skipped: PROM_BIN is not set, no shapes to compare with');
     return;
   }
-  const prometheus = await startPrometheus(programs);
+  const prometheus = await startPrometheus(t, programs);
   t.teardown(() => prometheus.process.kill());
   const headers = { 'content-encoding': 'snappy', 'content-type': 'application/x-protobuf' };
   const body = new Uint8Array(pushBody(series));
@@ -52,6 +54,25 @@ async function run(): Promise<void> {
   await t.test('every answer has the shape of Prometheus’', (t) =>
     shapes(t, api, prometheus.url, nowMs),
   );
+  const reader = await startPrometheus(
+    t,
+    programs,
+    `remote_read: [{url: '${api}/read', read_recent: true}]`,
+  );
+  t.teardown(() => reader.process.kill());
+  await t.test('a Prometheus that reads remotely from the node sees the same', async (t) => {
+    for (const query of [
+      'depth',
+      'sum by (job) (rate(jobs_total[5m]))',
+      'depth{job=~"job-[12]"}',
+    ]) {
+      const path = `query_range?start=${nowMs / 1000 - 600}&end=${nowMs / 1000}&step=30&query=${encodeURIComponent(query)}`;
+      const [ours, theirs] = [await fetch(`${api}/${path}`), await fetch(`${reader.url}/${path}`)];
+      const expected = (await ours.json()) as { data: { result: unknown[] } };
+      t.ok(expected.data.result.length > 0);
+      t.strictSame(await theirs.json(), expected, query);
+    }
+  });
 }
 
 async function refusals(t: Test, api: string): Promise<void> {
@@ -152,6 +173,17 @@ function shapeOf(value: unknown): unknown {
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
+/** Vectors and series come in any order. */
+function sorted(answer: unknown): unknown {
+  const { data } = answer as { data?: { resultType?: string; result?: unknown[] } };
+  if (Array.isArray(data)) {
+    return { ...(answer as object), data: data.map((one) => JSON.stringify(one)).sort() };
+  }
+  if (data?.resultType !== 'vector' && data?.resultType !== 'matrix') return answer;
+  const result = data.result?.map((one) => JSON.stringify(one)).sort();
+  return { ...(answer as object), data: { ...data, result } };
+}
+
 async function shapes(t: Test, ours: string, theirs: string, nowMs: number): Promise<void> {
   const end = nowMs / 1000;
   const grid = `start=${end - 300}&end=${end}&step=60`;
@@ -162,7 +194,7 @@ async function shapes(t: Test, ours: string, theirs: string, nowMs: number): Pro
     };
     const [[ourStatus, our], [theirStatus, their]] = [await ask(ours), await ask(theirs)];
     t.equal(ourStatus, theirStatus, path);
-    if (isExact) t.strictSame(our, their, path);
+    if (isExact) t.strictSame(sorted(our), sorted(their), path);
     else t.match(shapeOf(our), shapeOf(their), path);
   };
   for (const query of ['depth', 'sum by (job) (rate(jobs_total[2m]))', '1', '"text"', 'depth[1m]'])
@@ -198,13 +230,19 @@ async function shapes(t: Test, ours: string, theirs: string, nowMs: number): Pro
 }
 
 /** Starts a Prometheus that scrapes nothing and accepts writes, on a free port of loopback. */
-async function startPrometheus(directory: string): Promise<{ process: ChildProcess; url: string }> {
-  const work = t.testdir({ oracle: { 'prometheus.yml': '{}' } });
+async function startPrometheus(
+  t: Test,
+  directory: string,
+  config = '{}',
+): Promise<{ process: ChildProcess; url: string }> {
+  const work = mkdtempSync(join(tmpdir(), 'starling-oracle-'));
+  t.teardown(() => rmSync(work, { recursive: true, force: true }));
+  writeFileSync(join(work, 'prometheus.yml'), config);
   const child = spawn(
     join(directory, 'prometheus'),
     [
-      `--config.file=${join(work, 'oracle', 'prometheus.yml')}`,
-      `--storage.tsdb.path=${join(work, 'oracle', 'data')}`,
+      `--config.file=${join(work, 'prometheus.yml')}`,
+      `--storage.tsdb.path=${join(work, 'data')}`,
       '--web.enable-remote-write-receiver',
       '--enable-feature=promql-per-step-stats,exemplar-storage',
       '--web.listen-address=127.0.0.1:0',

@@ -46,6 +46,7 @@ export function createFakeApi(overrides: Partial<NodeApi> = {}): FakeApi {
       seriesRequests.push(request);
       return { data: Buffer.from('{"headStats":{"numSeries":1}}'), warnings: [] };
     },
+    remoteRead: async () => ({ data: Buffer.from('chunks'), kind: 'chunks' }),
     notReady: () => [],
     metrics: async () => 'up 1\n',
     ring: () => ({
