@@ -93,7 +93,7 @@ function readQuery(reader: protobuf.Reader, end: number): ReadQuery {
 /** Times beyond what a number holds exactly are as far as it goes. */
 function readTime(reader: protobuf.Reader): number {
   const read = reader.int64();
-  const time = typeof read === 'number' ? read : Number(read.toString());
+  const time = typeof read === 'number' ? read : read.high * 2 ** 32 + (read.low >>> 0);
   return Math.min(Math.max(time, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER);
 }
 
