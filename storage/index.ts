@@ -31,6 +31,6 @@ export type { LocalBlock } from './local-blocks.ts';
 export { Head } from './head/head.ts';
 export { mergeLabelSets, mergeSeriesFrames } from './merge/merge.ts';
 export { Pacer } from './pacer.ts';
-export { type XorChunk, xorChunksOf } from './chunk/xor-chunks.ts';
+export { xorChunksOf } from './chunk/xor-chunks.ts';
 export { Tsdb, type AppendResult, type TsdbOptions, type TsdbStats } from './tsdb.ts';
 export { TsdbManager, type TsdbManagerOptions, tenantPathParts } from './tsdb-manager.ts';

@@ -4,7 +4,7 @@ import { XOR_SAMPLE_BYTES_MAX, appendXor, createXorColumns, putXorCount } from '
 /** As many samples as a chunk of Prometheus' has. */
 const SAMPLES_PER_CHUNK = 120;
 
-export interface XorChunk {
+interface XorChunk {
   readonly minTimeMs: number;
   readonly maxTimeMs: number;
   readonly bytes: Uint8Array;
