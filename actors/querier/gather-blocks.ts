@@ -83,7 +83,7 @@ async function askOne(
 ): Promise<Answer> {
   const frames: Uint8Array[] = [];
   let taken = 0;
-  let overBudget: StarlingError | undefined;
+  let overBudget = undefined as StarlingError | undefined; // set in a callback
   try {
     const call = ask(instance, blocks, (frame) => {
       if (overBudget !== undefined) return;
@@ -97,6 +97,7 @@ async function askOne(
       }
     });
     const summary = await call.done;
+    if (overBudget !== undefined) throw overBudget; // it ended before it was cancelled
     // What was sent of a block that failed is true as far as it goes: another answer completes it.
     return { frames, blocks: summary.blocks, failures: summary.failures };
   } catch (thrown) {
