@@ -94,18 +94,7 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
       runtime.statuses().map((status) => ({ name: status.path, state: status.state })),
     config: () => printConfig(config),
     flags: () => flat,
-    flush: async () => {
-      const shards = Array.from({ length: INGESTER_SHARDS }, (_, shard) =>
-        ask<FlushAnswer>(`/ingester/${shard}`, { type: 'flush' }, FLUSH_TIMEOUT_MS),
-      );
-      const sum = { blocksCut: 0, blocksShipped: 0 };
-      for (const shard of shards) {
-        const { blocksCut, blocksShipped } = await shard;
-        sum.blocksCut += blocksCut;
-        sum.blocksShipped += blocksShipped;
-      }
-      return sum;
-    },
+    flush: () => flushAll((path) => ask<FlushAnswer>(path, { type: 'flush' }, FLUSH_TIMEOUT_MS)),
     forget: async (instance) => {
       await ask(
         MEMBERSHIP_PATH,
@@ -113,6 +102,19 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
         FORGET_TIMEOUT_MS,
       );
     },
+  };
+}
+
+/** What all shards of the ingester cut and shipped together. */
+async function flushAll(flush: (path: string) => Promise<FlushAnswer>): Promise<FlushAnswer> {
+  const answers = await Promise.all(
+    Array.from({ length: INGESTER_SHARDS }, (_, shard) => flush(`/ingester/${shard}`)),
+  );
+  const sum = (count: (answer: FlushAnswer) => number): number =>
+    answers.reduce((total, answer) => total + count(answer), 0);
+  return {
+    blocksCut: sum((answer) => answer.blocksCut),
+    blocksShipped: sum((answer) => answer.blocksShipped),
   };
 }
 

@@ -28,7 +28,9 @@ async function run(
     query: {
       fetch: async (url, init) => {
         const body = init?.body instanceof URLSearchParams ? init.body.toString() : '';
-        asked = decodeURIComponent(`${String(url)} ${body}`).replaceAll('+', ' ');
+        asked = decodeURIComponent(
+          `${typeof url === 'string' ? url : 'not a text'} ${body}`,
+        ).replaceAll('+', ' ');
         headers = init?.headers;
         if (answer instanceof Error) throw answer;
         const text = typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body);
