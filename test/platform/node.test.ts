@@ -145,7 +145,7 @@ t.test(
     const told = outcomes.map((one) =>
       one.status === 'fulfilled' ? one.value : (one.reason as StarlingError).id,
     );
-    t.strictSame(told, ['internal', 1, 2, 'node.overloaded']);
+    t.strictSame(told, ['node.worker_ended', 1, 2, 'node.overloaded']);
   },
 );
 
@@ -157,10 +157,10 @@ t.test(
     await checkRefused(t, hanging, { id: 'request.deadline', message: /the job hang .* 1500 ms/ });
     const lost = openWorkers(t, { jobsModule: new URL('./nowhere.ts', JOBS) });
     await checkRefused(t, lost.run('echo', 0), {
-      id: 'internal',
+      id: 'node.worker_ended',
       cause: { message: /Cannot find module/ },
     });
-    await checkRefused(t, lost.run('echo', 0), { id: 'internal' });
+    await checkRefused(t, lost.run('echo', 0), { id: 'node.worker_ended' });
   },
 );
 
