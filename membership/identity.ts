@@ -12,14 +12,9 @@
 import { StarlingError } from '../model/errors.ts';
 import { type InstanceId, parseInstanceId } from '../model/ids.ts';
 import { makeDurableDirectory } from '../platform/durable-directory.ts';
+import { diskFailed, readFileIfThere, replaceFile } from '../platform/durable-file.ts';
 import type { Disk, DiskLock, Random } from '../platform/platform.ts';
-import {
-  COUNTER_MAX,
-  type StoreId,
-  diskFailed,
-  readFileIfThere,
-  replaceFile,
-} from './registry/index.ts';
+import { COUNTER_MAX, type StoreId } from './registry/index.ts';
 
 export const DATA_FORMAT = 1;
 export const FORMAT_FILE = 'FORMAT';

@@ -146,7 +146,10 @@ async function runPlanted(): Promise<void> {
       const { violations } = await runStory({ seed, minutes, ciphers, jobs, planted });
       found = violations[0]?.invariant;
     }
-    const verdict = found === undefined ? 'not found' : `${found} after ${seed - first} seeds`;
+    const isCut = performance.now() >= endMs;
+    const seeds = seed - first;
+    const missed = isCut ? `not found in ${seeds} seeds, the time was over` : 'not found';
+    const verdict = found === undefined ? missed : `${found} after ${seeds} seeds`;
     process.stdout.write(`planted ${name}: ${verdict}\n`);
     if (found === undefined) process.exitCode = 1;
   }

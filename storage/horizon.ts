@@ -7,16 +7,16 @@
  * promises after a restart, under whatever settings, it never promises of data that is gone.
  */
 import { StarlingError } from '../model/errors.ts';
+import { readFileIfThere, replaceFile } from '../platform/durable-file.ts';
 import type { Disk } from '../platform/platform.ts';
-import { attempt } from './block/attempt.ts';
 import { HORIZON_FILE, joinPath } from './filenames.ts';
-import { replaceFile } from './replace-file.ts';
 
 /** The horizon, or -Infinity. Throws `disk.failed` for a file that says no time. */
 export async function readHorizon(disk: Disk, directory: string): Promise<number> {
   const path = joinPath(directory, HORIZON_FILE);
-  if ((await attempt(path, () => disk.stat(path))) === undefined) return Number.NEGATIVE_INFINITY;
-  const text = Buffer.from(await attempt(path, () => disk.readFile(path))).toString('latin1');
+  const bytes = await readFileIfThere(disk, path);
+  if (bytes === undefined) return Number.NEGATIVE_INFINITY;
+  const text = Buffer.from(bytes).toString('latin1');
   const horizonMs = /^-?[0-9]{1,16}\n$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(horizonMs)) return horizonMs;
   const why = 'it must hold one number, the Unix milliseconds before which data was dropped';

@@ -8,8 +8,8 @@
  */
 import { StarlingError, toStarlingError } from '../model/errors.ts';
 import type { TimeRange } from '../model/sample.ts';
+import { attempt } from '../platform/durable-file.ts';
 import type { Disk, Log } from '../platform/platform.ts';
-import { attempt } from './block/attempt.ts';
 import { BlockReader, readBlockMeta } from './block/block-reader.ts';
 import { removeBlock, removeTemporaryBlocks } from './block/block-writer.ts';
 import { diskBlockFiles } from './block/byte-source.ts';

@@ -7,9 +7,9 @@
  */
 import { StarlingError } from '../../model/errors.ts';
 import { fingerprint, fingerprintKey, viewOf } from '../../model/wire/fingerprint.ts';
+import { readFileIfThere, replaceFile } from '../../platform/durable-file.ts';
 import type { Disk } from '../../platform/platform.ts';
 import { decodeRecord, encodeRecord } from './codec.ts';
-import { readFileIfThere, replaceFile } from './durable-file.ts';
 import { mergeRecords } from './merge.ts';
 import { type Registry, type RegistryRecord, emptyRegistry, recordsOf } from './records.ts';
 

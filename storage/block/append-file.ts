@@ -9,8 +9,8 @@
  */
 import { crc32c } from '../../model/wire/crc32c.ts';
 import { putUint32, putUvarint } from '../../model/wire/varint.ts';
+import { attempt } from '../../platform/durable-file.ts';
 import type { Disk, DiskFile } from '../../platform/platform.ts';
-import { attempt } from './attempt.ts';
 import type { ByteSource } from './byte-source.ts';
 
 const WRITE_BYTES = 1024 * 1024;

@@ -6,6 +6,7 @@
  * Invariant: under its own name a block is whole and durable. A crash, or `abort`, leaves at most the
  * temporary directory, which `removeTemporaryBlocks` takes away.
  */
+import { attempt } from '../../platform/durable-file.ts';
 import type { Disk } from '../../platform/platform.ts';
 import {
   BLOCK_CHUNKS_DIRECTORY,
@@ -18,7 +19,6 @@ import {
   joinPath,
 } from '../filenames.ts';
 import { AppendFile } from './append-file.ts';
-import { attempt } from './attempt.ts';
 import { ChunkSegmentWriter } from './chunk-segment-writer.ts';
 import {
   CHUNK_FLOAT_HISTOGRAM,

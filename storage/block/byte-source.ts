@@ -9,9 +9,9 @@
  * not there is `block.corrupt` with block, file and offset.
  */
 import { StarlingError } from '../../model/errors.ts';
+import { attempt } from '../../platform/durable-file.ts';
 import type { Disk } from '../../platform/platform.ts';
 import { joinPath } from '../filenames.ts';
-import { attempt } from './attempt.ts';
 import type { BlockId } from './ulid.ts';
 
 /** One file of a block. */

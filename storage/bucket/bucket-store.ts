@@ -11,8 +11,8 @@
 import { assert } from '../../model/assert.ts';
 import { toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
+import { attempt } from '../../platform/durable-file.ts';
 import type { Bucket, Disk, Log } from '../../platform/platform.ts';
-import { attempt } from '../block/attempt.ts';
 import { BlockReader } from '../block/block-reader.ts';
 import type { PageOptions } from '../block/byte-source.ts';
 import { ReaderPool, type ReaderUse } from '../block/reader-pool.ts';

@@ -11,8 +11,8 @@
  */
 import { readUint64, byteReader } from '../../model/wire/varint.ts';
 import { makeDurableDirectory } from '../../platform/durable-directory.ts';
+import { attempt } from '../../platform/durable-file.ts';
 import type { Disk } from '../../platform/platform.ts';
-import { attempt } from '../block/attempt.ts';
 import type { ByteSource } from '../block/byte-source.ts';
 import { CRC_BYTES, INDEX_HEADER_BYTES, INDEX_TOC_BYTES } from '../block/format.ts';
 import { parentPath, temporaryName } from '../filenames.ts';

@@ -6,11 +6,10 @@
  * It may say less than there is (then an upload finds everything there), never more: a block is written
  * down after all of it was found in the bucket. A file that cannot be read says nothing.
  */
+import { readFileIfThere, replaceFile } from '../../platform/durable-file.ts';
 import type { Disk } from '../../platform/platform.ts';
-import { attempt } from '../block/attempt.ts';
 import { type BlockId, parseBlockId } from '../block/ulid.ts';
 import { SHIPPED_FILE, joinPath } from '../filenames.ts';
-import { replaceFile } from '../replace-file.ts';
 import { BadDocument, JsonObject } from './json.ts';
 
 const VERSION = 1;
@@ -18,8 +17,8 @@ const VERSION = 1;
 /** Throws `disk.failed`. */
 export async function readShipped(disk: Disk, directory: string): Promise<Set<BlockId>> {
   const path = joinPath(directory, SHIPPED_FILE);
-  if ((await attempt(path, () => disk.stat(path))) === undefined) return new Set();
-  const bytes = await attempt(path, () => disk.readFile(path));
+  const bytes = await readFileIfThere(disk, path);
+  if (bytes === undefined) return new Set();
   try {
     const root = JsonObject.parse(Buffer.from(bytes).toString());
     if (root.integer('version') !== VERSION) return new Set();

@@ -9,8 +9,8 @@
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
+import { attempt } from '../../platform/durable-file.ts';
 import type { Bucket, Disk, Log } from '../../platform/platform.ts';
-import { attempt } from '../block/attempt.ts';
 import { readBlockMeta } from '../block/block-reader.ts';
 import { type BlockFiles, type ByteSource, diskBlockFiles } from '../block/byte-source.ts';
 import { EMPTY_TOMBSTONES_BYTES } from '../block/tombstones.ts';
