@@ -1,0 +1,248 @@
+/**
+ * What a node is made of and lives as long as it: gossip, the actor runtime, the tenants' storage with its
+ * committer, shipping, metrics, and why the node is not ready. Made here, started and stopped by `node.ts`,
+ * handed to the roles by `node-roles.ts`.
+ */
+import { ingesterCodecs } from '../actors/ingester/codecs.ts';
+import { gossipRecords } from '../actors/membership/actor.ts';
+import { ClusterViews } from '../actors/membership/cluster-view.ts';
+import { membershipCodecs } from '../actors/membership/codecs.ts';
+import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
+import { ActorRuntime } from '../actors/runtime/index.ts';
+import { storeGatewayCodecs } from '../actors/store-gateway/codecs.ts';
+import { ownersOf } from '../actors/store-gateway/placement.ts';
+import type { NodeApi } from '../http/api.ts';
+import { Gossip, type Identity } from '../membership/index.ts';
+import { StarlingError } from '../model/errors.ts';
+import type { InstanceId, TenantId } from '../model/ids.ts';
+import { fingerprint, tenantFingerprintKey, viewOf } from '../model/wire/fingerprint.ts';
+import type { Platform } from '../platform/platform.ts';
+import { createEnvelopeCodec } from '../proto/envelope-codec.ts';
+import {
+  Committer,
+  Shipping,
+  TsdbManager,
+  cutJitterMs,
+  tenantPathParts,
+} from '../storage/index.ts';
+import type { Config } from './config.ts';
+import { type LoopFigures, NodeMetrics } from './node-metrics.ts';
+
+/** `restart`: the same command on the same directory goes on well; `failed`: somebody should look. */
+export type EndKind = 'failed' | 'restart';
+
+export interface NodeOptions {
+  readonly platform: Platform;
+  readonly config: Config;
+  /** Absolute. */
+  readonly dataDirectory: string;
+  readonly zone: string;
+  /** Where others reach this node; a port of 0 becomes the bound one. */
+  readonly advertise: { readonly http: string; readonly grpc: string; readonly gossip: string };
+  /** Cluster keys, the primary first; empty: no encryption. */
+  readonly secrets: readonly Uint8Array[];
+  readonly version: string;
+  /** What the loop of this process did since it was last asked; a simulated node has no loop of its own. */
+  readonly readLoop?: () => LoopFigures;
+  /**
+   * Serves the API over HTTP; the bound address out. Called before the instance is registered, so that
+   * others are told the port that the system chose. A simulated node has no HTTP.
+   */
+  readonly serveHttp?: (api: NodeApi) => Promise<string>;
+  /** This process must not go on: it was superseded, forgotten, or lost its disk. */
+  readonly onEnd: (why: string, kind: EndKind) => void;
+}
+
+/** Everything that lives as long as the node. */
+export interface Parts {
+  readonly options: NodeOptions;
+  readonly identity: Identity;
+  readonly views: ClusterViews;
+  readonly metrics: NodeMetrics;
+  readonly committer: Committer;
+  readonly tenants: TsdbManager;
+  readonly shipping: Shipping;
+  readonly gossip: Gossip;
+  readonly runtime: ActorRuntime;
+  readonly readiness: Readiness;
+}
+
+/** Why the node is not ready, and whether it may take writes. */
+export class Readiness {
+  membership = 'joining the cluster';
+  replay = 'replaying the log';
+  stopping = '';
+  fatal: StarlingError | undefined;
+  onStopped: () => void = () => undefined;
+
+  reasons(): readonly string[] {
+    const fatal = this.fatal === undefined ? '' : this.fatal.message;
+    return [this.membership, this.replay, this.stopping, fatal].filter((reason) => reason !== '');
+  }
+
+  checkWritable(): void {
+    if (this.fatal !== undefined) throw this.fatal;
+    if (this.replay !== '') throw new StarlingError('node.not_ready', { why: this.replay });
+  }
+}
+
+export function createParts(options: NodeOptions, identity: Identity): Parts {
+  const { config, platform } = options;
+  const { ciphers, clock, datagrams, log, random, rpc } = platform;
+  const views = new ClusterViews();
+  const metrics = new NodeMetrics(options.version);
+  if (options.readLoop !== undefined) metrics.watchLoop(options.readLoop);
+  const readiness = new Readiness();
+  const committer = createCommitter(options, { metrics, readiness });
+  const { instanceId } = identity;
+  const gossip: Gossip = new Gossip(
+    {
+      id: instanceId,
+      boot: identity.bootCounter,
+      label: config.clusterLabel ?? 'local',
+      secrets: options.secrets,
+      localRecords: () => gossipRecords(views.current.registry),
+    },
+    { ciphers, clock, datagrams, log, random, channel: controlChannel(() => runtime, clock) },
+  );
+  const runtime: ActorRuntime = new ActorRuntime({
+    self: instanceId,
+    systemName: `${instanceId}-${identity.bootCounter}-${random.uint32()}`,
+    clock,
+    log,
+    rpc,
+    codec: createEnvelopeCodec(),
+    codecs: new Map([...ingesterCodecs, ...membershipCodecs, ...storeGatewayCodecs]),
+    resolve: (instance) =>
+      views.current.registry.instances.get(instance)?.addresses.grpc ??
+      gossip.member(instance)?.controlAddress,
+    hellos: {
+      dial: (target) => gossip.dialHello(target),
+      accept: () => gossip.acceptHello(),
+    },
+    onEscalate: (path, cause) =>
+      options.onEnd(`the actor ${path} failed for good: ${String(cause)}`, 'failed'),
+  });
+  const { bucket, disk } = platform;
+  const shipping = new Shipping({
+    bucket,
+    clock,
+    disk,
+    log,
+    storeId: identity.storeId,
+    directoryOf: (tenant) => [tenantsDirectory(options), ...tenantPathParts(tenant)].join('/'),
+    ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === instanceId,
+  });
+  const tenants = createTenants(options, { views, committer, shipping, instanceId });
+  return {
+    options,
+    identity,
+    views,
+    metrics,
+    committer,
+    tenants,
+    shipping,
+    gossip,
+    runtime,
+    readiness,
+  };
+}
+
+/** Syncs the logs of all tenants; a disk that does not sync ends the node. */
+function createCommitter(
+  { config, onEnd, platform }: NodeOptions,
+  { metrics, readiness }: { readonly metrics: NodeMetrics; readonly readiness: Readiness },
+): Committer {
+  const { clock, log } = platform;
+  return new Committer({
+    clock,
+    log,
+    mode: config.walDurability,
+    intervalMs: config.walSyncIntervalMs,
+    onSync: (seconds) => metrics.onWalSync(seconds),
+    onFatal: (error) => {
+      readiness.fatal = error;
+      log.error('the log could not be synced: this node stops', { error: error.message });
+      onEnd(error.message, 'failed');
+    },
+  });
+}
+
+function tenantsDirectory({ dataDirectory }: NodeOptions): string {
+  return `${dataDirectory}/tenants`;
+}
+
+function createTenants(
+  options: NodeOptions,
+  {
+    committer,
+    instanceId,
+    shipping,
+    views,
+  }: {
+    readonly committer: Committer;
+    readonly instanceId: InstanceId;
+    readonly shipping: Shipping;
+    readonly views: ClusterViews;
+  },
+): TsdbManager {
+  const { config, platform } = options;
+  const { clock, disk, log, random } = platform;
+  return new TsdbManager({
+    clock,
+    disk,
+    directory: tenantsDirectory(options),
+    openMax: config.tenantsOpenMax,
+    optionsOf: (tenant) => {
+      return {
+        log,
+        committer,
+        random,
+        cutJitterMs: cutJitterMs(`${instanceId}/${tenant}`),
+        retentionMs: config.blocksRetentionMs,
+        retentionBytesMax: config.blocksRetentionBytes,
+        mayRemove: (id) => shipping.mayRemove(tenant, id),
+        futureMaxMs: config.limits.creation_grace_period_ms,
+        outOfOrderMs: () => config.limits.out_of_order_time_window_ms,
+        seriesMax: () => config.limits.max_series_per_user,
+        fingerprint: fingerprintOf(views, tenant),
+      };
+    },
+  });
+}
+
+/** The tenant's fingerprint of canonical label bytes. Throws `node.not_ready` before there is a cluster. */
+export function fingerprintOf(
+  views: ClusterViews,
+  tenant: TenantId,
+): (bytes: Uint8Array, out: Uint32Array) => void {
+  const secret = views.current.fingerprintSecret;
+  if (secret === undefined)
+    throw new StarlingError('node.not_ready', { why: 'it has not joined a cluster yet' });
+  const key = tenantFingerprintKey(secret, tenant, 'series');
+  return (bytes, out) => fingerprint(key, viewOf(bytes), 0, bytes.length, out, 0);
+}
+
+/** Gossip's calls over the control lane. */
+function controlChannel(
+  runtime: () => ActorRuntime,
+  clock: Platform['clock'],
+): ConstructorParameters<typeof Gossip>[1]['channel'] {
+  const remaining = (deadlineMs: number): number => Math.max(1, deadlineMs - clock.monotonicMs());
+  return {
+    ping: ({ address, deadlineMs, target }) =>
+      runtime().askAddress<boolean>(
+        address,
+        MEMBERSHIP_PATH,
+        { type: 'ping', target },
+        remaining(deadlineMs),
+      ),
+    pushPull: ({ address, bytes, deadlineMs }) =>
+      runtime().askAddress<Uint8Array>(
+        address,
+        MEMBERSHIP_PATH,
+        { type: 'push-pull', bytes },
+        remaining(deadlineMs),
+      ),
+  };
+}

@@ -1,0 +1,196 @@
+/**
+ * The roles of a node: every node spawns all of them, as actors over the same parts.
+ *
+ *   membership   registry and ring          ingester/0..N   shards of the head
+ *   distributor  writes to replica sets     store-gateway   blocks of the bucket
+ *   querier      PromQL over all of them
+ */
+import { DistributorActor } from '../actors/distributor/actor.ts';
+import { DISTRIBUTOR_PATH } from '../actors/distributor/messages.ts';
+import { IngesterActor } from '../actors/ingester/actor.ts';
+import { ingesterCodecs } from '../actors/ingester/codecs.ts';
+import { INGESTER_SHARDS, type IngesterMessage } from '../actors/ingester/messages.ts';
+import { MembershipActor } from '../actors/membership/actor.ts';
+import { membershipCodecs } from '../actors/membership/codecs.ts';
+import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
+import { QuerierActor } from '../actors/querier/actor.ts';
+import { QUERIER_PATH } from '../actors/querier/messages.ts';
+import { StoreGatewayActor } from '../actors/store-gateway/actor.ts';
+import { storeGatewayCodecs } from '../actors/store-gateway/codecs.ts';
+import { STORE_GATEWAY_PATH, type StoreGatewayMessage } from '../actors/store-gateway/messages.ts';
+import { ownersOf } from '../actors/store-gateway/placement.ts';
+import { RegistryFile, acceptsWritesFrom, type loadRegistry } from '../membership/index.ts';
+import { StarlingError } from '../model/errors.ts';
+import { BucketIndexCache, BucketStore } from '../storage/index.ts';
+import { type NodeOptions, type Parts, fingerprintOf } from './node-parts.ts';
+
+const INGESTER_TICK_MS = 60_000;
+const STORE_GATEWAY_TICK_MS = 15 * 60_000;
+const MAILBOX_MAX = 5000;
+const NOTE_WRITE = { timeoutMs: 2000, lane: 'control' } as const;
+
+export function spawnRoles(
+  parts: Parts,
+  addresses: { readonly http: string; readonly grpc: string; readonly gossip: string },
+  registry: Awaited<ReturnType<typeof loadRegistry>>,
+): void {
+  const { committer, gossip, identity, metrics, options, readiness, runtime, tenants, views } =
+    parts;
+  const { config, platform } = options;
+  const { clock, log, random } = platform;
+  const hex = (bytes: number): string => Buffer.from(random.bytes(bytes)).toString('hex');
+  runtime.spawn({
+    path: MEMBERSHIP_PATH,
+    mailboxMax: MAILBOX_MAX,
+    remote: membershipCodecs,
+    // Made anew it would begin with the registry of this boot's start, and lose what it heard since.
+    canRestart: false,
+    create: (context) =>
+      new MembershipActor(context, {
+        clock,
+        log,
+        runtime: () => runtime,
+        gossip,
+        identity,
+        registryFile: new RegistryFile(platform.disk, options.dataDirectory),
+        views,
+        registry,
+        config: {
+          instanceId: identity.instanceId,
+          storeId: identity.storeId,
+          bootCounter: identity.bootCounter,
+          zone: options.zone,
+          addresses,
+          softwareVersion: options.version,
+          replicationFactor: config.replicationFactor,
+          hasSeeds: config.join.length > 0,
+          holdsData: tenants.knownCount > 0,
+          draws: { tokenSeed: random.uint32(), clusterId: hex(16), fingerprintSecret: hex(16) },
+        },
+        onReady: (isReady, why) => {
+          readiness.membership = isReady ? '' : why;
+          log.info(isReady ? 'node ready' : 'node not ready', { why });
+        },
+        onEnd: (why) => options.onEnd(why, 'failed'),
+        onClusterReplaced: (clusterId) =>
+          options.onEnd(
+            `two clusters met, and the other one (${clusterId}) stays: this node belongs to it now and must be started again on the same data directory, to read its data under that cluster's key`,
+            'restart',
+          ),
+        onStopped: () => readiness.onStopped(),
+      }),
+  });
+  spawnIngesters(parts);
+  spawnEdges(parts);
+  metrics.watch({ committer, tenants, runtime, gossip, views });
+}
+
+function spawnIngesters({ options, readiness, runtime, shipping, tenants, views }: Parts): void {
+  const { clock, log } = options.platform;
+  let noted: Promise<void> | undefined;
+  const noteWrite = (): Promise<void> => {
+    noted ??= runtime
+      .ask<null>({ instance: runtime.self, path: MEMBERSHIP_PATH }, { type: 'wrote' }, NOTE_WRITE)
+      .done.then(
+        () => undefined,
+        (error: unknown) => {
+          noted = undefined; // the next write tries again
+          throw error;
+        },
+      );
+    return noted;
+  };
+  for (let shard = 0; shard < INGESTER_SHARDS; shard++) {
+    runtime.spawn<IngesterMessage>({
+      path: `/ingester/${shard}`,
+      mailboxMax: MAILBOX_MAX,
+      remote: ingesterCodecs,
+      create: (context) => {
+        context.every(INGESTER_TICK_MS, () => ({ type: 'tick', nowMs: clock.wallMs() }));
+        return new IngesterActor({
+          clock,
+          shard,
+          tenants,
+          digest: () => views.current.digest,
+          checkWritable: (from) => {
+            readiness.checkWritable();
+            if (!acceptsWritesFrom(views.current.registry, from)) {
+              throw new StarlingError('node.not_ready', {
+                why: `it does not know ${from} as an instance`,
+              });
+            }
+          },
+          noteWrite,
+          ship: (tenant) => shipping.ship(tenant),
+          onError: (what, error) => log.error(what, { error: error.message }),
+        });
+      },
+    });
+  }
+}
+
+/** The store-gateway; returns the indexes it shares with the querier. */
+function spawnStoreGateway({ identity, options, runtime, views }: Parts): BucketIndexCache {
+  const { bucket, clock, disk, log } = options.platform;
+  const indexes = new BucketIndexCache(bucket, clock);
+  const directory = `${options.dataDirectory}/store-gateway`;
+  const store = new BucketStore({ bucket, disk, log, directory });
+  runtime.spawn<StoreGatewayMessage>({
+    path: STORE_GATEWAY_PATH,
+    mailboxMax: MAILBOX_MAX,
+    remote: storeGatewayCodecs,
+    create: (context) => {
+      context.every(STORE_GATEWAY_TICK_MS, () => ({ type: 'tick' }));
+      return new StoreGatewayActor({
+        clock,
+        store,
+        indexes,
+        owns: (block) =>
+          !hasSharedBucket(options) ||
+          ownersOf(views.current.ring, block).includes(identity.instanceId),
+        digest: () => views.current.digest,
+        fingerprintOf: (tenant) => fingerprintOf(views, tenant),
+        onError: (what, error) => log.error(what, { error: error.message }),
+      });
+    },
+  });
+  return indexes;
+}
+
+/** False: the bucket is a directory of this node alone. */
+function hasSharedBucket({ config }: NodeOptions): boolean {
+  return config.bucket !== undefined;
+}
+
+function spawnEdges(parts: Parts): void {
+  const { metrics, options, runtime, views } = parts;
+  const { config, platform } = options;
+  const { clock } = platform;
+  const indexes = spawnStoreGateway(parts);
+  runtime.spawn({
+    path: DISTRIBUTOR_PATH,
+    mailboxMax: MAILBOX_MAX,
+    create: () =>
+      new DistributorActor({
+        clock,
+        runtime: () => runtime,
+        view: () => views.current,
+        limitsOf: () => config.limits,
+        onPush: (tenant, samples, refused) => metrics.onPush(tenant, samples, refused),
+      }),
+  });
+  runtime.spawn({
+    path: QUERIER_PATH,
+    mailboxMax: MAILBOX_MAX,
+    create: () =>
+      new QuerierActor({
+        clock,
+        runtime: () => runtime,
+        view: () => views.current,
+        workers: platform.workers,
+        settings: config.query,
+        blocks: { indexes, isShared: hasSharedBucket(options) },
+        onQuery: (seconds, error) => metrics.onQuery(seconds, error),
+      }),
+  });
+}
