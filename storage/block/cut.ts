@@ -131,7 +131,7 @@ class SeriesCutter {
 }
 
 /** Writes the chunks, then the series whose symbols are in `entry`; fills the rest of `entry`. */
-export async function putSeries(
+async function putSeries(
   writer: BlockWriter,
   entry: SeriesEntry,
   chunks: readonly ChunkBytes[],
@@ -139,12 +139,21 @@ export async function putSeries(
   entry.chunkRefs.length = 0;
   entry.chunkMinTimes.length = 0;
   entry.chunkMaxTimes.length = 0;
+  await putChunks(writer, entry, chunks);
+  if (writer.isFull) await writer.drain();
+  writer.addSeries(entry);
+}
+
+/** Writes chunks, and adds them to those of `entry`. */
+export async function putChunks(
+  writer: BlockWriter,
+  entry: SeriesEntry,
+  chunks: readonly ChunkBytes[],
+): Promise<void> {
   for (const { bytes, encoding, from, maxTimeMs, minTimeMs, to } of chunks) {
     if (!writer.hasRoom(to - from)) await writer.makeRoom(to - from);
     entry.chunkRefs.push(writer.putChunk(encoding, bytes, from, to));
     entry.chunkMinTimes.push(minTimeMs);
     entry.chunkMaxTimes.push(maxTimeMs);
   }
-  if (writer.isFull) await writer.drain();
-  writer.addSeries(entry);
 }

@@ -24,6 +24,9 @@ export class FloatSamples {
   #times = new Float64Array(1024);
   #values = new Uint32Array(2048);
   #length = 0;
+  /** The first and last time of the chunk that was added last; NaN: it was empty. */
+  addedMinMs = NaN;
+  addedMaxMs = NaN;
   readonly #reader = new BitReader();
   readonly #xor = createXorColumns(1);
 
@@ -67,6 +70,8 @@ export class FloatSamples {
       if (!Number.isSafeInteger(times[i]!)) return false;
       if (i > start && times[i]! <= times[i - 1]!) return false;
     }
+    this.addedMinMs = end > start ? times[start]! : NaN;
+    this.addedMaxMs = end > start ? times[end - 1]! : NaN;
     const overlaps = start > 0 && end > start && times[start]! <= times[start - 1]!;
     this.#length = overlaps ? this.#mergeRuns(start, end) : end;
     return true;
@@ -91,6 +96,31 @@ export class FloatSamples {
       const to = Math.floor((this.#length * (piece + 1)) / pieces);
       if (to > from) into.push(this.#encodePiece(from, to));
     }
+  }
+
+  /** How many samples are older than a time. */
+  countBefore(timeMs: number): number {
+    let low = 0;
+    let high = this.#length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#times[middle]! < timeMs) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Takes the first `count` samples away, as XOR chunks of equal counts that have the target at most. */
+  takeFirst(count: number, into: ChunkBytes[]): void {
+    const pieces = Math.ceil(count / SAMPLES_PER_CHUNK_TARGET);
+    for (let piece = 0; piece < pieces; piece++) {
+      const from = Math.floor((count * piece) / pieces);
+      const to = Math.floor((count * (piece + 1)) / pieces);
+      into.push(this.#encodePiece(from, to));
+    }
+    this.#times.copyWithin(0, count, this.#length);
+    this.#values.copyWithin(0, count * 2, this.#length * 2);
+    this.#length -= count;
   }
 
   #encodePiece(from: number, to: number): ChunkBytes {

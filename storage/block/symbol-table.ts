@@ -113,6 +113,14 @@ export class SymbolCursor {
     this.#left = count;
   }
 
+  /** As `next` when it needs no read, else undefined: then ask `next`. */
+  peek(): Uint8Array | undefined {
+    if (this.#left === 0) return undefined;
+    const symbol = this.#section.peekString();
+    if (symbol !== undefined) this.#left--;
+    return symbol;
+  }
+
   /** The next symbol's bytes, which stay valid; undefined after the last. */
   async next(): Promise<Uint8Array | undefined> {
     if (this.#left === 0) return undefined;
