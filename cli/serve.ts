@@ -13,7 +13,6 @@ import { createNodePlatform } from '../platform/node/index.ts';
 import { type BucketLocation, parseBucketUrl } from '../platform/bucket/url.ts';
 import type { Platform } from '../platform/platform.ts';
 import { LoopMeter } from '../platform/node/loop-meter.ts';
-import { keepYoungGenerationSmall } from '../platform/node/memory.ts';
 import { createGrpcStreams } from '../proto/grpc-streams.ts';
 import type { ServeArguments } from './command-line.ts';
 import { CONFIG_FILE_BYTES_MAX, type Config, type ConfigProblem, readConfig } from './config.ts';
@@ -37,7 +36,6 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
     process.stdout.write(printConfig(config));
     return;
   }
-  keepYoungGenerationSmall();
   const platform = await createPlatform(config);
   const meter = new LoopMeter();
   // What ends the node while it starts ends it as soon as it can be stopped.

@@ -88,6 +88,8 @@ const TAG = {
   padding: 0x42,
 } as const;
 const PAYLOAD_ALIGNMENT = 8;
+/** What gRPC puts before a message: whether it is compressed, and its length. */
+export const GRPC_PREFIX_BYTES = 5;
 /** Padding is a tag, a length and at most so many bytes more than is missing to a multiple of eight. */
 const PADDING_BYTES_MAX = PAYLOAD_ALIGNMENT + 1;
 /** A tag and a length in five bytes, which may be more than it needs: it is written last. */
@@ -117,7 +119,8 @@ function putEnvelope(frame: Uint8Array, start: number, envelope: Envelope): numb
   at = putNumber(frame, at, TAG.remainingMs, envelope.remainingMs);
   at = putBytes(frame, at, TAG.path, Buffer.from(envelope.path));
   at = putBytes(frame, at, TAG.type, Buffer.from(envelope.type));
-  const missing = -(at + 1 + uvarintLength(payload.length)) & (PAYLOAD_ALIGNMENT - 1);
+  const payloadAt = GRPC_PREFIX_BYTES + at + 1 + uvarintLength(payload.length);
+  const missing = -payloadAt & (PAYLOAD_ALIGNMENT - 1);
   if (missing > 0) {
     const padding = missing === 1 ? PADDING_BYTES_MAX : missing; // a field has two bytes at least
     at = putBytes(frame, at, TAG.padding, ZEROS.subarray(0, padding - 2));

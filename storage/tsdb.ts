@@ -13,6 +13,7 @@ import type { WriteBatch } from '../model/wire/write-batch.ts';
 import { makeDurableDirectory } from '../platform/durable-directory.ts';
 import type { Disk } from '../platform/platform.ts';
 import type { BlockMeta } from './block/meta.ts';
+import type { SampleColumns } from './chunk/xor-encode.ts';
 import type { Committer } from './committer.ts';
 import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
 import { APPENDED, CONFLICT, DUPLICATE, Head, OUT_OF_ORDER } from './head/head.ts';
@@ -70,6 +71,9 @@ export interface TsdbStats {
 interface Outcome {
   /** The series appended to last, or -1. */
   previous: number;
+  /** Samples older or newer than these are refused. */
+  readonly minTimeMs: number;
+  readonly maxTimeMs: number;
   /** Samples out of order are taken from here on. */
   readonly insertMinMs: number;
   readonly unknown: number[];
@@ -83,6 +87,8 @@ export class Tsdb {
   readonly #options: TsdbOptions;
   readonly #logBuffer = new LogBuffer();
   readonly #scratchFingerprint = new Uint32Array(4);
+  /** The time of the last batch that had one for all samples, as often as it is needed. */
+  #oneTime = new Float64Array(0);
   #wal: Wal | undefined;
   /** Records of the last append, in the log buffer: it does not begin anew while they wait. */
   #unlogged: Uint8Array[] = [];
@@ -201,22 +207,22 @@ export class Tsdb {
    */
   append(batch: WriteBatch, nowMs: number): AppendResult {
     this.#flushUnlogged();
+    const blocks = this.#openBlocks;
     const outcome: Outcome = {
       previous: -1,
+      minTimeMs: Math.max(blocks.oldestTimeMs(nowMs), blocks.appendMinMs),
+      maxTimeMs: nowMs + this.#options.futureMaxMs,
       insertMinMs: this.head.maxTimeMs - this.#outOfOrderMs(),
       unknown: [],
       rejected: [],
       errors: [],
       samplesAppended: 0,
     };
-    const blocks = this.#openBlocks;
-    const minTimeMs = Math.max(blocks.oldestTimeMs(nowMs), blocks.appendMinMs);
     blocks.noteAppend();
-    const maxTimeMs = nowMs + this.#options.futureMaxMs;
     this.#logBuffer.begin(batch.sampleCount);
+    const samples = this.#samplesOf(batch);
     try {
-      for (let i = 0; i < batch.seriesCount; i++)
-        this.#appendSeries(batch, i, minTimeMs, maxTimeMs, outcome);
+      for (let i = 0; i < batch.seriesCount; i++) this.#appendSeries(batch, i, samples, outcome);
     } finally {
       this.#unlogged.push(...this.#logBuffer.finish());
     }
@@ -295,15 +301,18 @@ export class Tsdb {
     return known >= 0 ? known : this.head.addSeries(this.#scratchFingerprint, 0, labelBytes, ref);
   }
 
+  /** The samples of a batch with a time for each. */
+  #samplesOf({ sampleCount, timestamps, values }: WriteBatch): SampleColumns {
+    if (timestamps.length === sampleCount) return { timestamps, values };
+    if (this.#oneTime.length < sampleCount) this.#oneTime = new Float64Array(sampleCount);
+    this.#oneTime.fill(timestamps[0]!, 0, sampleCount);
+    return { timestamps: this.#oneTime, values };
+  }
+
   /** Hot: one series of a batch. */
-  #appendSeries(
-    batch: WriteBatch,
-    i: number,
-    minTimeMs: number,
-    maxTimeMs: number,
-    outcome: Outcome,
-  ): void {
+  #appendSeries(batch: WriteBatch, i: number, samples: SampleColumns, outcome: Outcome): void {
     const { head } = this;
+    const { maxTimeMs, minTimeMs } = outcome;
     const labelStart = i === 0 ? 0 : batch.labelEnds[i - 1]!;
     const labelEnd = batch.labelEnds[i]!;
     let s = head.series.find(batch.fingerprints, i * 4, outcome.previous);
@@ -320,19 +329,19 @@ export class Tsdb {
       return;
     }
     outcome.previous = s;
-    const { timestamps } = batch;
+    const { timestamps } = samples;
     let isRejected = false;
     for (let at = i === 0 ? 0 : batch.sampleEnds[i - 1]!; at < batch.sampleEnds[i]!; at++) {
       const timeMs = timestamps[at]!;
       const isInBounds = timeMs >= minTimeMs && timeMs <= maxTimeMs;
-      let what = isInBounds ? head.append(s, batch, at) : -1;
+      let what = isInBounds ? head.append(s, samples, at) : -1;
       if (what === OUT_OF_ORDER && timeMs >= outcome.insertMinMs) {
-        head.insert(s, batch, at);
+        head.insert(s, samples, at);
         what = APPENDED;
         this.#outOfOrderCount++;
       }
       if (what === APPENDED) {
-        this.#logBuffer.addSample(head.series.refs, s, batch, at);
+        this.#logBuffer.addSample(head.series.refs, s, samples, at);
         outcome.samplesAppended++;
       } else if (what !== DUPLICATE) {
         isRejected = true;

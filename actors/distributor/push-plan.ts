@@ -57,6 +57,8 @@ export interface Chunk {
   seriesCount: number;
   sampleCount: number;
   labelLength: number;
+  /** The time of all its samples; NaN when they differ. */
+  timeMs: number;
   /** The row of the batch's series i, for i < `seriesCount`; as -row - 1 when its labels go too. */
   readonly rows: Int32Array;
 }
@@ -103,7 +105,7 @@ export interface PushPlan extends Readonly<PlanColumns> {
   readonly labelBytes: Map<number, Uint8Array>;
   readonly chunks: Chunk[];
   /** The open chunk of each instance index. */
-  readonly openChunks: Map<number, number>;
+  readonly openChunks: (number | undefined)[];
   lastFilled: { readonly chunk: Chunk; readonly encoded: EncodedWriteBatch } | undefined;
   readonly filled: EncodedWriteBatch[];
   readonly scratchReplicas: Uint16Array;
@@ -130,7 +132,7 @@ export function beginPushPlan(
     rowCount: 0,
     labelBytes: new Map(),
     chunks: [],
-    openChunks: new Map(),
+    openChunks: [],
     lastFilled: undefined,
     filled: [],
     scratchReplicas: new Uint16Array(context.ring.replicationFactor),
@@ -225,19 +227,28 @@ function addRow(
   plan.rowSampleEnd[row] = to;
   plan.rowReplicas[row] = replicas;
   const rowBase = row * plan.context.ring.replicationFactor;
+  const timeMs = timeOfRow(plan.columns, from, to);
   for (let r = 0; r < replicas; r++) {
-    const index = openChunk(plan, plan.scratchReplicas[r]!, to - from);
+    const index = openChunk(plan, plan.scratchReplicas[r]!, to - from, timeMs);
     const chunk = plan.chunks[index]!;
     plan.rowChunks[rowBase + r] = index;
     chunk.rows[chunk.seriesCount++] = (holders & (1 << r)) === 0 ? -row - 1 : row;
     chunk.sampleCount += to - from;
     if ((holders & (1 << r)) === 0) chunk.labelLength += plan.labelBytes.get(series)?.length ?? 0;
+    if (timeMs !== chunk.timeMs) chunk.timeMs = Number.NaN;
   }
 }
 
+/** The time of all samples of a row, or NaN. */
+function timeOfRow({ timestamps }: WriteColumns, from: number, to: number): number {
+  const timeMs = timestamps[from]!;
+  for (let at = from + 1; at < to; at++) if (timestamps[at]! !== timeMs) return Number.NaN;
+  return timeMs;
+}
+
 /** The index of the instance's open chunk with room for `samples` more. */
-function openChunk(plan: PushPlan, instance: number, samples: number): number {
-  const open = plan.openChunks.get(instance);
+function openChunk(plan: PushPlan, instance: number, samples: number, timeMs: number): number {
+  const open = plan.openChunks[instance];
   if (open !== undefined) {
     const count = plan.chunks[open]!.sampleCount;
     if (count + samples <= SAMPLES_PER_CHUNK_MAX) return open;
@@ -248,10 +259,11 @@ function openChunk(plan: PushPlan, instance: number, samples: number): number {
     seriesCount: 0,
     sampleCount: 0,
     labelLength: 0,
+    timeMs,
     // A row has a sample at least, so a full chunk has no more rows than samples.
     rows: plan.spareRows.pop() ?? new Int32Array(SAMPLES_PER_CHUNK_MAX),
   });
-  plan.openChunks.set(instance, index);
+  plan.openChunks[instance] = index;
   return index;
 }
 
@@ -279,35 +291,56 @@ export function describeSeries(plan: PushPlan, series: number): string {
 export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
   const { context, columns, lastFilled } = plan;
   if (lastFilled !== undefined && hasSameRows(lastFilled.chunk, chunk)) return lastFilled.encoded;
-  const shape = { ...chunk, tenant: context.tenant };
-  const encoded = allocateWriteBatch(shape, plan.spareBatches.pop());
-  const { batch } = encoded;
-  let label = 0;
+  const { labelLength, sampleCount, seriesCount, timeMs } = chunk;
+  const hasOneTime = !Number.isNaN(timeMs);
+  const hasOneEach = sampleCount === seriesCount; // a row has a sample at least
+  const encoded = allocateWriteBatch(
+    { tenant: context.tenant, seriesCount, sampleCount, labelLength, hasOneTime, hasOneEach },
+    plan.spareBatches.pop(),
+  );
+  const { fingerprints, sampleEnds, timestamps, values } = encoded.batch;
+  if (hasOneTime) timestamps[0] = timeMs;
+  if (labelLength > 0) fillLabels(plan, chunk, encoded.batch);
   let sample = 0;
+  for (let i = 0; i < seriesCount; i++) {
+    const row = rowOf(chunk, i);
+    const word = plan.rowSeries[row]! * 4;
+    for (let w = 0; w < 4; w++) fingerprints[i * 4 + w] = plan.canonical[word + w]!;
+    const end = plan.rowSampleEnd[row]!;
+    for (let from = plan.rowSampleStart[row]!; from < end; from++, sample++) {
+      if (!hasOneTime) timestamps[sample] = columns.timestamps[from]!;
+      values[sample * 2] = columns.values[from * 2]!;
+      values[sample * 2 + 1] = columns.values[from * 2 + 1]!;
+    }
+    if (!hasOneEach) sampleEnds[i] = sample;
+  }
+  plan.lastFilled = { chunk, encoded };
+  plan.filled.push(encoded);
+  return encoded;
+}
+
+function fillLabels(
+  { labelBytes, rowSeries }: PushPlan,
+  chunk: Chunk,
+  batch: EncodedWriteBatch['batch'],
+): void {
+  let label = 0;
   for (let i = 0; i < chunk.seriesCount; i++) {
-    const marked = chunk.rows[i]!;
-    const row = marked < 0 ? -marked - 1 : marked;
-    const series = plan.rowSeries[row]!;
-    for (let w = 0; w < 4; w++) batch.fingerprints[i * 4 + w] = plan.canonical[series * 4 + w]!;
-    if (marked < 0) {
-      const bytes = plan.labelBytes.get(series);
+    if (chunk.rows[i]! < 0) {
+      const bytes = labelBytes.get(rowSeries[rowOf(chunk, i)]!);
       if (bytes !== undefined) {
         batch.labelBytes.set(bytes, label);
         label += bytes.length;
       }
     }
     batch.labelEnds[i] = label;
-    const end = plan.rowSampleEnd[row]!;
-    for (let from = plan.rowSampleStart[row]!; from < end; from++, sample++) {
-      batch.timestamps[sample] = columns.timestamps[from]!;
-      batch.values[sample * 2] = columns.values[from * 2]!;
-      batch.values[sample * 2 + 1] = columns.values[from * 2 + 1]!;
-    }
-    batch.sampleEnds[i] = sample;
   }
-  plan.lastFilled = { chunk, encoded };
-  plan.filled.push(encoded);
-  return encoded;
+}
+
+/** The row of the chunk's series `i`. */
+export function rowOf({ rows }: Chunk, i: number): number {
+  const marked = rows[i]!;
+  return marked < 0 ? -marked - 1 : marked;
 }
 
 /** Keeps what the plan made for the next one: when every ingester has answered, so none reads it. */
@@ -336,12 +369,12 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
     seriesCount: 0,
     sampleCount: 0,
     labelLength: 0,
+    timeMs: chunk.timeMs,
     rows: new Int32Array(indexes.length),
   };
   const labelled = new Set<number>();
   for (const index of indexes) {
-    const marked = chunk.rows[index]!;
-    const row = marked < 0 ? -marked - 1 : marked;
+    const row = rowOf(chunk, index);
     const series = plan.rowSeries[row]!;
     const bytes = plan.labelBytes.get(series) ?? labelBytesOf(plan, series);
     plan.labelBytes.set(series, bytes);

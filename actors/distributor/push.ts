@@ -27,6 +27,7 @@ import {
   fillChunk,
   markHeld,
   recyclePlan,
+  rowOf,
 } from './push-plan.ts';
 import { type PushTally, countAcks, countAnswer, createTally, pushVerdict } from './quorum.ts';
 
@@ -245,11 +246,6 @@ function countChunk(flight: Flight, chunk: Chunk, answer: IngesterPushAnswer): v
     if (unknown[nextUnknown] === i) nextUnknown++;
     else countAnswer(flight.tally, rowOf(chunk, i), isRejected ? 'reject' : 'ack');
   }
-}
-
-function rowOf(chunk: Chunk, index: number): number {
-  const marked = chunk.rows[index]!;
-  return marked < 0 ? -marked - 1 : marked;
 }
 
 function noQuorum({ reasons, tally }: Flight): StarlingError {

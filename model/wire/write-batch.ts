@@ -7,13 +7,18 @@
  *                               (its start is the previous end; an empty range = "you know it")
  *   labelBytes    Uint8Array    canonical label bytes (model/labels.ts), concatenated
  *   sampleEnds    Uint32Array   n: end of series i's samples
- *   timestamps    Float64Array  Unix milliseconds
+ *   timestamps    Float64Array  Unix milliseconds; a single one is the time of all samples
  *   values        Uint32Array   2 words a sample, low first: bits survive
  *
  * Encoded it is one buffer: a header of eight u32 (magic, version, seriesCount, sampleCount,
- * labelBytes length, tenant length, 0, 0), then timestamps, values, fingerprints, labelEnds,
+ * labelBytes length, tenant length, flags, 0), then timestamps, values, fingerprints, labelEnds,
  * sampleEnds, label bytes, tenant — 8-byte columns first, so that views need no copy when the
- * buffer is 8-byte aligned. Little-endian, as every platform Node runs on.
+ * buffer is 8-byte aligned. Little-endian, as every platform Node runs on. A scrape of known series
+ * has one time, one sample a series and no labels: what follows from that is not in the bytes.
+ *
+ *   flags  1  all samples have one time: timestamps is that one
+ *          2  every series has one sample: no sampleEnds
+ *   labelBytes length 0: no labelEnds
  */
 import { StarlingError } from '../errors.ts';
 import { type TenantId, parseTenantId } from '../ids.ts';
@@ -31,8 +36,15 @@ export interface WriteBatch {
 }
 
 const MAGIC = 0x31425753; // 'SWB1'
-const VERSION = 1;
+const VERSION = 2;
+const FLAG_ONE_TIME = 1;
+const FLAG_ONE_EACH = 2;
 const HEADER_BYTES = 32;
+
+/** Columns of batches that need none of their own; for more series there are fresh ones. */
+const SHARED_SERIES = 4096;
+const NO_LABELS = new Uint32Array(SHARED_SERIES);
+const ONE_EACH = Uint32Array.from({ length: SHARED_SERIES }, (_, i) => i + 1);
 
 /** A batch whose columns are views of `bytes`, its encoded form: fill the views, send the bytes. */
 export interface EncodedWriteBatch {
@@ -44,7 +56,12 @@ export interface WriteBatchShape {
   readonly tenant: TenantId;
   readonly seriesCount: number;
   readonly sampleCount: number;
+  /** With 0 `labelEnds` is complete as it is, and must not be written. */
   readonly labelLength: number;
+  /** All samples have one time: `timestamps` has room for one. */
+  readonly hasOneTime?: boolean;
+  /** Every series has one sample: `sampleEnds` is complete as it is, and must not be written. */
+  readonly hasOneEach?: boolean;
 }
 
 /**
@@ -52,36 +69,55 @@ export interface WriteBatchShape {
  * there: zero, or what `spare` held, whose buffer is used when it is large enough.
  */
 export function allocateWriteBatch(shape: WriteBatchShape, spare?: ArrayBuffer): EncodedWriteBatch {
-  const { tenant, seriesCount, sampleCount, labelLength } = shape;
-  const tenantBytes = Buffer.from(tenant, 'latin1');
-  const columnBytes = sampleCount * 16 + seriesCount * 24 + labelLength;
-  const byteLength = HEADER_BYTES + columnBytes + tenantBytes.length;
+  const { hasOneEach = false, hasOneTime = false, labelLength, sampleCount, seriesCount } = shape;
+  const tenantBytes = Buffer.from(shape.tenant, 'latin1');
+  const flags =
+    (hasOneTime && sampleCount > 0 ? FLAG_ONE_TIME : 0) + (hasOneEach ? FLAG_ONE_EACH : 0);
+  const layout: Layout = { seriesCount, sampleCount, labelLength, flags };
+  const tenantStart = HEADER_BYTES + columnBytes(layout);
+  const byteLength = tenantStart + tenantBytes.length;
   const isEnough = spare !== undefined && spare.byteLength >= byteLength;
   const buffer = isEnough ? spare : new ArrayBuffer(byteLength);
   const bytes = new Uint8Array(buffer, 0, byteLength);
   const header = new Uint32Array(buffer, 0, 8);
-  header.set([MAGIC, VERSION, seriesCount, sampleCount, labelLength, tenantBytes.length, 0, 0]);
-  bytes.set(tenantBytes, HEADER_BYTES + columnBytes);
-  return { bytes, batch: { tenant, ...columnViews(bytes, seriesCount, sampleCount, labelLength) } };
+  header.set([MAGIC, VERSION, seriesCount, sampleCount, labelLength, tenantBytes.length, flags, 0]);
+  bytes.set(tenantBytes, tenantStart);
+  return { bytes, batch: { tenant: shape.tenant, ...columnViews(bytes, layout) } };
 }
 
-function columnViews(
-  bytes: Uint8Array,
-  seriesCount: number,
-  sampleCount: number,
-  labelLength: number,
-): Omit<WriteBatch, 'tenant'> {
+/** What the header says of the columns. */
+interface Layout {
+  readonly seriesCount: number;
+  readonly sampleCount: number;
+  readonly labelLength: number;
+  readonly flags: number;
+}
+
+function columnBytes({ flags, labelLength, sampleCount, seriesCount }: Layout): number {
+  const times = (flags & FLAG_ONE_TIME) === 0 ? sampleCount : 1;
+  const ends = (labelLength === 0 ? 0 : 4) + ((flags & FLAG_ONE_EACH) === 0 ? 4 : 0);
+  return times * 8 + sampleCount * 8 + seriesCount * (16 + ends) + labelLength;
+}
+
+function columnViews(bytes: Uint8Array, layout: Layout): Omit<WriteBatch, 'tenant'> {
+  const { flags, labelLength, sampleCount, seriesCount } = layout;
   const { buffer } = bytes;
   let offset = bytes.byteOffset + HEADER_BYTES;
   const advance = (byteLength: number): number => (offset += byteLength) - byteLength;
+  const times = (flags & FLAG_ONE_TIME) === 0 ? sampleCount : 1;
+  const ends = (isAbsent: boolean, shared: Uint32Array): Uint32Array => {
+    if (!isAbsent) return new Uint32Array(buffer, advance(seriesCount * 4), seriesCount);
+    if (seriesCount <= SHARED_SERIES) return shared.subarray(0, seriesCount);
+    return Uint32Array.from({ length: seriesCount }, (_, i) => (shared === ONE_EACH ? i + 1 : 0));
+  };
   return {
     seriesCount,
     sampleCount,
-    timestamps: new Float64Array(buffer, advance(sampleCount * 8), sampleCount),
+    timestamps: new Float64Array(buffer, advance(times * 8), times),
     values: new Uint32Array(buffer, advance(sampleCount * 8), sampleCount * 2),
     fingerprints: new Uint32Array(buffer, advance(seriesCount * 16), seriesCount * 4),
-    labelEnds: new Uint32Array(buffer, advance(seriesCount * 4), seriesCount),
-    sampleEnds: new Uint32Array(buffer, advance(seriesCount * 4), seriesCount),
+    labelEnds: ends(labelLength === 0, NO_LABELS),
+    sampleEnds: ends((flags & FLAG_ONE_EACH) !== 0, ONE_EACH),
     labelBytes: new Uint8Array(buffer, advance(labelLength), labelLength),
   };
 }
@@ -95,16 +131,23 @@ export function decodeWriteBatch(source: Uint8Array): WriteBatch {
   const bytes = source.byteOffset % 8 === 0 ? source : new Uint8Array(source);
   const { buffer } = bytes;
   const header = new Uint32Array(buffer, bytes.byteOffset, 8);
-  const seriesCount = header[2]!;
-  const sampleCount = header[3]!;
-  const labelLength = header[4]!;
-  const tenantLength = header[5]!;
   if (header[0] !== MAGIC || header[1] !== VERSION) throw corrupt('not a write batch', 0);
-  const expected = HEADER_BYTES + sampleCount * 16 + seriesCount * 24 + labelLength + tenantLength;
+  const layout: Layout = {
+    seriesCount: header[2]!,
+    sampleCount: header[3]!,
+    labelLength: header[4]!,
+    flags: header[6]!,
+  };
+  const { flags, sampleCount, seriesCount } = layout;
+  const tenantLength = header[5]!;
+  const expected = HEADER_BYTES + columnBytes(layout) + tenantLength;
   if (expected !== bytes.length)
     throw corrupt(`length ${bytes.length}, header says ${expected}`, 8);
-  const batch = columnViews(bytes, seriesCount, sampleCount, labelLength);
-  checkEnds(batch.labelEnds, labelLength);
+  if (flags > (FLAG_ONE_TIME | FLAG_ONE_EACH)) throw corrupt(`flags ${flags}`, 24);
+  if ((flags & FLAG_ONE_EACH) !== 0 && sampleCount !== seriesCount)
+    throw corrupt(`${sampleCount} samples, one for each of ${seriesCount} series`, 8);
+  const batch = columnViews(bytes, layout);
+  checkEnds(batch.labelEnds, layout.labelLength);
   checkEnds(batch.sampleEnds, sampleCount);
   const tenantStart = bytes.byteOffset + bytes.length - tenantLength;
   const tenant = Buffer.from(buffer, tenantStart, tenantLength).toString('latin1');

@@ -74,7 +74,7 @@ class ToyIngester {
       } else {
         for (let s = i === 0 ? 0 : batch.sampleEnds[i - 1]!; s < batch.sampleEnds[i]!; s++) {
           const value = new Float64Array(batch.values.slice(s * 2, s * 2 + 2).buffer)[0]!;
-          this.samples.set(`${labels}@${batch.timestamps[s]}`, value);
+          this.samples.set(`${labels}@${batch.timestamps[s] ?? batch.timestamps[0]}`, value);
         }
       }
     }

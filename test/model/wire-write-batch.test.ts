@@ -32,6 +32,32 @@ t.test('decodeWriteBatch() returns what was filled in, at any alignment', async 
   }
 });
 
+t.test('a batch leaves out what its shape says', async (t) => {
+  const shape = { tenant: parseTenantId('a'), seriesCount: 3, sampleCount: 3, labelLength: 0 };
+  const long = allocateWriteBatch(shape).bytes.length;
+  const { batch, bytes } = allocateWriteBatch({ ...shape, hasOneTime: true, hasOneEach: true });
+  t.equal(long - bytes.length, 2 * 8 + 3 * 4, 'two times and the ends of samples');
+  batch.timestamps[0] = 1_700_000_000_000;
+  batch.fingerprints.fill(7);
+  batch.values.fill(9);
+  const decoded = decodeWriteBatch(bytes);
+  t.same(decoded, batch);
+  t.same([...decoded.timestamps], [1_700_000_000_000], 'one time for all');
+  t.same([...decoded.sampleEnds], [1, 2, 3], 'one sample a series');
+  t.same([...decoded.labelEnds], [0, 0, 0], 'no labels');
+});
+
+t.test('a short batch of more series than share their columns is whole', async (t) => {
+  const count = 5000;
+  const { bytes } = allocateWriteBatch({
+    ...{ tenant: parseTenantId('a'), seriesCount: count, sampleCount: count, labelLength: 0 },
+    ...{ hasOneTime: true, hasOneEach: true },
+  });
+  const { labelEnds, sampleEnds } = decodeWriteBatch(bytes);
+  t.same([labelEnds.length, labelEnds[count - 1]], [count, 0]);
+  t.same([sampleEnds.length, sampleEnds[0], sampleEnds[count - 1]], [count, 1, count]);
+});
+
 t.test('decodeWriteBatch() refuses truncation and columns that do not add up', async (t) => {
   const { bytes } = example();
   const refuses = (mutant: Uint8Array, name: string): void => {
@@ -56,6 +82,15 @@ t.test('decodeWriteBatch() refuses truncation and columns that do not add up', a
     mutate(({ bytes }) => bytes.set([0xff, 0xff, 0xff, 0xff], 8)),
     'series count beyond the bytes',
   );
+  refuses(
+    mutate(({ bytes }) => bytes.set([4], 24)),
+    'an unknown flag',
+  );
+  const oneEach = allocateWriteBatch({
+    ...{ tenant: parseTenantId('a'), seriesCount: 2, sampleCount: 3, labelLength: 0 },
+    hasOneEach: true,
+  });
+  refuses(oneEach.bytes, 'three samples, one for each of two series');
   refuses(
     mutate(({ bytes }) => bytes.set(Buffer.from('te/m-a'), bytes.length - 6)),
     'tenant with a slash',
