@@ -142,6 +142,7 @@ function ringStatus({ config, gossip, identity, views }: NodeApiDependencies): R
         bootCounter: record.bootCounter,
         tokens: index < 0 ? 0 : ring.owners.filter((owner) => owner === index).length,
         ownership: shares.get(index) ?? 0,
+        missingBeforeMs: record.missingBeforeMs,
       };
     }),
   };

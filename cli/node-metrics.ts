@@ -7,8 +7,9 @@ import type { ClusterViews } from '../actors/membership/cluster-view.ts';
 import type { ActorRuntime } from '../actors/runtime/index.ts';
 import type { Gossip } from '../membership/index.ts';
 import type { StarlingError } from '../model/errors.ts';
-import type { TenantId } from '../model/ids.ts';
+import type { InstanceId, TenantId } from '../model/ids.ts';
 import type { Committer, TsdbManager } from '../storage/index.ts';
+import type { LossKeeper } from './loss-keeper.ts';
 
 export interface Watched {
   readonly committer: Committer;
@@ -16,6 +17,8 @@ export interface Watched {
   readonly runtime: ActorRuntime;
   readonly gossip: Gossip;
   readonly views: ClusterViews;
+  readonly losses: LossKeeper;
+  readonly self: InstanceId;
 }
 
 /** What a loop meter reads, in milliseconds; NaN where the system does not tell. */
@@ -99,7 +102,8 @@ export class NodeMetrics {
   }
 
   /** Adds what is read at scrape time. Called once. */
-  watch({ committer, gossip, runtime, tenants, views }: Watched): void {
+  watch({ committer, gossip, losses, runtime, self, tenants, views }: Watched): void {
+    this.#watchLosses({ losses, self, views });
     this.#gauge(
       'prometheus_tsdb_wal_writes_failed_total',
       'Writes of a write-ahead log that failed; their bytes are kept and written again.',
@@ -163,6 +167,19 @@ export class NodeMetrics {
     );
     this.#gauge('starling_actor_restarts_total', 'Actors restarted after a fault.', () =>
       sum(runtime.statuses().map((status) => status.restarts)),
+    );
+  }
+
+  #watchLosses({ losses, self, views }: Pick<Watched, 'losses' | 'self' | 'views'>): void {
+    this.#gauge(
+      'starling_data_losses_found_total',
+      'Times that a tenant was found to lack data that had been durable.',
+      () => losses.foundCount,
+    );
+    this.#gauge(
+      'starling_data_missing_before_timestamp_seconds',
+      'Reads of older times do not count this node, because its data is incomplete; 0: it is whole.',
+      () => (views.current.registry.instances.get(self)?.missingBeforeMs ?? 0) / 1000,
     );
   }
 

@@ -12,7 +12,7 @@ import { ActorRuntime } from '../actors/runtime/index.ts';
 import { storeGatewayCodecs } from '../actors/store-gateway/codecs.ts';
 import { ownersOf } from '../actors/store-gateway/placement.ts';
 import type { NodeApi } from '../http/api.ts';
-import { Gossip, type Identity } from '../membership/index.ts';
+import { Gossip, type Identity, type LossNote } from '../membership/index.ts';
 import { StarlingError } from '../model/errors.ts';
 import type { InstanceId, TenantId } from '../model/ids.ts';
 import { fingerprint, tenantFingerprintKey, viewOf } from '../model/wire/fingerprint.ts';
@@ -26,7 +26,10 @@ import {
   tenantPathParts,
 } from '../storage/index.ts';
 import type { Config } from './config.ts';
+import { LossKeeper } from './loss-keeper.ts';
 import { type LoopFigures, NodeMetrics } from './node-metrics.ts';
+
+const TELL_LOSS = { timeoutMs: 10_000, lane: 'control' } as const;
 
 /** `restart`: the same command on the same directory goes on well; `failed`: somebody should look. */
 export type EndKind = 'failed' | 'restart';
@@ -60,6 +63,7 @@ export interface Parts {
   readonly views: ClusterViews;
   readonly metrics: NodeMetrics;
   readonly committer: Committer;
+  readonly losses: LossKeeper;
   readonly tenants: TsdbManager;
   readonly shipping: Shipping;
   readonly gossip: Gossip;
@@ -86,7 +90,7 @@ export class Readiness {
   }
 }
 
-export function createParts(options: NodeOptions, identity: Identity): Parts {
+export function createParts(options: NodeOptions, identity: Identity, note: LossNote): Parts {
   const { config, platform } = options;
   const { ciphers, clock, datagrams, log, random, rpc } = platform;
   const views = new ClusterViews();
@@ -133,13 +137,23 @@ export function createParts(options: NodeOptions, identity: Identity): Parts {
     directoryOf: (tenant) => [tenantsDirectory(options), ...tenantPathParts(tenant)].join('/'),
     ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === instanceId,
   });
-  const tenants = createTenants(options, { views, committer, shipping, instanceId });
+  const losses = new LossKeeper({
+    clock,
+    log,
+    note,
+    tell: async (beforeMs) => {
+      const target = { instance: instanceId, path: MEMBERSHIP_PATH };
+      await runtime.ask<null>(target, { type: 'lost', beforeMs }, TELL_LOSS).done;
+    },
+  });
+  const tenants = createTenants(options, { views, committer, shipping, losses, instanceId });
   return {
     options,
     identity,
     views,
     metrics,
     committer,
+    losses,
     tenants,
     shipping,
     gossip,
@@ -177,11 +191,13 @@ function createTenants(
   {
     committer,
     instanceId,
+    losses,
     shipping,
     views,
   }: {
     readonly committer: Committer;
     readonly instanceId: InstanceId;
+    readonly losses: LossKeeper;
     readonly shipping: Shipping;
     readonly views: ClusterViews;
   },
@@ -205,6 +221,7 @@ function createTenants(
         futureMaxMs: config.limits.creation_grace_period_ms,
         outOfOrderMs: () => config.limits.out_of_order_time_window_ms,
         seriesMax: () => config.limits.max_series_per_user,
+        onLoss: (loss) => losses.found(tenant, loss),
         fingerprint: fingerprintOf(views, tenant),
       };
     },

@@ -34,8 +34,9 @@ export function spawnRoles(
   addresses: { readonly http: string; readonly grpc: string; readonly gossip: string },
   registry: Awaited<ReturnType<typeof loadRegistry>>,
 ): void {
-  const { committer, gossip, identity, metrics, options, readiness, runtime, tenants, views } =
-    parts;
+  const { committer, gossip, identity, losses, metrics, options } = parts;
+  const { readiness, runtime, tenants, views } = parts;
+  losses.isMembershipRunning = true;
   const { config, platform } = options;
   const { clock, log, random } = platform;
   const hex = (bytes: number): string => Buffer.from(random.bytes(bytes)).toString('hex');
@@ -65,6 +66,7 @@ export function spawnRoles(
           replicationFactor: config.replicationFactor,
           hasSeeds: config.join.length > 0,
           holdsData: tenants.knownCount > 0,
+          lostBeforeMs: losses.note.current?.beforeMs ?? 0,
           draws: { tokenSeed: random.uint32(), clusterId: hex(16), fingerprintSecret: hex(16) },
         },
         onReady: (isReady, why) => {
@@ -82,7 +84,7 @@ export function spawnRoles(
   });
   spawnIngesters(parts);
   spawnEdges(parts);
-  metrics.watch({ committer, tenants, runtime, gossip, views });
+  metrics.watch({ committer, tenants, runtime, gossip, views, losses, self: identity.instanceId });
 }
 
 function spawnIngesters({ options, readiness, runtime, shipping, tenants, views }: Parts): void {

@@ -8,7 +8,7 @@
  */
 import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
 import type { NodeApi } from '../http/api.ts';
-import { type Identity, loadRegistry, openIdentity } from '../membership/index.ts';
+import { type Identity, LossNote, loadRegistry, openIdentity } from '../membership/index.ts';
 import { toStarlingError } from '../model/errors.ts';
 import type { InstanceId } from '../model/ids.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -52,8 +52,9 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 async function startWithIdentity(options: NodeOptions, identity: Identity): Promise<RunningNode> {
   const { config, dataDirectory, platform } = options;
   const registry = await loadRegistry(platform.disk, dataDirectory);
-  const parts = createParts(options, identity);
-  const { gossip, metrics, readiness, runtime, tenants, views } = parts;
+  const note = await LossNote.open(platform.disk, dataDirectory, platform.clock.wallMs());
+  const parts = createParts(options, identity, note);
+  const { gossip, losses, metrics, readiness, runtime, tenants, views } = parts;
   const grpcAddress = await runtime.peers.listen(config.grpcListen);
   const grpc = withPort(options.advertise.grpc, grpcAddress);
   const { log } = platform;
@@ -69,6 +70,7 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
     if (registry !== undefined) views.publish(registry);
     // Data of earlier boots is read before this instance says that it is back.
     if (views.current.fingerprintSecret !== undefined) await tenants.openExisting();
+    if (registry !== undefined) views.publish(losses.withLoss(registry, identity.instanceId));
     readiness.replay = '';
     if (options.serveHttp !== undefined) httpAddress = withPort(http, await options.serveHttp(api));
   } catch (error) {

@@ -86,6 +86,8 @@ export interface RingRow {
   readonly tokens: number;
   /** Share of the key space this instance is the first replica of, 0 to 1. */
   readonly ownership: number;
+  /** Its data of before this time is incomplete, and its answers do not count there; 0: it is whole. */
+  readonly missingBeforeMs: number;
 }
 
 export interface RingStatus {

@@ -2,6 +2,7 @@
 export { Gossip, type GossipOptions, type GossipSeams, type ReliableChannel } from './gossip.ts';
 export { type Identity, openIdentity } from './identity.ts';
 export { createLifecycle, step as stepLifecycle } from './lifecycle.ts';
+export { type Loss, LossNote } from './loss-note.ts';
 export type {
   LifecycleConfig,
   LifecycleEffect,

@@ -78,7 +78,7 @@ export function joiningRecord(context: Context): InstanceRecord {
     joinedRf: known.joinedRf,
     settledRf: known.settledRf,
     activeSinceMs: known.activeSinceMs,
-    missingBeforeMs: isWhole || known.missingBeforeMs === 0 ? 0 : now.wallMs,
+    missingBeforeMs: known.missingBeforeMs === 0 ? 0 : isWhole ? config.lostBeforeMs : now.wallMs,
     zoneChangedAtMs: zoneChangedAtMs(known, context),
   };
 }
@@ -98,7 +98,10 @@ export function activeRecord(context: Context): InstanceRecord {
   };
 }
 
-/** The same place and tokens under a new boot; with another store, what was before is missing. */
+/**
+ * The same place and tokens under a new boot. With another store, all that was before is missing; with
+ * one that is known to have lost something, what was before that.
+ */
 export function restartedRecord(context: Context, known: InstanceRecord): InstanceRecord {
   const { config, now } = context;
   // A counter that went backwards betrays a data directory restored from an old copy.
@@ -115,7 +118,11 @@ export function restartedRecord(context: Context, known: InstanceRecord): Instan
     addresses: config.addresses,
     softwareVersion: config.softwareVersion.slice(0, SOFTWARE_VERSION_BYTES_MAX),
     storeId: config.storeId,
-    missingBeforeMs: isWiped ? Math.max(known.missingBeforeMs, now.wallMs) : known.missingBeforeMs,
+    missingBeforeMs: Math.max(
+      known.missingBeforeMs,
+      isWiped ? now.wallMs : 0,
+      isVoter(known) ? config.lostBeforeMs : 0,
+    ),
   };
 }
 

@@ -34,6 +34,8 @@ export interface LifecycleConfig {
   readonly hasSeeds: boolean;
   /** Whether the data directory holds samples already. */
   readonly holdsData: boolean;
+  /** The data directory is known to lack something of before this time; 0: nothing. */
+  readonly lostBeforeMs: number;
   /** Drawn at random for this boot, used if they are needed. Hex strings have 32 digits. */
   readonly draws: {
     readonly tokenSeed: number;
@@ -115,6 +117,8 @@ export type LifecycleInput =
   | { readonly type: 'forget-requested'; readonly id: InstanceId; readonly acceptsLoss: boolean }
   /** The instance leaves for good: its data is held elsewhere already. */
   | { readonly type: 'leave-requested' }
+  /** This instance found that it lost something it had promised, of before this time. */
+  | { readonly type: 'lost'; readonly beforeMs: number }
   /** An operator accepts that the history of a forgotten instance is gone. */
   | { readonly type: 'loss-accepted'; readonly id: InstanceId }
   /** A full registry exchange with that instance was done; its records came before. */
@@ -126,8 +130,8 @@ export type LifecycleInput =
       readonly why: string;
     }
   | { readonly type: 'readonly-requested'; readonly isReadonly: boolean }
-  /** The history of a wiped instance was refilled or shipped. */
-  | { readonly type: 'refilled' }
+  /** What was lost is here again; unless the loss is a later one than that time. */
+  | { readonly type: 'refilled'; readonly beforeMs: number }
   /** Records arrived by gossip or exchange. */
   | { readonly type: 'registry-changed'; readonly records: readonly RegistryRecord[] }
   /** What this instance holds from steps below `rf` is also held elsewhere. */

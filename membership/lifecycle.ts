@@ -144,6 +144,11 @@ function takeInput(draft: Draft, input: LifecycleInput): void {
       requestLeave(draft);
       return;
     }
+    case 'lost': {
+      const missingBeforeMs = Math.max(draft.own?.missingBeforeMs ?? 0, input.beforeMs);
+      amendOwn(draft, { missingBeforeMs });
+      return;
+    }
     case 'loss-accepted': {
       acceptLoss(draft, input.id);
       return;
@@ -162,6 +167,7 @@ function takeInput(draft: Draft, input: LifecycleInput): void {
       return;
     }
     case 'refilled':
+      if ((draft.own?.missingBeforeMs ?? 0) > input.beforeMs) return;
       amendOwn(draft, { missingBeforeMs: 0 });
       return;
     case 'registry-changed': {

@@ -53,12 +53,7 @@ export class StoryOperator implements Operator<RunningNode> {
   async boot(machine: NodeMachine): Promise<void> {
     const { world } = this.#options;
     if (machine.life !== undefined) return;
-    const damageBefore = this.#damageSeen();
     const outcome = await world.boot(machine);
-    if (machine === this.damaged && this.#damageSeen() > damageBefore) {
-      await this.#replaceDisk(machine, 'its log is damaged');
-      return;
-    }
     if (outcome.kind === 'answer' || outcome.kind === 'superseded') return;
     const why = outcome.kind === 'error' ? String(outcome.error) : 'no answer in time';
     world.note(`${machine.name} does not boot: ${why}`);
@@ -69,13 +64,7 @@ export class StoryOperator implements Operator<RunningNode> {
     this.report([{ invariant: 'liveness', what: `${machine.name} does not boot: ${why}` }]);
   }
 
-  /** Damaged logs that nodes reported, torn ends included. */
-  #damageSeen(): number {
-    const { probes } = this.#options.world.trace;
-    return (probes.get('log wal.corrupt') ?? 0) + (probes.get('log wal.torn_tail') ?? 0);
-  }
-
-  /** What an operator does with a disk that a node complains of: others have what was on it. */
+  /** What an operator does with a disk from which a node does not start: others have what was on it. */
   async #replaceDisk(machine: NodeMachine, why: string): Promise<void> {
     const { world } = this.#options;
     world.note(`the disk of ${machine.name} is replaced: ${why}`);

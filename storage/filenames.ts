@@ -7,7 +7,9 @@
  *   wal/00000000                 segments of the write-ahead log, 8 digits, rising
  *   wal/checkpoint.00000007/     replaces the segments up to 7; holds segments from 00000000
  *   wal/checkpoint.00000007.tmp/ a checkpoint being written: removed when the log is opened
- *   wal/00000003.corrupt         a damaged segment that a checkpoint replaced, kept for people
+ *   wal/00000003.corrupt         a damaged segment as it was, kept for people
+ *   wal/repair.tmp/              a damaged segment being written anew: removed when the log is opened
+ *   wal.synced                   how far each segment is durable (wal/synced-lengths.ts)
  *   <ULID>/                      a block: meta.json, index, tombstones, chunks/000001, …
  *   <ULID>.tmp-for-creation/     a block being written: removed when blocks are opened
  *   <ULID>.tmp-for-deletion/     a block being removed
@@ -20,6 +22,8 @@ export const HORIZON_FILE = 'HORIZON';
 /** Thanos' and Cortex' own name. */
 export const SHIPPED_FILE = 'thanos.shipper.json';
 export const WAL_DIRECTORY = 'wal';
+
+export const WAL_REPAIR_DIRECTORY = 'repair.tmp';
 
 const CHECKPOINT_PREFIX = 'checkpoint.';
 const TEMPORARY_SUFFIX = '.tmp';
@@ -69,6 +73,11 @@ export function isTemporaryCheckpoint(name: string): boolean {
 /** The name a damaged file is kept under. */
 export function corruptName(name: string): string {
   return name + CORRUPT_SUFFIX;
+}
+
+/** The file beside a log that says how far it is durable. */
+export function syncedLengthsPath(logDirectory: string): string {
+  return `${logDirectory}.synced`;
 }
 
 /** The number whose name is exactly `name`. */

@@ -38,6 +38,11 @@ export interface TsdbOptions extends TenantBlocksOptions {
   readonly outOfOrderMs: () => number;
   /** 0: no limit. */
   readonly seriesMax: () => number;
+  /**
+   * The log lost something that was durable: samples from `fromMs` on may be gone; `newestMs` is the newest
+   * that is left. Called, and waited for, before the log is repaired.
+   */
+  readonly onLoss?: (loss: { readonly fromMs: number; readonly newestMs: number }) => Promise<void>;
   /** The tenant's fingerprint of canonical label bytes, four words. */
   readonly fingerprint: (labelBytes: Uint8Array, out: Uint32Array) => void;
 }
@@ -121,6 +126,9 @@ export class Tsdb {
       disk,
       log,
       directory: joinPath(directory, WAL_DIRECTORY),
+      onLoss: async () => {
+        await options.onLoss?.({ fromMs: minTimeMs, newestMs: tsdb.head.maxTimeMs });
+      },
       handler: {
         onSeries: (ref, labelBytes) => seriesOfRef.set(ref, tsdb.#replaySeries(ref, labelBytes)),
         onSamples(count, refs, timestamps, values) {

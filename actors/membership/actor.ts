@@ -131,6 +131,10 @@ export class MembershipActor implements Actor<MembershipMessage> {
       case 'input':
         this.#enqueue(message.input);
         break;
+      case 'lost':
+      case 'refilled':
+        this.#enqueue({ type: message.type, beforeMs: message.beforeMs }, message.reply);
+        break;
       case 'ping':
         message.reply.ok(this.#dependencies.gossip.answerPing(message.target));
         break;

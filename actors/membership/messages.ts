@@ -52,10 +52,14 @@ export type MembershipMessage =
     }
   | { readonly type: 'forget'; readonly instance: InstanceId; readonly reply: Reply<null> }
   | { readonly type: 'input'; readonly input: LifecycleInput }
+  /** This instance lost data of before that time: answered once its record says so, durably. */
+  | { readonly type: 'lost'; readonly beforeMs: number; readonly reply: Reply<null> }
   | { readonly type: 'ping'; readonly target: string; readonly reply: Reply<boolean> }
   /** Answered when the registry of that peer was merged, made durable and published. */
   | { readonly type: 'pull'; readonly peer: InstanceId; readonly reply: Reply<null> }
   | { readonly type: 'push-pull'; readonly bytes: Uint8Array; readonly reply: Reply<Uint8Array> }
+  /** What was lost of before that time is here again: answered once its record says so, durably. */
+  | { readonly type: 'refilled'; readonly beforeMs: number; readonly reply: Reply<null> }
   | { readonly type: 'records'; readonly records: readonly Uint8Array[] }
   | { readonly type: 'tick' }
   /** The first sample is about to be acknowledged: answered once that is durable in the registry. */

@@ -1,9 +1,14 @@
 /** Pages and endpoints for operators: readiness, metrics, ring, members, services, configuration. */
 import { type Context, Hono } from 'hono';
 import { html, raw } from 'hono/html';
+import type { RingRow } from '../api.ts';
 import type { AppOptions } from '../options.ts';
 import { page, table } from '../pages/page.ts';
+import { timeText } from '../time-text.ts';
 import { readParameters } from './request.ts';
+
+/** A time beyond stands for ever. */
+const TIME_SHOWN_MS_MAX = 2 ** 46;
 
 export function adminRoutes({ api }: AppOptions): Hono {
   const routes = new Hono();
@@ -59,6 +64,7 @@ function serveRing(status: ReturnType<AppOptions['api']['ring']>, context: Conte
   const rows = status.instances.map((row) => ({
     ...row,
     ownership: `${(row.ownership * 100).toFixed(1)} %`,
+    data: dataOf(row),
   }));
   const columns = [
     'id',
@@ -71,6 +77,7 @@ function serveRing(status: ReturnType<AppOptions['api']['ring']>, context: Conte
     'bootCounter',
     'tokens',
     'ownership',
+    'data',
   ] as const;
   const summary = html`<p>
       Effective replication factor ${status.replicationFactor} (configured
@@ -81,6 +88,13 @@ function serveRing(status: ReturnType<AppOptions['api']['ring']>, context: Conte
       <label>Forget an instance: <input name="forget" required /></label> <button>Forget</button>
     </form>`;
   return context.html(page('Ring', summary)) as Response;
+}
+
+/** Whether an instance has all it once promised. */
+function dataOf({ missingBeforeMs }: RingRow): string {
+  if (missingBeforeMs === 0) return 'whole';
+  if (missingBeforeMs > TIME_SHOWN_MS_MAX) return 'missing';
+  return `incomplete before ${timeText(missingBeforeMs)}`;
 }
 
 /** People's browsers ask for HTML first; everything else gets JSON. */

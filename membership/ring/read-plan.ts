@@ -6,7 +6,7 @@
  *   missing <= W-1 instances of the step                                   or
  *   missing lie in <= W-1 zones, and there were at least RF zones all along
  *
- * Missing are: those who did not answer, and those whose disk does not hold the range (wiped, or
+ * Missing are: those who did not answer, and those whose disk does not hold the range (wiped, damaged, or
  * forgotten before their history was known to be elsewhere). Besides, half of the registered must
  * answer: then at least one knows every change that a majority acknowledged, and its registry digest
  * gives away an instance that this reader does not know.
@@ -132,7 +132,7 @@ function judgeHalf(
 function describe(missing: readonly InstanceRecord[], lacking: ReadonlySet<InstanceId>): string {
   const names = missing.slice(0, NAMES_MAX).map((record) => {
     if (record.state === 'FORGOTTEN') return `${record.id} (forgotten)`;
-    return lacking.has(record.id) ? `${record.id} (its disk was replaced)` : record.id;
+    return lacking.has(record.id) ? `${record.id} (its disk lost data)` : record.id;
   });
   const more = missing.length - names.length;
   return more > 0 ? `${names.join(', ')} and ${more} more` : names.join(', ');

@@ -1,6 +1,5 @@
 /** Faults of one disk: errors, failing syncs, full, slow, stuck; and what damages data for good. */
 import type { SimRandom } from '../random.ts';
-import type { Machine, World } from '../world.ts';
 import type { FaultScene, Faults } from './fault.ts';
 
 /** Fails these calls of the victim's disk with a chance; returns how to end it. */
@@ -13,12 +12,6 @@ function failing<Node>(
   victim.disk.failWhen = (call) =>
     calls.includes(call) && random.chance(chance) ? code : undefined;
   return () => (victim.disk.failWhen = () => undefined);
-}
-
-/** A disk that lied is not trusted again: nobody could tell what it lost. */
-function replaceDisk<Node>(world: World<Node>, victim: Machine<Node>): void {
-  victim.disk.misplaceWrite = (offset) => offset;
-  world.wipe(victim);
 }
 
 const RATES = [0.001, 0.01, 0.2];
@@ -89,23 +82,23 @@ export const DISK_FAULTS: Faults = {
     strike: (scene) => failing(scene, WRITES, 'ENOSPC', 1),
   },
   'lost-writes': {
-    sentence: 'one disk says that it wrote, and did not, until it is replaced',
+    sentence: 'one disk says now and then that it wrote, and did not',
     reach: 'one',
     isDamage: true,
-    strike({ random, victim, world }) {
+    strike({ random, victim }) {
       const chance = random.pick([0.01, 0.2]) ?? 0.01;
       victim.disk.misplaceWrite = (offset) => (random.chance(chance) ? undefined : offset);
-      return () => replaceDisk(world, victim);
+      return () => (victim.disk.misplaceWrite = (offset) => offset);
     },
   },
   'misdirected-writes': {
-    sentence: 'one disk writes to another place of the file now and then, until it is replaced',
+    sentence: 'one disk writes to another place of the file now and then',
     reach: 'one',
     isDamage: true,
-    strike({ random, victim, world }) {
+    strike({ random, victim }) {
       victim.disk.misplaceWrite = (offset) =>
         random.chance(0.02) ? random.below(offset + 1) : offset;
-      return () => replaceDisk(world, victim);
+      return () => (victim.disk.misplaceWrite = (offset) => offset);
     },
   },
   'read-only-disk': {

@@ -11,13 +11,12 @@
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import { checkpointName, corruptName, joinPath, segmentName, temporaryName } from '../filenames.ts';
-
+import { attempt } from '../../platform/durable-file.ts';
 import { CheckpointFilter } from './checkpoint-filter.ts';
 import { WRITE_BYTES_TARGET } from './record-queue.ts';
 import {
   type LogListing,
   type SegmentSource,
-  attempt,
   checkpointSources,
   listLog,
   readSegment,

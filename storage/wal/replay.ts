@@ -5,7 +5,6 @@
  * Damage in one segment does not hide what later ones hold: reading goes on, and every bad place is
  * told. Only the end of the last segment may be unfinished; there it is the caller who cuts it off.
  */
-import { StarlingError } from '../../model/errors.ts';
 import type { Clock, Disk, DiskFile } from '../../platform/platform.ts';
 import {
   isTemporaryCheckpoint,
@@ -14,9 +13,9 @@ import {
   parseSegmentName,
   segmentName,
 } from '../filenames.ts';
+import { attempt } from '../../platform/durable-file.ts';
 import { PAGE_BYTES } from './frame.ts';
 import { type SegmentEnd, SegmentScanner, type SegmentSink } from './segment-scanner.ts';
-import { whyOf } from './segment-writer.ts';
 
 const READ_BYTES = 8 * PAGE_BYTES;
 /** About 5,000 samples: with their appends to the head, under 2 ms. */
@@ -122,19 +121,6 @@ export async function truncateSegment(disk: Disk, path: string, goodBytes: numbe
 
 async function closeQuietly(file: DiskFile): Promise<void> {
   await file.close().catch(() => undefined); // what matters failed or was synced before
-}
-
-/** Runs a disk operation; a failure becomes `disk.failed` with the path. */
-export async function attempt<Result>(
-  path: string,
-  operation: () => Promise<Result>,
-): Promise<Result> {
-  try {
-    return await operation();
-  } catch (thrown) {
-    if (thrown instanceof StarlingError) throw thrown;
-    throw new StarlingError('disk.failed', { path, why: whyOf(thrown) }, thrown);
-  }
 }
 
 function nextTurn(clock: Clock): Promise<void> {

@@ -14,10 +14,17 @@ const PIECE_BYTES = 1024 * 1024;
 export async function secureSegment(disk: Disk, directory: string, segment: number): Promise<void> {
   const path = joinPath(directory, segmentName(segment));
   const temporary = joinPath(directory, temporaryName(segmentName(segment)));
-  if ((await disk.stat(temporary)) !== undefined) await disk.remove(temporary); // of an earlier crash
-  const source = await disk.open(path, 'read');
+  await copyFile(disk, path, temporary);
+  await disk.rename(temporary, path);
+  await disk.syncDirectory(directory);
+}
+
+/** Copies a file's bytes, durably, over whatever is there. The new name is not synced yet. */
+export async function copyFile(disk: Disk, from: string, to: string): Promise<void> {
+  if ((await disk.stat(to)) !== undefined) await disk.remove(to); // of an earlier crash
+  const source = await disk.open(from, 'read');
   try {
-    const target = await disk.open(temporary, 'create');
+    const target = await disk.open(to, 'create');
     try {
       await copy(source, target);
       await target.sync();
@@ -27,8 +34,6 @@ export async function secureSegment(disk: Disk, directory: string, segment: numb
   } finally {
     await source.close();
   }
-  await disk.rename(temporary, path);
-  await disk.syncDirectory(directory);
 }
 
 async function copy(source: DiskFile, target: DiskFile): Promise<void> {

@@ -19,6 +19,7 @@ import { joinPath, segmentName } from '../filenames.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { PAGE_BYTES, pageBytesLeft } from './frame.ts';
 import { RecordQueue } from './record-queue.ts';
+import type { SyncedLengths } from './synced-lengths.ts';
 
 export interface SegmentWriterOptions {
   readonly disk: Disk;
@@ -29,6 +30,8 @@ export interface SegmentWriterOptions {
   readonly segment: number;
   readonly segmentBytesMax: number;
   readonly pendingBytesMax: number;
+  /** Is told what is durable; a checkpoint needs none. */
+  readonly synced?: SyncedLengths;
 }
 
 export class SegmentWriter implements CommitTarget {
@@ -40,6 +43,8 @@ export class SegmentWriter implements CommitTarget {
   #segment: number;
   #file: DiskFile | undefined;
   #goodBytes = 0;
+  /** Where its last whole record ends; zeros that fill a page may follow. */
+  #recordBytes = 0;
   #isTorn = false;
   #isUnsynced = false;
   #isSealWanted = false;
@@ -71,6 +76,11 @@ export class SegmentWriter implements CommitTarget {
   /** Bytes appended and not yet taken by a `write`. */
   get pendingByteCount(): number {
     return this.#pending.byteCount;
+  }
+
+  /** Where the last whole record of the segment ends. */
+  get recordByteCount(): number {
+    return this.#recordBytes;
   }
 
   /** Makes the first segment now, not at the first write. */
@@ -109,9 +119,11 @@ export class SegmentWriter implements CommitTarget {
     const file = this.#file;
     if (file === undefined || !this.#isUnsynced) return this.#syncing;
     this.#isUnsynced = false;
+    const durable = { segment: this.#segment, byteCount: this.#recordBytes };
     const syncing = syncFile(file);
     this.#syncing = syncing;
     await syncing;
+    this.#options.synced?.note(durable.segment, durable.byteCount);
     if (this.#syncing === syncing) this.#syncing = undefined;
   }
 
@@ -119,6 +131,7 @@ export class SegmentWriter implements CommitTarget {
   async close(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
+    await this.#options.synced?.close();
     if (file !== undefined) await this.#closeFile(file);
   }
 
@@ -136,6 +149,7 @@ export class SegmentWriter implements CommitTarget {
       } finally {
         this.#options.buffers.release(piece.buffer);
       }
+      this.#recordBytes = this.#goodBytes;
       this.#writing.advance(piece.recordCount);
     }
   }
@@ -179,6 +193,7 @@ export class SegmentWriter implements CommitTarget {
     await this.close();
     this.#segment++;
     this.#goodBytes = 0;
+    this.#recordBytes = 0;
   }
 
   async #openNext(): Promise<DiskFile> {
@@ -198,6 +213,7 @@ export class SegmentWriter implements CommitTarget {
     } catch (thrown) {
       throw syncFailed(thrown);
     }
+    await this.#options.synced?.open();
     return file;
   }
 

@@ -16,6 +16,11 @@ export interface WalOptions {
   readonly directory: string;
   /** Gets what the log holds, in order, during `Wal.open`. */
   readonly handler: RecordHandler;
+  /**
+   * Called when the replay found that something promised is gone, before any trace of it is repaired:
+   * once it resolves, the loss is known for good. Damage of an end that nobody was promised is no loss.
+   */
+  readonly onLoss?: (damage: readonly WalDamage[]) => Promise<void>;
   readonly segmentBytesMax?: number;
   /** How many bytes may wait to be written before `append` refuses. */
   readonly pendingBytesMax?: number;
@@ -42,6 +47,8 @@ export interface ReplaySummary {
   /** The first of the damaged places, at most `DAMAGE_LISTED_MAX`. */
   readonly damage: readonly WalDamage[];
   readonly damageCount: number;
+  /** How many of them concern what was durable once: something acknowledged may be gone. */
+  readonly lossCount: number;
   /** Records of types this version does not read, by type. */
   readonly skippedByType: ReadonlyMap<number, number>;
 }

@@ -9,9 +9,11 @@
  * end, and writes go to a new segment, made by the first write (an idle tenant makes none).
  */
 import { assert } from '../../model/assert.ts';
+import { syncedLengthsPath } from '../filenames.ts';
 import { type CheckpointRequest, writeCheckpoint } from './checkpoint.ts';
 import { openLog } from './open.ts';
 import { SegmentWriter } from './segment-writer.ts';
+import { SyncedLengths } from './synced-lengths.ts';
 import type { ReplaySummary, WalOptions } from './types.ts';
 
 const SEGMENT_BYTES_MAX = 128 * 1024 * 1024;
@@ -32,10 +34,12 @@ export class Wal {
 
   private constructor(options: WalOptions, segment: number) {
     this.#options = options;
+    const { directory, disk } = options;
     this.#writer = new SegmentWriter({
-      disk: options.disk,
+      disk,
+      directory,
       log: options.log,
-      directory: options.directory,
+      synced: new SyncedLengths(disk, syncedLengthsPath(directory)),
       buffers: options.committer.buffers,
       segment,
       segmentBytesMax: options.segmentBytesMax ?? SEGMENT_BYTES_MAX,

@@ -92,6 +92,7 @@ async function member(name: string, rpc: MemoryWire, clock: FakeClock, hasSeeds:
           replicationFactor: 3,
           hasSeeds,
           holdsData: false,
+          lostBeforeMs: 0,
           draws: { tokenSeed: 7, clusterId: 'ab'.repeat(16), fingerprintSecret: 'cd'.repeat(16) },
         },
         onReady: () => undefined,

@@ -383,10 +383,7 @@ t.test(
     };
     const withWiped = registryOf(...recordsOf(base), wiped);
     t.equal(judge(withWiped, 'n-00 n-01 n-02', LATER), 'ok');
-    t.equal(
-      judge(withWiped, 'n-00 n-01', LATER),
-      'n-00 (its disk was replaced), n-02 (1 tolerated)',
-    );
+    t.equal(judge(withWiped, 'n-00 n-01', LATER), 'n-00 (its disk lost data), n-02 (1 tolerated)');
     t.equal(judge(withWiped, 'n-00 n-01', 3 * LATER), 'ok', 'new data is on the new disk');
     const refilled = registryOf(...recordsOf(withWiped), {
       ...wiped,

@@ -96,6 +96,7 @@ t.test('nodes: shares of the ring, ghosts, trust, lives that must end or go on',
       bootCounter: 1,
       tokens: 128,
       ownership,
+      missingBeforeMs: 0,
     })),
   });
   t.strictSame(names(checkRing(ring([0.5, 0.5]), ['n0', 'n1'])), []);

@@ -162,6 +162,7 @@ t.test('checkPoints(), checkSeries(), DurableChecker and isConverged() name what
       bootCounter,
       tokens: 0,
       ownership: 0,
+      missingBeforeMs: 0,
     })),
   });
   const durable = new DurableChecker();

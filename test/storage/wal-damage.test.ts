@@ -214,14 +214,17 @@ t.test('a bad page does not hide the pages after it, and its loss is told in byt
 });
 
 t.test(
-  'an unfinished end of a segment that is not the last is damage, and is left alone',
+  'an unfinished end of a segment that is not the last is damage: cut, and kept for people',
   async (t) => {
     const segment = await segmentOf([numberedRecord(1), numberedRecord(2)]);
     const cut = segment.subarray(0, segment.length - 1);
     const { contents, replayed, disk } = await replay({ [FIRST]: cut, [SECOND]: segment });
     t.strictSame(idsOf(contents), [1, 1, 2]);
     t.match(replayed, { damageCount: 1, tornBytes: 0 });
-    t.equal(disk.fileBytes(FIRST).length, cut.length);
+    t.equal(disk.fileBytes(`${FIRST}.corrupt`).length, cut.length);
+    const again = await openNode(disk);
+    t.strictSame(idsOf(again.contents), [1, 1, 2]);
+    t.match(again.replayed, { damageCount: 0, tornBytes: 0 });
   },
 );
 

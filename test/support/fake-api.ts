@@ -66,6 +66,7 @@ export function createFakeApi(overrides: Partial<NodeApi> = {}): FakeApi {
           bootCounter: 1,
           tokens: 128,
           ownership: 0.5,
+          missingBeforeMs: 0,
         },
       ],
     }),

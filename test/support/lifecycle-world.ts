@@ -39,6 +39,7 @@ interface Machine {
     bootCounter: number;
     registry: Registry | undefined;
     holdsData: boolean;
+    lostBeforeMs: number;
   };
   /** What the ring is built from. */
   published: Registry | undefined;
@@ -162,6 +163,7 @@ export class LifecycleWorld {
       bootCounter: 0,
       registry: undefined,
       holdsData: false,
+      lostBeforeMs: 0,
     };
   }
 
@@ -189,6 +191,7 @@ export class LifecycleWorld {
       replicationFactor: Number(option('rf', '3')),
       hasSeeds: !args.includes('alone'),
       holdsData: disk.holdsData,
+      lostBeforeMs: disk.lostBeforeMs,
       draws: {
         tokenSeed: disk.storeNumber * 100 + disk.bootCounter,
         clusterId: hex(disk.storeNumber * 16 + 0xc),

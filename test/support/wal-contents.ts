@@ -12,7 +12,7 @@ import {
   encodeSeriesRecord,
   samplesRecordBytesMax,
 } from '../../storage/wal/record.ts';
-import type { ReplaySummary } from '../../storage/wal/types.ts';
+import type { ReplaySummary, WalDamage } from '../../storage/wal/types.ts';
 import { Wal } from '../../storage/wal/wal.ts';
 import { FakeClock } from './fake-clock.ts';
 
@@ -101,6 +101,7 @@ export interface NodeOptions {
   readonly directory?: string;
   readonly segmentBytesMax?: number;
   readonly pendingBytesMax?: number;
+  readonly onLoss?: (damage: readonly WalDamage[]) => Promise<void>;
 }
 
 export const WAL_PATH = '/wal';

@@ -1,0 +1,196 @@
+/**
+ * Goal: a replay tells what was promised and is gone from what a crash leaves unfinished, says so once,
+ * and before it repairs anything. Method: logs written and synced by the log itself, then every cut, every
+ * flipped bit, every missing file; and a failure of every disk call while a lost log is opened.
+ */
+import t, { type Test } from 'tap';
+import { SLOT_BYTES, readSyncedSegments } from '../../storage/wal/synced-lengths.ts';
+import type { WalDamage } from '../../storage/wal/types.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
+import {
+  type OpenedNode,
+  WAL_PATH,
+  idsOf,
+  numberedRecord,
+  openNode,
+} from '../support/wal-contents.ts';
+
+const FIRST = `${WAL_PATH}/00000000`;
+const SECOND = `${WAL_PATH}/00000001`;
+const THIRD = `${WAL_PATH}/00000002`;
+const SYNCED = `${WAL_PATH}.synced`;
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+async function untilTrue(isTrue: () => boolean): Promise<void> {
+  for (let turns = 0; turns < 2000 && !isTrue(); turns++) await turn();
+}
+
+/** Opens a log and collects what it says is lost. */
+async function openNoting(
+  disk: MemoryDisk,
+): Promise<OpenedNode & { readonly losses: readonly (readonly WalDamage[])[] }> {
+  const losses: (readonly WalDamage[])[] = [];
+  const onLoss = (damage: readonly WalDamage[]): Promise<void> => {
+    losses.push(damage);
+    return Promise.resolve();
+  };
+  return Object.assign(await openNode(disk, { onLoss }), { losses });
+}
+
+/** A log of lives: each list is one life, each record of it acknowledged on its own. */
+async function logOf(lives: readonly (readonly number[])[]): Promise<MemoryDisk> {
+  let disk = new MemoryDisk();
+  for (const ids of lives) {
+    const { wal } = await openNode(disk);
+    for (const id of ids) {
+      wal.append(numberedRecord(id));
+      await wal.durable();
+    }
+    await turn(); // the last length is written
+    disk = disk.loseProcess();
+  }
+  return disk;
+}
+
+/** Opens after `harm`: whether a loss was told, and that the next opening tells none. */
+async function lossAfter(
+  t: Test,
+  lives: readonly (readonly number[])[],
+  harm: (disk: MemoryDisk) => Promise<void> | void,
+): Promise<{ readonly isLoss: boolean; readonly ids: readonly number[] }> {
+  const disk = await logOf(lives);
+  await harm(disk);
+  const first = await openNoting(disk);
+  await first.wal.close();
+  const second = await openNoting(disk.losePower());
+  t.strictSame(second.losses, [], 'told once');
+  t.strictSame(idsOf(second.contents), idsOf(first.contents), 'the repair keeps what was read');
+  t.equal(first.losses.length, first.replayed.lossCount > 0 ? 1 : 0);
+  return { isLoss: first.losses.length > 0, ids: idsOf(first.contents) };
+}
+
+t.test(
+  'a log that ends before what was durable has lost something, wherever it is cut',
+  async (t) => {
+    const whole = (await logOf([[1, 2, 3]])).fileBytes(FIRST);
+    for (let length = 0; length <= whole.length; length++) {
+      const cut = whole.subarray(0, length);
+      const { isLoss } = await lossAfter(t, [[1, 2, 3]], (disk) => disk.putFile(FIRST, cut));
+      t.equal(isLoss, length < whole.length, `cut at ${length}`);
+    }
+  },
+);
+
+t.test('a flipped bit in what was durable is a loss; the records around it are kept', async (t) => {
+  const whole = (await logOf([[1, 2, 3]])).fileBytes(FIRST);
+  for (let at = 0; at < whole.length; at++) {
+    const harmed = Buffer.from(whole);
+    harmed[at] = harmed[at]! ^ (1 << (at % 8));
+    const { ids, isLoss } = await lossAfter(t, [[1, 2, 3]], (disk) => disk.putFile(FIRST, harmed));
+    t.ok(isLoss && ids.length < 3, `byte ${at}`);
+  }
+});
+
+t.test('what nobody was promised is no loss: torn ends, holes and zeros after it', async (t) => {
+  const disk = await logOf([[1, 2]]);
+  const durable = disk.fileBytes(FIRST);
+  const whole = (await logOf([[1, 2, 3, 4]])).fileBytes(FIRST);
+  const holed = Buffer.from(whole);
+  holed[durable.length + 12]! ^= 1;
+  const check = async (bytes: Uint8Array, expected: readonly number[]): Promise<void> => {
+    const { ids, isLoss } = await lossAfter(t, [[1, 2]], (d) => d.putFile(FIRST, bytes));
+    t.strictSame([isLoss, ids], [false, expected]);
+  };
+  await check(whole.subarray(0, whole.length - 3), [1, 2, 3]);
+  await check(holed, [1, 2, 4]);
+  await check(Buffer.concat([durable, Buffer.alloc(5000)]), [1, 2]);
+  await check(durable, [1, 2]);
+});
+
+t.test('an honest disk never makes a loss: killed or without power, at any moment', async (t) => {
+  for (let calls = 1; calls < 60; calls++) {
+    const disk = await logOf([[1], [2, 3]]);
+    const from = disk.calls.length;
+    let died = undefined as MemoryDisk | undefined; // set in a callback
+    disk.failWhen = () => {
+      if (disk.calls.length - from !== calls) return false;
+      died = calls % 2 === 0 ? disk.losePower() : disk.loseProcess();
+      return false;
+    };
+    const writing = (async () => {
+      const { wal } = await openNode(disk);
+      for (const id of [4, 5, 6]) {
+        wal.append(numberedRecord(id));
+        await wal.durable();
+      }
+    })();
+    await Promise.race([writing, untilTrue(() => died !== undefined)]);
+    const next = await openNoting(died ?? disk.losePower());
+    t.strictSame(next.losses, [], `at call ${calls}`);
+  }
+});
+
+t.test('segments that are gone are a loss, the last one too', async (t) => {
+  const lives = [[1], [2], [3]];
+  const without =
+    (path: string) =>
+    async (disk: MemoryDisk): Promise<void> => {
+      await disk.remove(path);
+      await disk.syncDirectory(path.slice(0, path.lastIndexOf('/')) || '/');
+    };
+  t.match(await lossAfter(t, lives, without(FIRST)), { isLoss: true, ids: [2, 3] });
+  t.match(await lossAfter(t, lives, without(SECOND)), { isLoss: true, ids: [1, 3] });
+  t.match(await lossAfter(t, lives, without(THIRD)), { isLoss: true, ids: [1, 2] });
+  t.match(await lossAfter(t, lives, without(SYNCED)), { isLoss: false, ids: [1, 2, 3] });
+  const shorter = await lossAfter(t, lives, (disk) => disk.putFile(SECOND, Buffer.alloc(0)));
+  t.match(shorter, { isLoss: true, ids: [1, 3] });
+});
+
+t.test('a file of lengths that is damaged itself vouches for nothing', async (t) => {
+  for (let at = 0; at < 2 * SLOT_BYTES; at++) {
+    const { ids, isLoss } = await lossAfter(t, [[1], [2]], (disk) => {
+      const bytes = Buffer.from(disk.fileBytes(SYNCED));
+      bytes[at] = bytes[at]! ^ 0x10;
+      disk.putFile(SYNCED, bytes);
+    });
+    t.strictSame([isLoss, ids], [true, [1, 2]], `byte ${at}`);
+  }
+  const disk = new MemoryDisk();
+  disk.putFile(SYNCED, Buffer.alloc(SLOT_BYTES + 3));
+  t.equal((await readSyncedSegments(disk, SYNCED)).isDamaged, true);
+});
+
+t.test(
+  'a loss is noted before it is repaired, whichever disk call fails or crash comes',
+  async (t) => {
+    let hasFailed = true;
+    for (let n = 1; hasFailed; n++) {
+      const disk = await logOf([[1], [2, 3]]);
+      const harmed = Buffer.from(disk.fileBytes(FIRST));
+      harmed[20] = harmed[20]! ^ 1;
+      disk.putFile(FIRST, harmed);
+      disk.putFile(SECOND, disk.fileBytes(SECOND).subarray(0, 30));
+      const noted: unknown[] = [];
+      const onLoss = (damage: unknown): Promise<void> => {
+        noted.push(damage);
+        return Promise.resolve();
+      };
+      const from = disk.calls.length;
+      disk.failWhen = () => disk.calls.length - from === n;
+      hasFailed = await openNode(disk, { onLoss }).then(
+        () => disk.calls.length - from >= n,
+        () => true,
+      );
+      disk.failWhen = () => false;
+      const next = await openNoting(n % 2 === 0 ? disk.losePower() : disk.loseProcess());
+      t.ok(
+        noted.length + next.losses.length > 0,
+        `call ${n}: ${disk.calls[from + n - 1]?.kind ?? ''}`,
+      );
+      t.ok(n < 200, 'it comes to an end');
+    }
+  },
+);
