@@ -72,7 +72,9 @@ async function auditCounts(load: Workload, node: string, span: Span, shown: Coun
       sums.set(series, (sums.get(series) ?? 0) + value);
     }
   }
-  load.report(checkAlgebra(node, shown, sums));
+  const unknownOf = (series: number): number =>
+    load.history.samplesOf(series).filter(({ ackedAtMs }) => ackedAtMs === undefined).length;
+  load.report(checkAlgebra(node, shown, sums, unknownOf));
 }
 
 async function auditFuture(load: Workload, node: string, { tenant, toMs }: Span): Promise<void> {

@@ -41,6 +41,7 @@ t.test('answers: counts, halves, other tenants, refused samples', (t) => {
   t.strictSame(names(checkAlgebra('a', new Map([[1, 2]]), new Map([[1, 2]]))), []);
   t.strictSame(names(checkAlgebra('a', new Map([[1, 2]]), new Map([[1, 1]]))), ['I7']);
   t.strictSame(names(checkAlgebra('a', new Map([[1, 2]]), new Map())), ['I7']);
+  t.strictSame(names(checkAlgebra('a', new Map([[1, 2]]), new Map([[1, 1]]), () => 1)), []);
 
   const tenants = ['tenant-0', 'tenant-1'];
   const text = '{"owner":"owned-by-tenant-1"}';
