@@ -137,15 +137,7 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     directoryOf: (tenant) => [tenantsDirectory(options), ...tenantPathParts(tenant)].join('/'),
     ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === instanceId,
   });
-  const losses = new LossKeeper({
-    clock,
-    log,
-    note,
-    tell: async (beforeMs) => {
-      const target = { instance: instanceId, path: MEMBERSHIP_PATH };
-      await runtime.ask<null>(target, { type: 'lost', beforeMs }, TELL_LOSS).done;
-    },
-  });
+  const losses = new LossKeeper({ clock, log, note, tell: tellLoss(() => runtime) });
   const tenants = createTenants(options, { views, committer, shipping, losses, instanceId });
   return {
     options,
@@ -159,6 +151,14 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     gossip,
     runtime,
     readiness,
+  };
+}
+
+/** Says in this instance's record that it lost something. */
+function tellLoss(runtime: () => ActorRuntime): (beforeMs: number) => Promise<void> {
+  return async (beforeMs) => {
+    const target = { instance: runtime().self, path: MEMBERSHIP_PATH };
+    await runtime().ask<null>(target, { type: 'lost', beforeMs }, TELL_LOSS).done;
   };
 }
 
