@@ -57,3 +57,8 @@ export interface ChunkBytes {
   readonly from: number;
   readonly to: number;
 }
+
+/** How many samples a chunk says it has: every encoding begins with that. */
+export function chunkSampleCount({ bytes, from, to }: ChunkBytes): number {
+  return to - from < 2 ? 0 : (bytes[from]! << 8) | bytes[from + 1]!;
+}

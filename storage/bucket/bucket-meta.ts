@@ -51,6 +51,8 @@ export function encodeBucketMeta(
     readonly files: readonly BlockFile[];
     /** Of the instances whose samples are in it. */
     readonly stores: readonly string[];
+    /** Other external labels. */
+    readonly labels?: ReadonlyMap<string, string>;
   },
 ): Uint8Array {
   const own = JSON.parse(Buffer.from(encodeBlockMeta(meta)).toString()) as object; // just encoded
@@ -60,7 +62,11 @@ export function encodeBucketMeta(
   }));
   const thanos = {
     version: 1,
-    labels: { [TENANT_LABEL]: tenant, [STORES_LABEL]: facts.stores.join(',') },
+    labels: {
+      ...Object.fromEntries(facts.labels ?? []),
+      [TENANT_LABEL]: tenant,
+      [STORES_LABEL]: facts.stores.join(','),
+    },
     downsample: { resolution: 0 },
     source: facts.origin,
     segment_files: segmentsOf(facts.files),
@@ -72,6 +78,12 @@ export function encodeBucketMeta(
 /** The store ids of the instances whose samples are in a block; empty: somebody else made it. */
 export function storesOf({ labels }: BucketMeta): readonly string[] {
   return (labels.get(STORES_LABEL) ?? '').split(',').filter((store) => store !== '');
+}
+
+/** External labels that are not ours: whoever made the block tells its samples apart by them. */
+export function foreignLabels({ labels }: BucketMeta): ReadonlyMap<string, string> {
+  const foreign = [...labels].filter(([name]) => name !== TENANT_LABEL && name !== STORES_LABEL);
+  return new Map(foreign.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** Names of chunk files without their directory. */

@@ -6,6 +6,7 @@
  *   <tenant>/<ULID>/deletion-mark.json     the block will be deleted
  *   <tenant>/<ULID>/no-compact-mark.json   the block is left out of compaction
  *   <tenant>/markers/<ULID>-<mark>.json    copies of all marks, so that one listing finds them
+ *   <tenant>/markers/tenant-deletion-mark.json   all of the tenant's blocks go
  *   <tenant>/bucket-index.json.gz          all blocks and deletion marks
  *
  * Parsing is strict: what we would not have written is somebody else's and is left alone.
@@ -26,6 +27,16 @@ export function tenantPrefix(tenant: TenantId): string {
 
 export function blockKey(tenant: TenantId, id: BlockId, file: string): string {
   return `${tenant}/${id}/${file}`;
+}
+
+/** What all keys of a block begin with. */
+export function blockPrefix(tenant: TenantId, id: BlockId): string {
+  return `${tenant}/${id}/`;
+}
+
+/** The tenant will be deleted, or was. */
+export function tenantDeletionKey(tenant: TenantId): string {
+  return `${markersPrefix(tenant)}tenant-deletion-mark.json`;
 }
 
 export function bucketIndexKey(tenant: TenantId): string {

@@ -1,28 +1,20 @@
 /**
  * Ships the blocks of one tenant's directory to the bucket.
  *
- *   chunks/000001 … ─► index ─► tombstones ─► (all there, with their sizes) ─► meta.json ─► written down
+ *   block on disk ─► uploaded (upload.ts) ─► written down
  *
- * Invariants: meta.json is put last, so a block is in the bucket whole or not at all; `isShipped` is true
- * only once everything was found there with its size and that is durable here. Whatever fails, doing it
- * again goes on: what is there with its size is not sent again.
+ * Invariant: `isShipped` is true only once everything was found in the bucket with its size and that is
+ * durable here. Whatever fails, doing it again goes on: what is there with its size is not sent again.
  */
-import { StarlingError, toStarlingError } from '../../model/errors.ts';
+import { type StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
 import { attempt } from '../../platform/durable-file.ts';
 import type { Bucket, Disk, Log } from '../../platform/platform.ts';
 import { readBlockMeta } from '../block/block-reader.ts';
-import { type BlockFiles, type ByteSource, diskBlockFiles } from '../block/byte-source.ts';
-import { EMPTY_TOMBSTONES_BYTES } from '../block/tombstones.ts';
+import { diskBlockFiles } from '../block/byte-source.ts';
 import { type BlockId, parseBlockId } from '../block/ulid.ts';
-import {
-  BLOCK_INDEX_FILE,
-  BLOCK_META_FILE,
-  BLOCK_TOMBSTONES_FILE,
-  blockChunksName,
-} from '../filenames.ts';
 import { type BlockFile, encodeBucketMeta } from './bucket-meta.ts';
-import { blockKey } from './layout.ts';
+import { uploadBlock } from './upload.ts';
 import { readShipped, writeShipped } from './shipped-file.ts';
 
 export interface ShipperOptions {
@@ -105,42 +97,12 @@ export class Shipper {
 
   /** Puts what is missing of a block into the bucket. Returns its files. */
   async #shipBlock(id: BlockId): Promise<readonly BlockFile[]> {
-    const { bucket, directory, disk, tenant } = this.#options;
+    const { bucket, directory, disk, storeId, tenant } = this.#options;
     const source = diskBlockFiles(disk, directory, id);
     const meta = await readBlockMeta(source);
-    const files: BlockFile[] = [];
-    for await (const { file, path } of filesOf(source)) {
-      try {
-        await this.#putVerified(blockKey(tenant, id, path), file);
-        files.push({ path, sizeBytes: file.sizeBytes });
-      } finally {
-        await file.close();
-      }
-    }
-    const stores = [this.#options.storeId];
-    const facts = { origin: 'receive', files: files.sort(byPath), stores } as const;
-    const key = blockKey(tenant, id, BLOCK_META_FILE);
-    const bytes = encodeBucketMeta(meta, tenant, facts);
-    await bucket.put(key, bytes);
-    await this.#verify(key, bytes.length);
-    return files;
-  }
-
-  async #putVerified(key: string, file: ByteSource): Promise<void> {
-    const { bucket } = this.#options;
-    if ((await bucket.head(key))?.sizeBytes === file.sizeBytes) return; // from a try before
-    await bucket.put(key, file);
-    await this.#verify(key, file.sizeBytes);
-  }
-
-  /** A store that took an object must have it. */
-  async #verify(key: string, sizeBytes: number): Promise<void> {
-    const { bucket } = this.#options;
-    const found = await bucket.head(key);
-    if (found?.sizeBytes === sizeBytes) return;
-    const what = found === undefined ? 'it is not there' : `it has ${found.sizeBytes} bytes`;
-    const why = `${sizeBytes} bytes were put, and ${what}`;
-    throw new StarlingError('bucket.unavailable', { bucket: bucket.name, key, why });
+    return uploadBlock({ bucket, tenant, source }, (files) =>
+      encodeBucketMeta(meta, tenant, { origin: 'receive', files, stores: [storeId] }),
+    );
   }
 
   async #isGone(id: BlockId): Promise<boolean> {
@@ -148,27 +110,4 @@ export class Shipper {
     const names = await disk.list(directory).catch(() => [id]);
     return !names.includes(id);
   }
-}
-
-/** The files of a block but meta.json, in the order in which they are put. Who takes one closes it. */
-async function* filesOf(
-  source: BlockFiles,
-): AsyncGenerator<{ readonly path: string; readonly file: ByteSource }> {
-  for (let segment = 1; ; segment++) {
-    const path = blockChunksName(segment);
-    const file = await source.open(path);
-    if (file === undefined) break;
-    yield { path, file };
-  }
-  for (const path of [BLOCK_INDEX_FILE, BLOCK_TOMBSTONES_FILE]) {
-    const file = await source.open(path);
-    if (file === undefined) continue;
-    const isEmpty = path === BLOCK_TOMBSTONES_FILE && file.sizeBytes <= EMPTY_TOMBSTONES_BYTES;
-    if (isEmpty) await file.close();
-    else yield { path, file };
-  }
-}
-
-function byPath(a: BlockFile, b: BlockFile): number {
-  return a.path < b.path ? -1 : 1;
 }

@@ -10,13 +10,14 @@
  * Memory: of each block 4 bytes a symbol, 4 bytes a series and a few pages; the chunk references of one
  * series; what the index writer keeps (12 bytes a label pair). Loops are sliced by the pacer.
  */
+import { assert } from '../../model/assert.ts';
 import { StarlingError } from '../../model/errors.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { BlockReader } from '../block/block-reader.ts';
 import { type BlockWriterOptions, BlockWriter } from '../block/block-writer.ts';
 import { compareBytes } from '../block/bytes.ts';
 import { putChunks } from '../block/cut.ts';
-import type { ChunkBytes } from '../block/format.ts';
+import { type ChunkBytes, chunkSampleCount } from '../block/format.ts';
 import { type SeriesEntry, createSeriesEntry } from '../block/index-reader.ts';
 import { compareSymbols } from '../block/index-writer.ts';
 import { ChunkMerger, UndecodableChunk } from '../block/merge-chunks.ts';
@@ -25,7 +26,7 @@ import type { SymbolCursor } from '../block/symbol-table.ts';
 import type { BlockId } from '../block/ulid.ts';
 import type { Pacer } from '../pacer.ts';
 import { MinHeap } from './min-heap.ts';
-import { BadChunk, SeriesChunks, type SourceChunk } from './series-chunks.ts';
+import { BadChunk, SeriesChunks } from './series-chunks.ts';
 
 export interface MergeOptions extends BlockWriterOptions {
   /** Called now and then with how many series were written so far. */
@@ -56,6 +57,7 @@ export async function mergeBlocks(
     const cursors = blocks.map((reader, i) => new SeriesCursor(reader, numbers[i]!, i));
     const merger = new SeriesMerger(writer, cursors, options);
     await merger.run();
+    merger.checkCount();
     if (writer.sampleCount === 0) {
       await writer.abort();
       return undefined;
@@ -207,11 +209,31 @@ class SeriesMerger implements TimeRange {
   readonly #deleter = new ChunkMerger();
   /** The blocks that have the series. */
   readonly #same: SeriesCursor[] = [];
+  /** Of each block: samples and chunks that were read. */
+  readonly #samplesIn: Float64Array;
+  readonly #chunksIn: Float64Array;
 
   constructor(writer: BlockWriter, cursors: readonly SeriesCursor[], options: MergeOptions) {
     this.#writer = writer;
     this.#cursors = cursors;
     this.#options = options;
+    this.#samplesIn = new Float64Array(cursors.length);
+    this.#chunksIn = new Float64Array(cursors.length);
+  }
+
+  /** Nothing may be lost: at the least there is what one block had (chunks of it may share a time). */
+  checkCount(): void {
+    const { sampleCount } = this.#writer;
+    let sum = 0;
+    for (let i = 0; i < this.#samplesIn.length; i++) {
+      const count = this.#samplesIn[i]!;
+      assert(
+        sampleCount >= count - this.#chunksIn[i]!,
+        'compact: fewer samples than one block has',
+      );
+      sum += count;
+    }
+    assert(sampleCount <= sum, 'compact: more samples than all blocks have');
   }
 
   async run(): Promise<void> {
@@ -250,7 +272,12 @@ class SeriesMerger implements TimeRange {
     chunks.begin();
     for (const place of await this.#places()) {
       const chunk = place.chunk ?? (await readChunk(place));
-      this.#add({ ...chunk, source: place.cursor.source });
+      const { source } = place.cursor;
+      this.#samplesIn[source]! += chunkSampleCount(chunk);
+      this.#chunksIn[source]!++;
+      this.#guard(() => {
+        chunks.add({ ...chunk, source });
+      });
       await this.#putReady();
       if (pacer.spend(CHUNK_UNITS + chunks.takeDecoded() * SAMPLE_UNITS)) await pacer.pause();
     }
@@ -307,12 +334,6 @@ class SeriesMerger implements TimeRange {
       if (!(thrown instanceof UndecodableChunk)) throw thrown;
       throw cursor.corrupt('chunks', 0, thrown.message);
     }
-  }
-
-  #add(chunk: SourceChunk): void {
-    this.#guard(() => {
-      this.#chunks.add(chunk);
-    });
   }
 
   /** Says which block is bad. */

@@ -33,8 +33,10 @@ export interface PlanOptions {
   /** A block cut from a head waits so long for the blocks of its replicas. */
   readonly waitMs: number;
   readonly nowMs: number;
-  /** Blocks that stay out: marked for deletion, or as not to be compacted. */
-  readonly excluded: ReadonlySet<BlockId>;
+  /** Blocks that will be deleted: they stay out, and nothing is redundant because of them. */
+  readonly deleted: ReadonlySet<BlockId>;
+  /** Blocks that stay as they are. */
+  readonly noCompact: ReadonlySet<BlockId>;
   readonly jobBlocksMax: number;
   readonly jobBytesMax: number;
 }
@@ -74,12 +76,15 @@ export interface Plan {
 
 /** What to do with these blocks. */
 export function planCompaction(blocks: readonly PlannedBlock[], options: PlanOptions): Plan {
-  const eligible = blocks.filter(({ id }) => !options.excluded.has(id)).sort(byTime);
-  const redundant = redundantBlocks(eligible);
+  const { deleted, noCompact } = options;
+  const living = blocks.filter(({ id }) => !deleted.has(id)).sort(byTime);
+  const redundant = redundantBlocks(living);
+  const newestStartMs = living.at(-1)?.minTimeMs ?? 0;
   const jobs: CompactionJob[] = [];
   const held: HeldRange[] = [];
-  for (const [group, members] of groups(eligible.filter(({ id }) => !redundant.has(id)))) {
-    const planner = new GroupPlanner(group, members, options);
+  const eligible = living.filter(({ id }) => !redundant.has(id) && !noCompact.has(id));
+  for (const [group, members] of groups(eligible)) {
+    const planner = new GroupPlanner(group, members, { ...options, newestStartMs });
     jobs.push(...planner.jobs);
     held.push(...planner.held);
   }
@@ -133,19 +138,22 @@ export function sourcesOf({
   return sources.length === 0 ? [id] : sources;
 }
 
+interface GroupOptions extends PlanOptions {
+  /** Of all blocks of the tenant. */
+  readonly newestStartMs: number;
+}
+
 class GroupPlanner {
   readonly jobs: CompactionJob[] = [];
   readonly held: HeldRange[] = [];
   readonly #group: string;
-  readonly #options: PlanOptions;
+  readonly #options: GroupOptions;
   /** Blocks that a shorter range has something to do with. */
   readonly #taken = new Set<BlockId>();
-  readonly #newestStartMs: number;
 
-  constructor(group: string, blocks: readonly PlannedBlock[], options: PlanOptions) {
+  constructor(group: string, blocks: readonly PlannedBlock[], options: GroupOptions) {
     this.#group = group;
     this.#options = options;
-    this.#newestStartMs = blocks.at(-1)?.minTimeMs ?? 0;
     for (const rangeMs of options.rangesMs) {
       for (const [startMs, inside] of rangesOf(blocks, rangeMs)) {
         this.#planRange({ startMs, endMs: startMs + rangeMs }, inside);
@@ -173,7 +181,8 @@ class GroupPlanner {
 
   /** Nobody cuts blocks of this range any more: there are later ones, or it is long ago. */
   #isPast({ endMs, startMs }: BlockRange): boolean {
-    return this.#newestStartMs >= endMs || this.#options.nowMs >= endMs + (endMs - startMs);
+    const { newestStartMs, nowMs } = this.#options;
+    return newestStartMs >= endMs || nowMs >= endMs + (endMs - startMs);
   }
 
   /** As many of them, from the oldest on, as one job may have. */

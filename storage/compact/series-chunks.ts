@@ -11,8 +11,7 @@
  * (FloatSamples). Memory: what overlaps at one moment, because all before the next chunk's first time is final.
  */
 import { FloatSamples, SAMPLES_PER_CHUNK_TARGET } from '../block/float-samples.ts';
-import { CHUNK_XOR, type ChunkBytes } from '../block/format.ts';
-import { xorSampleCount } from '../chunk/xor-decode.ts';
+import { CHUNK_XOR, type ChunkBytes, chunkSampleCount } from '../block/format.ts';
 
 /** A chunk and which of the blocks it is of. */
 export interface SourceChunk extends ChunkBytes {
@@ -152,10 +151,9 @@ export class SeriesChunks {
   }
 }
 
-/** How many samples a chunk of floats has; of others it is not known: many. */
-function countOf({ bytes, encoding, from, to }: ChunkBytes): number {
-  if (encoding !== CHUNK_XOR) return Infinity;
-  return to - from < 2 ? 0 : xorSampleCount(bytes, from);
+/** How many samples a chunk of floats has; others are never joined. */
+function countOf(chunk: ChunkBytes): number {
+  return chunk.encoding === CHUNK_XOR ? chunkSampleCount(chunk) : Infinity;
 }
 
 function isEqual(a: ChunkBytes, b: ChunkBytes): boolean {

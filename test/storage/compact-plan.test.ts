@@ -18,7 +18,8 @@ const OPTIONS: PlanOptions = {
   rangesMs: [2 * HOUR_MS, 12 * HOUR_MS, 24 * HOUR_MS],
   waitMs: 25 * 60_000,
   nowMs: 1000 * HOUR_MS,
-  excluded: new Set(),
+  deleted: new Set(),
+  noCompact: new Set(),
   jobBlocksMax: 64,
   jobBytesMax: 1e12,
 };
@@ -94,7 +95,8 @@ t.test('planCompaction() respects marks, groups, waiting and bounds', (t) => {
   const three = [block(1, 0, 2), block(2, 0, 2), block(3, 0, 2)];
   const why = (blocks: readonly PlannedBlock[], options: Partial<PlanOptions> = {}): string[] =>
     planCompaction(blocks, { ...OPTIONS, ...options }).held.map((held) => held.why);
-  t.strictSame(jobsOf(three, { excluded: new Set([testBlockId(2)]) }), ['vertical 0-2: 1 3']);
+  t.strictSame(jobsOf(three, { deleted: new Set([testBlockId(2)]) }), ['vertical 0-2: 1 3']);
+  t.strictSame(jobsOf(three, { noCompact: new Set([testBlockId(2)]) }), ['vertical 0-2: 1 3']);
   t.strictSame(jobsOf([...three, block(4, 0, 2, { group: 'x' })]), ['vertical 0-2: 1 2 3']);
   const fresh = block(4, 0, 2, { uploadedAtMs: OPTIONS.nowMs - 1000 });
   t.strictSame(jobsOf([...three, fresh]), []);
@@ -145,6 +147,10 @@ t.test('planCompaction() tells which blocks another one replaces', (t) => {
   check([block(1, 0, 4), made], []); // it does not cover it
   check([block(1, 0, 2, { sources: [] }), made], [[1, 8]]);
   check([block(3, 0, 2), made], []);
+  const gone = planCompaction([...pair, made], { ...OPTIONS, deleted: new Set([made.id]) });
+  t.equal(gone.redundant.size, 0, 'what will be deleted replaces nothing');
+  const kept = planCompaction([...pair, made], { ...OPTIONS, noCompact: new Set([made.id]) });
+  t.equal(kept.redundant.size, 2, 'what stays as it is does');
   t.end();
 });
 
@@ -168,7 +174,7 @@ t.test(
           return block(n, at, at + length, { group, uploadedAtMs });
         });
         const excluded = new Set(drawn.flatMap((one, n) => (one.isExcluded ? testBlockId(n) : [])));
-        const options = { ...OPTIONS, excluded, jobBlocksMax };
+        const options = { ...OPTIONS, deleted: excluded, jobBlocksMax };
         let blocks: readonly PlannedBlock[] = start;
         for (let round = 0, next = 1000; ; round++) {
           if (round > 200) return false; // does not end
