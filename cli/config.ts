@@ -10,6 +10,15 @@ import { parseInstanceId } from '../model/ids.ts';
 import { type Limits, MULTITENANT_LIMITS, SINGLE_TENANT_LIMITS } from '../model/limits.ts';
 import { type Setting, flagName, nearestName, settings, variableName } from './settings.ts';
 
+export interface CompactorSettings {
+  readonly blockRangesMs: readonly number[];
+  readonly intervalMs: number;
+  /** A block waits so long for those of its replicas. */
+  readonly waitMs: number;
+  readonly deletionDelayMs: number;
+  readonly jobBytesMax: number;
+}
+
 export interface Config {
   readonly httpListen: string;
   readonly grpcListen: string;
@@ -29,6 +38,7 @@ export interface Config {
   readonly blocksRetentionMs: number;
   readonly blocksRetentionBytes: number;
   readonly tenantsOpenMax: number;
+  readonly compactor: CompactorSettings;
   readonly dataDirectory: string;
   /** A valid bucket URL; undefined: a directory in the data directory. */
   readonly bucket: string | undefined;
@@ -104,6 +114,16 @@ function deriveConfig(
     blocksRetentionMs: get('blocks_storage.tsdb.retention_period', 15 * 24 * 3_600_000),
     blocksRetentionBytes: get('blocks_storage.tsdb.retention_size', 0),
     tenantsOpenMax: get('ingester.instance_limits.max_tenants', 5000),
+    compactor: {
+      blockRangesMs: get(
+        'compactor.block_ranges',
+        [2, 12, 24].map((hours) => hours * 3_600_000),
+      ),
+      intervalMs: get('compactor.compaction_interval', 15 * 60_000),
+      waitMs: get('compactor.first_level_compaction_wait_period', 25 * 60_000),
+      deletionDelayMs: get('compactor.deletion_delay', 12 * 3_600_000),
+      jobBytesMax: get('compactor.max_job_bytes', 64 * 1024 ** 3),
+    },
     dataDirectory: get('data_dir', 'data'),
     bucket: get<string | undefined>('bucket', undefined),
     zone: get<string | undefined>('zone', undefined),

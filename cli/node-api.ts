@@ -1,4 +1,5 @@
 /** What the HTTP edge asks of a node, as asks to its actors. */
+import { COMPACTOR_PATH } from '../actors/compactor/messages.ts';
 import { DISTRIBUTOR_PATH } from '../actors/distributor/messages.ts';
 import { type FlushAnswer, INGESTER_SHARDS } from '../actors/ingester/messages.ts';
 import type { ClusterViews } from '../actors/membership/cluster-view.ts';
@@ -16,6 +17,7 @@ import { type Gossip, type Identity, instancesById } from '../membership/index.t
 import { StarlingError } from '../model/errors.ts';
 import { parseInstanceId } from '../model/ids.ts';
 import type { Log } from '../platform/platform.ts';
+import type { TenantDeletion } from '../storage/index.ts';
 import { parse } from 'yaml';
 import type { Config } from './config.ts';
 import { printConfig } from './print-config.ts';
@@ -27,6 +29,8 @@ const FORGET_TIMEOUT_MS = 35_000;
 /** Beyond the querier's own deadline: it answers first. */
 const QUERY_SLACK_MS = 5000;
 const NAMES_TIMEOUT_MS = 35_000;
+/** Two small objects are written. */
+const COMPACTOR_TIMEOUT_MS = 60_000;
 
 export interface NodeApiDependencies {
   readonly config: Config;
@@ -95,6 +99,7 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
     config: () => printConfig(config),
     flags: () => flat,
     flush: () => flushAll((path) => ask<FlushAnswer>(path, { type: 'flush' }, FLUSH_TIMEOUT_MS)),
+    ...compactorApi((message) => ask(COMPACTOR_PATH, message, COMPACTOR_TIMEOUT_MS)),
     forget: async (instance) => {
       await ask(
         MEMBERSHIP_PATH,
@@ -102,6 +107,19 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
         FORGET_TIMEOUT_MS,
       );
     },
+  };
+}
+
+function compactorApi(
+  ask: <Answer>(message: OutgoingMessage) => Promise<Answer>,
+): Pick<NodeApi, 'compactor' | 'deleteTenant' | 'tenantDeletion'> {
+  return {
+    compactor: () => ask({ type: 'status' }),
+    deleteTenant: async (tenant) => {
+      await ask<null>({ type: 'delete-tenant', tenant });
+    },
+    tenantDeletion: async (tenant) =>
+      (await ask<TenantDeletion | null>({ type: 'tenant-deletion', tenant })) ?? undefined,
   };
 }
 

@@ -8,11 +8,13 @@ import type { ActorRuntime } from '../actors/runtime/index.ts';
 import type { Gossip } from '../membership/index.ts';
 import type { StarlingError } from '../model/errors.ts';
 import type { InstanceId, TenantId } from '../model/ids.ts';
-import type { Committer, TsdbManager } from '../storage/index.ts';
+import type { Committer, Compactor, TsdbManager } from '../storage/index.ts';
+import { watchCompactor } from './compactor-metrics.ts';
 import type { LossKeeper } from './loss-keeper.ts';
 
 export interface Watched {
   readonly committer: Committer;
+  readonly compactor: Compactor;
   readonly tenants: TsdbManager;
   readonly runtime: ActorRuntime;
   readonly gossip: Gossip;
@@ -102,7 +104,9 @@ export class NodeMetrics {
   }
 
   /** Adds what is read at scrape time. Called once. */
-  watch({ committer, gossip, losses, runtime, self, tenants, views }: Watched): void {
+  watch(watched: Watched): void {
+    const { committer, compactor, gossip, losses, runtime, self, tenants, views } = watched;
+    watchCompactor(compactor, this.#registry);
     this.#watchLosses({ losses, self, views });
     this.#gauge(
       'prometheus_tsdb_wal_writes_failed_total',

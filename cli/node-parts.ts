@@ -20,6 +20,7 @@ import type { Platform } from '../platform/platform.ts';
 import { createEnvelopeCodec } from '../proto/envelope-codec.ts';
 import {
   Committer,
+  Compactor,
   Shipping,
   TsdbManager,
   cutJitterMs,
@@ -66,6 +67,7 @@ export interface Parts {
   readonly losses: LossKeeper;
   readonly tenants: TsdbManager;
   readonly shipping: Shipping;
+  readonly compactor: Compactor;
   readonly gossip: Gossip;
   readonly runtime: ActorRuntime;
   readonly readiness: Readiness;
@@ -139,6 +141,7 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
   });
   const losses = new LossKeeper({ clock, log, note, tell: tellLoss(() => runtime) });
   const tenants = createTenants(options, { views, committer, shipping, losses, instanceId });
+  const compactor = createCompactor(options, { views, gossip, instanceId });
   return {
     options,
     identity,
@@ -148,10 +151,55 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     losses,
     tenants,
     shipping,
+    compactor,
     gossip,
     runtime,
     readiness,
   };
+}
+
+/** False: the bucket is a directory of this node alone. */
+export function hasSharedBucket({ config }: NodeOptions): boolean {
+  return config.bucket !== undefined;
+}
+
+/** Compacts what the ring gives to this instance: of the owners of a name the first that lives does it. */
+function createCompactor(
+  options: NodeOptions,
+  {
+    gossip,
+    instanceId,
+    views,
+  }: {
+    readonly gossip: Gossip;
+    readonly instanceId: InstanceId;
+    readonly views: ClusterViews;
+  },
+): Compactor {
+  const { config, dataDirectory, platform } = options;
+  const { bucket, clock, disk, log, random } = platform;
+  const isLiving = (id: InstanceId): boolean =>
+    id === instanceId || (gossip.member(id)?.state ?? 'dead') !== 'dead';
+  const owns = (name: string): boolean =>
+    !hasSharedBucket(options) || ownersOf(views.current.ring, name).find(isLiving) === instanceId;
+  const { blockRangesMs, deletionDelayMs, jobBytesMax, waitMs } = config.compactor;
+  const { limits } = config;
+  return new Compactor({
+    bucket,
+    clock,
+    disk,
+    log,
+    random,
+    directory: `${dataDirectory}/compactor`,
+    rangesMs: blockRangesMs,
+    waitMs,
+    deletionDelayMs,
+    jobBytesMax,
+    partialDelayMsOf: () => limits.compactor_partial_block_deletion_delay_ms,
+    retentionMsOf: () => limits.compactor_blocks_retention_period_ms,
+    ownsTenant: (tenant) => owns(tenant),
+    ownsJob: (tenant, key) => owns(`${tenant}/${key}`),
+  });
 }
 
 /** Says in this instance's record that it lost something. */

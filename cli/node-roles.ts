@@ -3,8 +3,10 @@
  *
  *   membership   registry and ring          ingester/0..N   shards of the head
  *   distributor  writes to replica sets     store-gateway   blocks of the bucket
- *   querier      PromQL over all of them
+ *   querier      PromQL over all of them         compactor       blocks of the bucket become fewer
  */
+import { CompactorActor } from '../actors/compactor/actor.ts';
+import { COMPACTOR_PATH, type CompactorMessage } from '../actors/compactor/messages.ts';
 import { DistributorActor } from '../actors/distributor/actor.ts';
 import { DISTRIBUTOR_PATH } from '../actors/distributor/messages.ts';
 import { IngesterActor } from '../actors/ingester/actor.ts';
@@ -22,10 +24,11 @@ import { ownersOf } from '../actors/store-gateway/placement.ts';
 import { RegistryFile, acceptsWritesFrom, type loadRegistry } from '../membership/index.ts';
 import { StarlingError } from '../model/errors.ts';
 import { BucketIndexCache, BucketStore } from '../storage/index.ts';
-import { type NodeOptions, type Parts, fingerprintOf } from './node-parts.ts';
+import { type Parts, fingerprintOf, hasSharedBucket } from './node-parts.ts';
 
 const INGESTER_TICK_MS = 60_000;
 const STORE_GATEWAY_TICK_MS = 15 * 60_000;
+const COMPACTOR_TICK_MS = 30_000;
 const MAILBOX_MAX = 5000;
 const NOTE_WRITE = { timeoutMs: 2000, lane: 'control' } as const;
 
@@ -34,7 +37,7 @@ export function spawnRoles(
   addresses: { readonly http: string; readonly grpc: string; readonly gossip: string },
   registry: Awaited<ReturnType<typeof loadRegistry>>,
 ): void {
-  const { committer, gossip, identity, losses, metrics, options } = parts;
+  const { committer, compactor, gossip, identity, losses, metrics, options } = parts;
   const { readiness, runtime, tenants, views } = parts;
   losses.isMembershipRunning = true;
   const { config, platform } = options;
@@ -84,7 +87,9 @@ export function spawnRoles(
   });
   spawnIngesters(parts);
   spawnEdges(parts);
-  metrics.watch({ committer, tenants, runtime, gossip, views, losses, self: identity.instanceId });
+  spawnCompactor(parts);
+  const self = identity.instanceId;
+  metrics.watch({ committer, compactor, tenants, runtime, gossip, views, losses, self });
 }
 
 function spawnIngesters({ options, readiness, runtime, shipping, tenants, views }: Parts): void {
@@ -159,9 +164,19 @@ function spawnStoreGateway({ identity, options, runtime, views }: Parts): Bucket
   return indexes;
 }
 
-/** False: the bucket is a directory of this node alone. */
-function hasSharedBucket({ config }: NodeOptions): boolean {
-  return config.bucket !== undefined;
+/** The compactor: a run now and then, one at a time. */
+function spawnCompactor({ compactor, options, runtime }: Parts): void {
+  const { bucket, clock, random } = options.platform;
+  const { intervalMs } = options.config.compactor;
+  runtime.spawn<CompactorMessage>({
+    path: COMPACTOR_PATH,
+    mailboxMax: MAILBOX_MAX,
+    create: (context) => {
+      const tickMs = Math.min(COMPACTOR_TICK_MS, intervalMs);
+      context.every(tickMs, () => ({ type: 'tick', nowMs: clock.monotonicMs() }));
+      return new CompactorActor(context, { bucket, clock, random, compactor, intervalMs });
+    },
+  });
 }
 
 function spawnEdges(parts: Parts): void {

@@ -132,6 +132,7 @@ async function stopNode(parts: Parts, drained?: () => Promise<void>): Promise<vo
   await gossip.stop();
   const failures = await Promise.allSettled([
     shipping.close(),
+    parts.compactor.close(),
     tenants.close().then(() => committer.close()),
   ]);
   for (const failure of failures) {

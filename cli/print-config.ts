@@ -3,10 +3,12 @@ import { stringify } from 'yaml';
 import type { Config } from './config.ts';
 
 export function printConfig(config: Config): string {
-  const { query } = config;
+  const { compactor, query } = config;
   const {
     creation_grace_period_ms: graceMs,
     out_of_order_time_window_ms: windowMs,
+    compactor_blocks_retention_period_ms: retentionMs,
+    compactor_partial_block_deletion_delay_ms: partialDelayMs,
     ...limits
   } = config.limits;
   return stringify({
@@ -31,6 +33,13 @@ export function printConfig(config: Config): string {
       },
     },
     ingester: { instance_limits: { max_tenants: config.tenantsOpenMax } },
+    compactor: {
+      block_ranges: compactor.blockRangesMs.map((ms) => `${ms}ms`),
+      compaction_interval: `${compactor.intervalMs}ms`,
+      first_level_compaction_wait_period: `${compactor.waitMs}ms`,
+      deletion_delay: `${compactor.deletionDelayMs}ms`,
+      max_job_bytes: compactor.jobBytesMax,
+    },
     data_dir: config.dataDirectory,
     bucket: config.bucket,
     zone: config.zone,
@@ -50,6 +59,8 @@ export function printConfig(config: Config): string {
       ...limits,
       creation_grace_period: `${graceMs}ms`,
       out_of_order_time_window: windowMs === 0 ? 0 : `${windowMs}ms`,
+      compactor_blocks_retention_period: retentionMs === 0 ? 0 : `${retentionMs}ms`,
+      compactor_partial_block_deletion_delay: `${partialDelayMs}ms`,
     },
   });
 }

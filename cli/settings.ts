@@ -63,7 +63,6 @@ export const bucketSchema = z.string().superRefine((text, context) => {
 
 const portSchema = /^(?:\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):(\d{1,5})$/;
 
-/** `host:port`; IPv6 in brackets. */
 /** Blocks are cut an hour after their end: until then their samples may come in any order. */
 const OUT_OF_ORDER_MAX_MS = 3_600_000;
 
@@ -74,6 +73,28 @@ export const outOfOrderSchema = z.union([
   durationSchema.refine((ms) => ms <= OUT_OF_ORDER_MAX_MS, 'must be at most 1h'),
 ]);
 
+/** A duration, or 0 for none. */
+export const optionalDurationSchema = z.union([
+  z.literal(['0', '0s']).transform(() => 0),
+  z.literal(0),
+  durationSchema,
+]);
+
+/** Lengths of blocks, each a multiple of the one before. */
+export const blockRangesSchema = z
+  .array(durationSchema)
+  .min(1, 'must not be empty')
+  .max(10, 'must be at most 10 durations')
+  .refine(
+    (ranges) => ranges.every((range, i) => i === 0 || isMultiple(range, ranges[i - 1]!)),
+    'each must be a multiple of the one before',
+  );
+
+function isMultiple(longer: number, shorter: number): boolean {
+  return longer > shorter && longer % shorter === 0;
+}
+
+/** `host:port`; IPv6 in brackets. */
 export const addressSchema = z
   .string()
   .refine(
@@ -207,6 +228,37 @@ export const settings: readonly Setting[] = [
     help: 'the most tenants one node has open at once; idle ones are closed after an hour and a half, and opened again when they are used',
   },
   {
+    path: ['compactor', 'block_ranges'],
+    schema: blockRangesSchema,
+    defaultText: '2h, 12h, 24h',
+    help: 'lengths of the blocks that blocks of the bucket become, aligned to multiples of themselves (repeatable)',
+    isList: true,
+  },
+  {
+    path: ['compactor', 'compaction_interval'],
+    schema: durationSchema,
+    defaultText: '15m',
+    help: 'from one run of compaction and clean-up of the bucket to the next',
+  },
+  {
+    path: ['compactor', 'first_level_compaction_wait_period'],
+    schema: durationSchema,
+    defaultText: '25m',
+    help: 'how long a new block of the bucket waits for the blocks of its replicas',
+  },
+  {
+    path: ['compactor', 'deletion_delay'],
+    schema: durationSchema,
+    defaultText: '12h',
+    help: 'from marking a block of the bucket to deleting it; at least 40 minutes pass whatever it is',
+  },
+  {
+    path: ['compactor', 'max_job_bytes'],
+    schema: wholeNumber(1, Number.MAX_SAFE_INTEGER),
+    defaultText: String(64 * 1024 ** 3),
+    help: 'bytes of the blocks that one job makes into one: the most disk that compaction needs',
+  },
+  {
     path: ['data_dir'],
     schema: z.string().min(1, 'must not be empty'),
     defaultText: 'data',
@@ -307,6 +359,18 @@ export const settings: readonly Setting[] = [
     schema: outOfOrderSchema,
     defaultText: '30m',
     help: 'how much older than the newest sample of its tenant a sample may be when it comes out of order',
+  },
+  {
+    path: ['limits', 'compactor_blocks_retention_period'],
+    schema: optionalDurationSchema,
+    defaultText: '0',
+    help: 'how long blocks stay in the bucket after their last sample; 0 is for ever',
+  },
+  {
+    path: ['limits', 'compactor_partial_block_deletion_delay'],
+    schema: durationSchema,
+    defaultText: '1d',
+    help: 'how long an upload to the bucket may stand still before what there is of it is marked for deletion',
   },
 ];
 

@@ -6,6 +6,7 @@ import type { StarlingError } from '../model/errors.ts';
 import type { TenantId } from '../model/ids.ts';
 import type { Matcher } from '../model/matchers.ts';
 import type { TimeRange } from '../model/sample.ts';
+import type { CompactorStatus, TenantDeletion } from '../storage/index.ts';
 
 /** Tells a long answer that nobody waits for it any more. Fires at most once. */
 export interface Cancellation {
@@ -140,5 +141,11 @@ export interface NodeApi {
   flags(): Readonly<Record<string, string>>;
   /** Cuts what the heads of this node hold into blocks and ships them; resolves when they are shipped. */
   flush(): Promise<FlushOutcome>;
+  /** What this node's compactor does, and what is planned. */
+  compactor(): Promise<CompactorStatus>;
+  /** Has all blocks of a tenant deleted. */
+  deleteTenant(tenant: TenantId): Promise<void>;
+  /** How far that is; undefined: nobody asked for it. */
+  tenantDeletion(tenant: TenantId): Promise<TenantDeletion | undefined>;
   forget(instance: string): Promise<void>;
 }

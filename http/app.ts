@@ -8,6 +8,7 @@ import { errorResponse } from './error-response.ts';
 import type { AppOptions } from './options.ts';
 import { absentRoutes } from './routes/absent.ts';
 import { adminRoutes } from './routes/admin.ts';
+import { compactorRoutes } from './routes/compactor.ts';
 import { queryRoutes } from './routes/query.ts';
 import { remoteReadRoutes } from './routes/remote-read.ts';
 import { seriesRoutes } from './routes/series.ts';
@@ -26,6 +27,7 @@ export function createApp(options: AppOptions): Hono {
   }
   app.route('/api/v1', statusRoutes(options));
   app.route('/', adminRoutes(options));
+  app.route('/', compactorRoutes(options));
   app.notFound((context) => {
     const { status, headers, body } = errorResponse(
       new StarlingError('request.not_found', { path: context.req.path }),

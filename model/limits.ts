@@ -14,6 +14,10 @@ export interface Limits {
   readonly creation_grace_period_ms: number;
   /** Milliseconds a sample may be older than the tenant's newest one and still come out of order. */
   readonly out_of_order_time_window_ms: number;
+  /** Milliseconds after which blocks go from the bucket. */
+  readonly compactor_blocks_retention_period_ms: number;
+  /** Milliseconds that an upload may stand still before what there is of it goes. */
+  readonly compactor_partial_block_deletion_delay_ms: number;
 }
 
 /** Defaults with multi-tenancy on: Cortex' own. */
@@ -27,6 +31,8 @@ export const MULTITENANT_LIMITS: Limits = {
   ingestion_burst_size: 50_000,
   creation_grace_period_ms: 10 * 60_000,
   out_of_order_time_window_ms: 30 * 60_000,
+  compactor_blocks_retention_period_ms: 0,
+  compactor_partial_block_deletion_delay_ms: 24 * 3_600_000,
 };
 
 /** Defaults with multi-tenancy off: series and rate are unlimited, the instance's guard rails protect it. */

@@ -17,6 +17,13 @@ export type { BucketIndex, IndexedBlock } from './bucket/bucket-index.ts';
 export { BucketIndexCache } from './bucket/index-cache.ts';
 export { probeBucket } from './bucket/probe.ts';
 export { Shipping } from './bucket/shipping.ts';
+export { Compactor } from './compact/compactor.ts';
+export type { CompactorCounts, CompactorStatus, TenantStatus } from './compact/status.ts';
+export {
+  type TenantDeletion,
+  putTenantDeletion,
+  readTenantDeletion,
+} from './compact/tenant-deletion.ts';
 export { Committer, type CommitMode } from './committer.ts';
 export {
   selectFrames,

@@ -5,7 +5,7 @@ import type { RingRow } from '../api.ts';
 import type { AppOptions } from '../options.ts';
 import { page, table } from '../pages/page.ts';
 import { timeText } from '../time-text.ts';
-import { readParameters } from './request.ts';
+import { readParameters, wantsHtml } from './request.ts';
 
 /** A time beyond stands for ever. */
 const TIME_SHOWN_MS_MAX = 2 ** 46;
@@ -97,12 +97,15 @@ function dataOf({ missingBeforeMs }: RingRow): string {
   return `incomplete before ${timeText(missingBeforeMs)}`;
 }
 
-/** People's browsers ask for HTML first; everything else gets JSON. */
-function wantsHtml(context: Context): boolean {
-  return context.req.header('accept')?.includes('text/html') ?? false;
-}
-
 function index(): ReturnType<typeof raw> {
-  const links = ['/ready', '/metrics', '/ring', '/memberlist', '/services', '/config'];
+  const links = [
+    '/ready',
+    '/metrics',
+    '/ring',
+    '/memberlist',
+    '/compactor',
+    '/services',
+    '/config',
+  ];
   return raw(`<ul>${links.map((link) => `<li><a href="${link}">${link}</a></li>`).join('')}</ul>`);
 }

@@ -91,3 +91,8 @@ export function successBytes(
 export function success(data: unknown, warnings: readonly string[] = []): Response {
   return successBytes(encoder.encode(JSON.stringify(data)), warnings, []);
 }
+
+/** People's browsers ask for HTML first; everything else gets JSON. */
+export function wantsHtml(context: Context): boolean {
+  return context.req.header('accept')?.includes('text/html') ?? false;
+}

@@ -38,6 +38,7 @@ const FAILURES_MAX = 2;
 /** The most blocks one job merges: each takes a few MiB while it is read. */
 const JOB_BLOCKS_MAX = 64;
 const TENANTS_SHOWN_MAX = 10_000;
+const CLOSE_WAIT_MS = 5000;
 
 export interface CompactorOptions {
   readonly bucket: Bucket;
@@ -99,10 +100,18 @@ export class Compactor {
     };
   }
 
-  /** Ends what runs as soon as it pauses, and waits for that. */
+  /** Ends what runs as soon as it pauses, and waits for that a while: what is cut off does no harm. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#running;
+    const running = this.#running;
+    if (running === undefined) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.after(CLOSE_WAIT_MS, resolve);
+      void running.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
   }
 
   async #run(): Promise<void> {
@@ -132,6 +141,7 @@ export class Compactor {
         this.#lastSuccessAtMs = clock.wallMs();
       }
     } catch (thrown) {
+      if (this.#isClosed) return;
       this.counts.runsFailed++;
       log.error('compaction failed', { error: toStarlingError(thrown).message });
     }

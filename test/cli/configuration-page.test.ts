@@ -7,9 +7,11 @@ import { z } from 'zod';
 import {
   type Setting,
   addressSchema,
+  blockRangesSchema,
   bucketSchema,
   durationSchema,
   flagName,
+  optionalDurationSchema,
   outOfOrderSchema,
 } from '../../cli/settings.ts';
 import { settings, variableName } from '../../cli/settings.ts';
@@ -38,6 +40,8 @@ interface JsonSchema {
 function accepts(setting: Setting): string {
   if (setting.schema === durationSchema) return 'a duration: `500ms`, `15s`, `1h30m`; to 10 years';
   if (setting.schema === outOfOrderSchema) return 'a duration to 1h, or 0';
+  if (setting.schema === optionalDurationSchema) return 'a duration, or 0';
+  if (setting.schema === blockRangesSchema) return 'durations, each a multiple of the one before';
   if (setting.schema === addressSchema) return 'host:port';
   if (setting.schema === bucketSchema) return 'a bucket URL';
   if (setting.isList === true) return 'host:port, many';

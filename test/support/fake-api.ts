@@ -75,6 +75,14 @@ export function createFakeApi(overrides: Partial<NodeApi> = {}): FakeApi {
     config: () => 'http: {}\n',
     flags: () => ({ 'head.retention': '3h' }),
     flush: async () => ({ blocksCut: 2, blocksShipped: 1 }),
+    compactor: async () => ({
+      isRunning: false,
+      lastSuccessAtMs: undefined,
+      job: undefined,
+      tenants: [],
+    }),
+    deleteTenant: async () => undefined,
+    tenantDeletion: async () => undefined,
     forget: async (instance) => {
       forgotten.push(instance);
     },
