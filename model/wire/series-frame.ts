@@ -25,6 +25,8 @@ import {
 } from './varint.ts';
 
 export const SERIES_FRAME_BYTES_TARGET = 256 * 1024;
+/** Most selections are small. */
+const FRAME_BYTES_START = 8 * 1024;
 export const CHUNK_ENCODING_XOR = 1;
 const MAGIC = 0x31465353;
 const HEADER_BYTES = 8;
@@ -32,7 +34,7 @@ const FINGERPRINT_BYTES = 16;
 
 /** Builds one frame after another. `finish` gives the bytes away. */
 export class SeriesFrameWriter {
-  #bytes = new Uint8Array(SERIES_FRAME_BYTES_TARGET + 16 * 1024);
+  #bytes = new Uint8Array(FRAME_BYTES_START);
   #length = HEADER_BYTES;
   #seriesCount = 0;
 

@@ -33,6 +33,8 @@ const INTERVAL_ASSUMED_MS = 15_000;
 const DIVISIONS_MAX = 10;
 const CHUNK_BYTES_MAX = 1024;
 const OPEN_CHUNK_BYTES_STEP = 64;
+/** About what a chunk's count and its first two samples take, which are not packed as the others. */
+const XOR_FIRST_SAMPLE_BYTES = 24;
 
 /** What became of one sample. */
 export const APPENDED = 0;
@@ -118,7 +120,9 @@ export class Head {
       let to = from + 1;
       while (to < end && recent.timestamps[to]! < openCutTime[s]!) to++;
       from = appendXor(xor, s, this.#roomOf(s), recent, from, to);
-      if (from < to && !this.#growChunk(s)) this.#closeChunk(s, recent.timestamps[from - 1]!);
+      if (from === to) continue;
+      const lastMs = recent.timestamps[from - 1]!;
+      if (!this.#growChunk(s, lastMs)) this.#closeChunk(s, lastMs);
     }
     recent.settled(s);
   }
@@ -281,18 +285,27 @@ export class Head {
     // A series' chunks are of much the same size, so this one seldom has to move while it grows.
     const previous = series.newestChunk[s]!;
     const bytes = previous === NO_CHUNK ? 1 : this.chunks.byteLength[previous]!;
-    const capacity = Math.ceil(bytes / OPEN_CHUNK_BYTES_STEP) * OPEN_CHUNK_BYTES_STEP;
+    const capacity = roomFor(bytes);
     series.openHandle[s] = this.arena.allocate(capacity);
     series.openCapacity[s] = capacity;
     series.xor.count[s] = 0;
   }
 
-  /** Gives the open chunk, which is full, more room. False: it has as much as a chunk may have. */
-  #growChunk(s: number): boolean {
+  /**
+   * Gives the open chunk, which is full up to its sample at `lastMs`, the room that it will have filled when
+   * it is cut if it goes on as it began: rooms of many sizes, each soon given up, are room that nothing else
+   * fits in. False: it has as much as a chunk may have.
+   */
+  #growChunk(s: number, lastMs: number): boolean {
     const { series } = this;
     const usedBytes = (series.xor.bitLength[s]! + 7) >>> 3;
     if (usedBytes + XOR_SAMPLE_BYTES_MAX > CHUNK_BYTES_MAX) return false;
-    const capacity = series.openCapacity[s]! + OPEN_CHUNK_BYTES_STEP;
+    const pastMs = lastMs - series.openMinTime[s]!;
+    const restMs = series.openCutTime[s]! - lastMs;
+    const grownBytes = Math.max(usedBytes - XOR_FIRST_SAMPLE_BYTES, 0);
+    const moreBytes = pastMs > 0 ? Math.min((grownBytes * restMs) / pastMs, CHUNK_BYTES_MAX) : 0;
+    const wanted = Math.min(roomFor(usedBytes + moreBytes), CHUNK_BYTES_MAX);
+    const capacity = Math.max(wanted, series.openCapacity[s]! + OPEN_CHUNK_BYTES_STEP);
     series.openHandle[s] = this.#moveOpen(s, usedBytes, capacity);
     series.openCapacity[s] = capacity;
     return true;
@@ -337,6 +350,10 @@ export class Head {
     room.capacity = this.series.openCapacity[s]!;
     return room;
   }
+}
+
+function roomFor(bytes: number): number {
+  return Math.ceil(bytes / OPEN_CHUNK_BYTES_STEP) * OPEN_CHUNK_BYTES_STEP;
 }
 
 /** The time at which a chunk that begins at `timeMs` must end: the next border of its grid. */

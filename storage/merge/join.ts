@@ -16,7 +16,7 @@ import {
 } from '../../model/wire/series-frame.ts';
 
 export const NO_CHUNK = 0xffff_ffff;
-const CHUNKS_START = 1024;
+const CHUNKS_START = 256;
 /** The most series of one selection: a row's number stands beside 32 bits in an exact double. */
 export const ROWS_MAX = 2 ** 21;
 

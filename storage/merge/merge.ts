@@ -36,14 +36,17 @@ export function mergeLabelSets(frames: readonly Uint8Array[]): readonly Labels[]
   return new SeriesJoin(frames, false).labels.sort(compareLabels);
 }
 
+/** Room for samples at first: most queries are small. */
+const SAMPLES_START = 1024;
+
 /** Growing output columns. Values are two words each, low first. */
 class ColumnsBuilder {
   readonly #join: SeriesJoin;
   readonly #range: TimeRange;
   readonly #reader = new BitReader();
   readonly #ends: Uint32Array;
-  #timestamps = new Float64Array(16 * 1024);
-  #values = new Uint32Array(32 * 1024);
+  #timestamps = new Float64Array(SAMPLES_START);
+  #values = new Uint32Array(SAMPLES_START * 2);
   #rowCount = 0;
   #length = 0;
   /** The chunks of the row being read. */
