@@ -130,8 +130,11 @@ export type LifecycleInput =
       readonly why: string;
     }
   | { readonly type: 'readonly-requested'; readonly isReadonly: boolean }
-  /** What was lost is here again; unless the loss is a later one than that time. */
-  | { readonly type: 'refilled'; readonly beforeMs: number }
+  /**
+   * What was lost is here again, but for what lies before `restMs` (0: all of it); unless the loss is a
+   * later one than `beforeMs`.
+   */
+  | { readonly type: 'refilled'; readonly beforeMs: number; readonly restMs: number }
   /** Records arrived by gossip or exchange. */
   | { readonly type: 'registry-changed'; readonly records: readonly RegistryRecord[] }
   /** What this instance holds from steps below `rf` is also held elsewhere. */

@@ -168,7 +168,7 @@ function takeInput(draft: Draft, input: LifecycleInput): void {
     }
     case 'refilled':
       if ((draft.own?.missingBeforeMs ?? 0) > input.beforeMs) return;
-      amendOwn(draft, { missingBeforeMs: 0 });
+      amendOwn(draft, { missingBeforeMs: input.restMs });
       return;
     case 'registry-changed': {
       receive(draft, input.records);

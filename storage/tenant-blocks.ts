@@ -13,7 +13,7 @@
  */
 import type { TimeRange } from '../model/sample.ts';
 import type { Clock, Disk, Log, Random } from '../platform/platform.ts';
-import { cutBlock } from './block/cut.ts';
+import { type BlockSource, cutBlock } from './block/cut.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { ReaderPool } from './block/reader-pool.ts';
 import { type BlockId, newBlockId } from './block/ulid.ts';
@@ -21,7 +21,7 @@ import { type BlockWindow, type HeadSpan, dueWindow, oldestWindow } from './cut-
 import { openHeadSource } from './head/block-source.ts';
 import { BLOCK_RANGE_MS, type Head } from './head/head.ts';
 import { writeHorizon } from './horizon.ts';
-import { type LocalBlock, LocalBlocks, type PinnedBlock } from './local-blocks.ts';
+import { HINT_OUT_OF_ORDER, type LocalBlock, LocalBlocks, type PinnedBlock } from './local-blocks.ts';
 import { Pacer } from './pacer.ts';
 import { type RunningRead, RunningReads } from './running-reads.ts';
 import type { WorkQueue } from './work-queue.ts';
@@ -171,6 +171,28 @@ export class TenantBlocks {
         const meta = await this.#cut(window);
         if (meta !== undefined) metas.push(meta);
       }
+    });
+  }
+
+  /**
+   * Adds a block of what others hold, beside what is here: it overlaps other blocks and the head, as one of
+   * samples that came out of order does, and moves no border.
+   */
+  async fill(source: BlockSource, range: TimeRange, promisedFromMs: number): Promise<void> {
+    while (this.#work !== undefined) await this.#work.catch(() => undefined); // told to who began it
+    await this.#exclusive(async () => {
+      const { clock, cuts, directory, disk, log, random } = this.#options;
+      if (promisedFromMs > this.#horizonMs && promisedFromMs > range.minTimeMs) {
+        await writeHorizon(disk, directory, promisedFromMs);
+        this.#horizonMs = promisedFromMs;
+      }
+      const pacer = new Pacer(clock, () => this.#isClosed);
+      const id = newBlockId({ clock, random });
+      const options = { disk, directory, id, pacer, hints: [HINT_OUT_OF_ORDER] };
+      const meta = await cuts.run(() => cutBlock(options, source, range));
+      if (meta === undefined) return;
+      await this.#local.add(meta);
+      log.info('block filled', { block: id, ...range, ...meta.stats });
     });
   }
 

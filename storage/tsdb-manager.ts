@@ -84,6 +84,11 @@ export class TsdbManager {
     return this.#known.size;
   }
 
+  /** They, open or not. */
+  known(): readonly TenantId[] {
+    return [...this.#known];
+  }
+
   /** The tenant's TSDB, if it is open; this counts as a use of it. */
   get(tenant: TenantId): Tsdb | undefined {
     const place = this.#open.get(tenant);

@@ -12,6 +12,7 @@ import { decodeLabels } from '../model/wire/labels-codec.ts';
 import type { WriteBatch } from '../model/wire/write-batch.ts';
 import { makeDurableDirectory } from '../platform/durable-directory.ts';
 import type { Disk } from '../platform/platform.ts';
+import type { BlockSource } from './block/cut.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { SampleColumns } from './chunk/xor-encode.ts';
 import type { Committer } from './committer.ts';
@@ -191,6 +192,20 @@ export class Tsdb {
   /** The blocks in the tenant's directory, by their first time. */
   blocks(): readonly LocalBlock[] {
     return this.#openBlocks.list();
+  }
+
+  /** The oldest time of a sample that head or blocks may have; Infinity: there is none. */
+  get oldestSampleMs(): number {
+    const oldest = this.blocks()[0]?.meta.minTimeMs ?? Number.POSITIVE_INFINITY;
+    return Math.min(oldest, this.head.minTimeMs);
+  }
+
+  /**
+   * Adds a block of the closed range, of samples that others hold; they may overlap what is here. Nothing
+   * is promised of before `promisedFromMs`, where the others promised nothing either.
+   */
+  fill(source: BlockSource, range: TimeRange, promisedFromMs: number): Promise<void> {
+    return this.#openBlocks.fill(source, range, promisedFromMs);
   }
 
   /** Where the blocks are. */

@@ -77,6 +77,13 @@ export class IngesterActor implements Actor<IngesterMessage> {
         this.#stream(scope, reply, (tsdb) => tsdb.selectLabelSets(scope.selectors, scope.range));
         break;
       }
+      case 'tenants': {
+        const { reply } = message;
+        this.#sendTenants(reply).catch((error: unknown) => {
+          if (!reply.isCancelled) reply.fail(toStarlingError(error)); // else nobody waits
+        });
+        break;
+      }
       case 'tick':
         for (const [tenant, tsdb] of this.#own()) {
           this.#maintain(tenant, tsdb, message.nowMs).catch((error: unknown) => {
@@ -141,6 +148,19 @@ export class IngesterActor implements Actor<IngesterMessage> {
     } catch (error) {
       reply.fail(toStarlingError(error));
     }
+  }
+
+  /** All tenants with data here, each with its oldest time; 0 when that cannot be told now. */
+  async #sendTenants(reply: StreamReply<ReadSummary>): Promise<void> {
+    const { digest, tenants } = this.#dependencies;
+    const texts: string[] = [];
+    for (const tenant of tenants.known()) {
+      const tsdb = await tenants.find(tenant).catch(() => undefined); // no place for it just now
+      const oldestMs = Math.floor(tsdb?.oldestSampleMs ?? 0);
+      if (Number.isFinite(oldestMs)) texts.push(`${oldestMs} ${tenant}`);
+    }
+    for (const frame of nameFrames(texts)) await reply.frame(frame);
+    reply.end({ digest: digest(), oldestTimeMs: Number.MIN_SAFE_INTEGER });
   }
 
   /** Sends what `start` yields as frames; `undefined` is a pause. A tenant without data has none. */

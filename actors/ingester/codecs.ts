@@ -53,6 +53,10 @@ export const hintsSchema = z.object({
   // msgpack has no `undefined` of its own.
   projection: projection.nullish().transform((one) => one ?? undefined),
   newestOnly: z.boolean(),
+  part: z
+    .object({ index: count, count: count.min(1) })
+    .nullish()
+    .transform((one) => one ?? undefined),
 });
 const readSummary = z.object({ digest: text, oldestTimeMs: time });
 const wirePushAnswer = z.object({
@@ -104,6 +108,7 @@ export const ingesterCodecs: ReadonlyMap<string, PayloadCodec> = new Map([
     'select',
     checkedCodec('select', z.object({ scope: scopeSchema, hints: hintsSchema }), readSummary),
   ],
+  ['tenants', checkedCodec('tenants', z.object({}), readSummary)],
   ['series', checkedCodec('series', z.object({ scope: scopeSchema }), readSummary)],
   ['label-names', checkedCodec('label-names', z.object({ scope: scopeSchema }), readSummary)],
   [

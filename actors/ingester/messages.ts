@@ -7,6 +7,7 @@
  *   select        streams series with their chunks, as series frames
  *   series        streams label sets, as series frames without chunks
  *   label-names   streams names, as msgpack arrays; so does label-values
+ *   tenants       streams who has data here and since when: msgpack arrays of '<oldest ms> <tenant>'
  *   tick          time passes: retention, counters
  */
 import type { StarlingError } from '../../model/errors.ts';
@@ -77,6 +78,7 @@ export type IngesterMessage =
       readonly reply: StreamReply<ReadSummary>;
     }
   | { readonly type: 'series'; readonly scope: ReadScope; readonly reply: StreamReply<ReadSummary> }
+  | { readonly type: 'tenants'; readonly reply: StreamReply<ReadSummary> }
   | { readonly type: 'tick'; readonly nowMs: number };
 
 /** The shard of a tenant: FNV-1a over its characters, the same on every instance. */
@@ -85,6 +87,9 @@ export function ingesterShardOf(tenant: TenantId): number {
   for (let i = 0; i < tenant.length; i++) hash = Math.imul(hash ^ tenant.charCodeAt(i), 0x01000193);
   return (hash >>> 0) % INGESTER_SHARDS;
 }
+
+/** The shard that answers for the tenants of all shards. */
+export const TENANTS_PATH = '/ingester/0';
 
 export function ingesterPathOf(tenant: TenantId): string {
   return `/ingester/${ingesterShardOf(tenant)}`;

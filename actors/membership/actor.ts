@@ -132,8 +132,7 @@ export class MembershipActor implements Actor<MembershipMessage> {
         this.#enqueue(message.input);
         break;
       case 'lost':
-      case 'refilled':
-        this.#enqueue({ type: message.type, beforeMs: message.beforeMs }, message.reply);
+        this.#enqueue({ type: 'lost', beforeMs: message.beforeMs }, message.reply);
         break;
       case 'ping':
         message.reply.ok(this.#dependencies.gossip.answerPing(message.target));
@@ -147,6 +146,11 @@ export class MembershipActor implements Actor<MembershipMessage> {
       case 'records':
         this.#receiveRecords(message.records);
         break;
+      case 'refilled': {
+        const { beforeMs, reply, restMs } = message;
+        this.#enqueue({ type: 'refilled', beforeMs, restMs }, reply);
+        break;
+      }
       case 'tick':
         this.#enqueue({ type: 'tick' });
         break;

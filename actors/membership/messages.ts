@@ -59,7 +59,12 @@ export type MembershipMessage =
   | { readonly type: 'pull'; readonly peer: InstanceId; readonly reply: Reply<null> }
   | { readonly type: 'push-pull'; readonly bytes: Uint8Array; readonly reply: Reply<Uint8Array> }
   /** What was lost of before that time is here again: answered once its record says so, durably. */
-  | { readonly type: 'refilled'; readonly beforeMs: number; readonly reply: Reply<null> }
+  | {
+      readonly type: 'refilled';
+      readonly beforeMs: number;
+      readonly restMs: number;
+      readonly reply: Reply<null>;
+    }
   | { readonly type: 'records'; readonly records: readonly Uint8Array[] }
   | { readonly type: 'tick' }
   /** The first sample is about to be acknowledged: answered once that is durable in the registry. */

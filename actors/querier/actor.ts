@@ -5,20 +5,12 @@
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
-import type { TimeRange } from '../../model/sample.ts';
-import {
-  decodeRecords,
-  instancesById,
-  mergeRecords,
-  readPlan,
-  registryDigest,
-} from '../../membership/index.ts';
+import { instancesById } from '../../membership/index.ts';
 import type { Clock, Workers } from '../../platform/platform.ts';
 import { EXPERIMENTAL_LANGUAGE, parseExpr, selectionsOf } from '../../promql/index.ts';
 import type { BucketIndexCache, SelectHints } from '../../storage/index.ts';
-import { type ReadScope, type ReadSummary, ingesterPathOf } from '../ingester/messages.ts';
+import { type ReadScope, ingesterPathOf } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
-import { type ExchangeMessage, MEMBERSHIP_PATH } from '../membership/messages.ts';
 import { type BlocksSummary, STORE_GATEWAY_PATH } from '../store-gateway/messages.ts';
 import { ownersOf } from '../store-gateway/placement.ts';
 import { type Actor, type ActorRuntime, type Reply } from '../runtime/index.ts';
@@ -30,8 +22,9 @@ import {
 } from './evaluate-job.ts';
 import { NodeBytes } from './byte-budget.ts';
 import { FairQueue } from './fair-queue.ts';
-import { type Gathered, gather } from './gather.ts';
+import type { Gathered } from './gather.ts';
 import { gatherBlocks } from './gather-blocks.ts';
+import { gatherIngesters } from './ingester-reader.ts';
 import { neededBlocks } from './needed-blocks.ts';
 import type {
   NamesOutcome,
@@ -60,9 +53,6 @@ export const QUERIES_MAX = 1000;
 export const QUERY_BYTES_MAX = 1024 * 1024 * 1024;
 export const QUERIES_BYTES_MAX = 2 * QUERY_BYTES_MAX;
 export const NAMES_TIMEOUT_MS = 30_000;
-const PULL_TIMEOUT_MS = 3000;
-/** An answer later than this is not waited for alone: the instances that were spared are asked too. */
-const HEDGE_MS = 250;
 /** Work up to this size is done on the loop: about two milliseconds. */
 const INLINE_BYTES_MAX = 64 * 1024;
 const INLINE_WORK_MAX = 20_000;
@@ -371,59 +361,20 @@ export class QuerierActor implements Actor<QuerierMessage> {
     return inOrder.includes(self) ? inOrder : [...inOrder, self];
   }
 
-  /** Whole answers of enough instances, or an error. Cancelled when the ticket ends. */
   #gatherIngesters(
     message: ReadMessage,
     scope: ReadScope,
     timeoutMs: number,
     ticket: Ticket,
   ): Promise<Gathered> {
-    const { view } = this.#dependencies;
-    const runtime = this.#dependencies.runtime();
-    const path = ingesterPathOf(scope.tenant);
-    return gather({
-      digest: () => view().digest,
-      plan: () => readPlan(view().registry, clampRange(scope.range)),
+    return gatherIngesters(this.#dependencies, {
+      path: ingesterPathOf(scope.tenant),
+      message: { ...message, scope },
+      range: scope.range,
+      timeoutMs,
+      ticket,
       order: (instances) => this.#order(instances),
-      hedge: (callback) => {
-        const timer = this.#dependencies.clock.after(HEDGE_MS, callback);
-        return () => timer.cancel();
-      },
-      ask: (instance, onFrame) => {
-        const ask = { ...message, scope };
-        ticket.signal.throwIfAborted();
-        const call = runtime.ask<ReadSummary>(
-          { instance, path },
-          ask,
-          { timeoutMs, lane: 'read' },
-          onFrame,
-        );
-        ticket.onStop(call.cancel);
-        return call;
-      },
-      pullRegistry: async (instance) => {
-        const to = { instance: runtime.self, path: MEMBERSHIP_PATH };
-        const pull = { type: 'pull', peer: instance };
-        await runtime.ask<null>(to, pull, { timeoutMs: PULL_TIMEOUT_MS, lane: 'control' }).done;
-      },
-      knowsRegistryOf: (instance) => this.#knowsRegistryOf(instance),
-      bytes: ticket.bytes,
     });
-  }
-
-  /** Whether the registry of an instance would change nothing here that matters to reads. */
-  async #knowsRegistryOf(instance: InstanceId): Promise<boolean> {
-    const runtime = this.#dependencies.runtime();
-    const to = { instance, path: MEMBERSHIP_PATH };
-    const exchange: ExchangeMessage = { from: runtime.self, records: [] };
-    const ask = { type: 'exchange', exchange };
-    const options = { timeoutMs: PULL_TIMEOUT_MS, lane: 'control' } as const;
-    const { records } = await runtime.ask<ExchangeMessage>(to, ask, options).done;
-    const { records: theirs, rejected } = decodeRecords(records);
-    const { digest, registry } = this.#dependencies.view();
-    return (
-      rejected.length === 0 && registryDigest(mergeRecords(registry, theirs).registry) === digest
-    );
   }
 
   /** This instance first, whose answer crosses no network; then the others in turn. */
@@ -434,11 +385,6 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const here = instances.includes(self) ? [self] : [];
     return [...here, ...others.slice(start), ...others.slice(0, start)];
   }
-}
-
-/** Open ends mean all that there is. */
-function clampRange({ maxTimeMs, minTimeMs }: TimeRange): TimeRange {
-  return { minTimeMs: Math.max(minTimeMs, 0), maxTimeMs };
 }
 
 function bytesOf(gathered: readonly Gathered[]): number {

@@ -137,6 +137,7 @@ class BlockSeriesPutter {
     const { fingerprint, reader } = this.#selection;
     const { from, to } = this.#overlap(entry);
     if (from === to) return;
+    if (!(await this.#wants(entry))) return;
     const chunks = this.#hints === undefined ? [] : await this.#chunks(entry, from, to);
     if (this.#hints !== undefined && chunks.length === 0) return; // all of it was deleted
     const bytes = encodeLabels(await reader.labels(entry));
@@ -147,6 +148,15 @@ class BlockSeriesPutter {
       const { maxTimeMs, minTimeMs } = chunk;
       this.writer.putChunk(minTimeMs, maxTimeMs, chunk.bytes, chunk.from, chunk.to - chunk.from);
     }
+  }
+
+  /** Whether the series is in the part that was asked for. */
+  async #wants(entry: SeriesEntry): Promise<boolean> {
+    const part = this.#hints?.part;
+    if (part === undefined) return true;
+    const { fingerprint, reader } = this.#selection;
+    fingerprint(encodeLabels(await reader.labels(entry)), this.#scratchFingerprint);
+    return this.#scratchFingerprint[3]! % part.count === part.index;
   }
 
   #project(bytes: Uint8Array): { readonly projected: Uint8Array; readonly length: number } {

@@ -55,6 +55,14 @@ export interface SelectHints {
   readonly projection: LabelProjection | undefined;
   /** Of each series only the newest sample in the range matters. */
   readonly newestOnly: boolean;
+  /** Only these series: parts of about the same size that together are all. */
+  readonly part?: SeriesPart | undefined;
+}
+
+/** The series whose fingerprint's last word leaves `index` when divided by `count`. */
+export interface SeriesPart {
+  readonly index: number;
+  readonly count: number;
 }
 
 /** Series frames of matching series, with chunks. `undefined` is a pause: go on after a turn of the loop. */
@@ -98,7 +106,7 @@ function* frames(
   const { writer } = putter;
   for (let i = 0; i < numbers.length; i++) {
     const s = numbers[i]!;
-    if (head.series.alive.has(s)) putter.put(s);
+    if (head.series.alive.has(s) && putter.wants(s)) putter.put(s);
     if (writer.length >= SERIES_FRAME_BYTES_TARGET) yield writer.finish();
     else if (i % SERIES_PER_SLICE === SERIES_PER_SLICE - 1) yield undefined;
   }
@@ -122,6 +130,14 @@ class SeriesPutter {
     this.#hints = hints;
     const projection = hints?.projection;
     this.#projector = projection === undefined ? undefined : new LabelProjector(projection);
+  }
+
+  /** Whether the series is in the part that was asked for. */
+  wants(s: number): boolean {
+    const part = this.#hints?.part;
+    return (
+      part === undefined || this.#head.series.fingerprints[s * 4 + 3]! % part.count === part.index
+    );
   }
 
   /** Writes one series with what was asked of its chunks, oldest first. */

@@ -9,8 +9,8 @@
  *   the last             written anew and synced: what was replayed counts as held (secure.ts)
  *
  * A bad place is a loss when something durable was there: in a checkpoint, in a segment that is not the
- * last, or in the last one below the length that `wal.synced` knows (synced-lengths.ts). Above it a crash
- * explains it. Invariant: `onLoss` was done before anything is repaired; after the repair no later
+ * last, or in the last one below the length that `wal.synced` knows (synced-lengths.ts) or a mark of a later
+ * batch (sync-mark.ts). Above these a crash explains it. Invariant: `onLoss` was done before anything is repaired; after the repair no later
  * replay meets the damage again.
  */
 import { assert } from '../../model/assert.ts';
@@ -34,6 +34,7 @@ import {
   truncateSegment,
 } from './replay.ts';
 import { secureSegment } from './secure.ts';
+import { readSyncMark } from './sync-mark.ts';
 import { SyncedLengths, type SyncedSegments, readSyncedSegments } from './synced-lengths.ts';
 import { DAMAGE_LISTED_MAX, type ReplaySummary, type WalDamage, type WalOptions } from './types.ts';
 
@@ -200,13 +201,17 @@ class Replay {
       ...{ goodBytes: 0, isTorn: false, hasBadPlaces: false, hasLoss: false },
     };
     this.reads.push(read);
+    const badPlaces: WalDamage[] = [];
+    let badPlaceCount = 0;
+    let markedBytes = durableBytes;
     const onDamage = (damage: WalDamage): void => {
-      read.hasBadPlaces = true;
-      const isLoss = isSettled || damage.offset < durableBytes;
-      read.hasLoss ||= isLoss;
-      this.#report(damage, isLoss);
+      badPlaceCount++;
+      if (badPlaces.length < DAMAGE_LISTED_MAX) badPlaces.push(damage); // rising: the first decide
     };
     const onRecord = (record: Uint8Array): string | undefined => {
+      const mark = readSyncMark(record);
+      if (mark?.segment === segment) markedBytes = Math.max(markedBytes, mark.byteCount);
+      if (mark !== undefined) return undefined;
       this.tally.recordCount++;
       return this.#decoder.decode(record);
     };
@@ -214,7 +219,14 @@ class Replay {
     assert(end !== undefined, 'wal: a replay is not cancelled');
     const { byteCount, goodBytes } = end;
     this.tally.bytesRead += byteCount;
+    this.tally.damageCount += badPlaceCount - badPlaces.length;
     read.goodBytes = goodBytes;
+    read.hasBadPlaces = badPlaceCount > 0;
+    for (const damage of badPlaces) {
+      const isLoss = isSettled || damage.offset < markedBytes;
+      read.hasLoss ||= isLoss;
+      this.#report(damage, isLoss);
+    }
     const why = end.torn?.why ?? `only ${goodBytes} of ${durableBytes} durable bytes are there`;
     const isShort = goodBytes < durableBytes;
     if (end.torn === undefined && !isShort) return;

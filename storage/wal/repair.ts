@@ -24,6 +24,7 @@ import { readSegment } from './replay.ts';
 import { copyFile } from './secure.ts';
 import { RECORD_BYTES_MAX } from './segment-scanner.ts';
 import { SegmentWriter } from './segment-writer.ts';
+import { readSyncMark } from './sync-mark.ts';
 import type { WalOptions } from './types.ts';
 
 /** Whatever the records come to, they stay in one segment. */
@@ -77,7 +78,8 @@ async function writeWholeRecords(
     const sink = {
       onRecord: (record: Uint8Array) => {
         const why = decoder.decode(record);
-        if (why === undefined) writer.append(record);
+        const isMark = readSyncMark(record) !== undefined; // of lengths that change
+        if (why === undefined && !isMark) writer.append(record);
         return why;
       },
       onDamage: () => undefined, // told by the replay

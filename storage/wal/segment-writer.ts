@@ -19,6 +19,7 @@ import { joinPath, segmentName } from '../filenames.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { PAGE_BYTES, pageBytesLeft } from './frame.ts';
 import { RecordQueue } from './record-queue.ts';
+import { encodeSyncMark } from './sync-mark.ts';
 import type { SyncedLengths } from './synced-lengths.ts';
 
 export interface SegmentWriterOptions {
@@ -109,10 +110,19 @@ export class SegmentWriter implements CommitTarget {
   async write(): Promise<void> {
     if (this.#isTorn) await this.#heal();
     await this.#writeQueue(); // what an earlier batch could not bring down
+    this.#markDurable();
     [this.#writing, this.#pending] = [this.#pending, this.#writing];
     await this.#writeQueue();
     if (this.#isSealWanted && this.#file !== undefined && this.#goodBytes > 0) await this.#seal();
     this.#isSealWanted = false;
+  }
+
+  /** Says in the batch that is about to be written how far the segment is durable before it. */
+  #markDurable(): void {
+    const byteCount = this.#recordBytes;
+    const isDurable = !this.#isUnsynced && this.#syncing === undefined && byteCount > 0;
+    if (this.#options.synced === undefined || !isDurable || this.#pending.isEmpty) return;
+    this.#pending.append(encodeSyncMark({ segment: this.#segment, byteCount }));
   }
 
   async sync(): Promise<void> {

@@ -5,9 +5,9 @@
  *   wal.synced   slots of 16 bytes, segment N in slot N modulo 1024:
  *                segment + 1 u32 · length u32 · zero u32 · CRC32C of these 12 u32      (little endian)
  *
- * Invariant: a slot is written after the sync that it tells of, and is not synced itself: it may be older
- * than the truth, never newer. So a log that is shorter than its slot has lost something, and a log that
- * is not may still have, if the slot was lost with it. Writing it is an optimisation that may fail.
+ * Invariant: a slot is written after the sync that it tells of, and synced itself only now and then: it may
+ * be older than the truth, never newer. So a log that is shorter than its slot has lost something, and a log
+ * that is not may still have, if the slot was lost with it. Writing it is an extra that may fail.
  */
 import { crc32c } from '../../model/wire/crc32c.ts';
 import type { Disk, DiskFile } from '../../platform/platform.ts';
@@ -19,6 +19,8 @@ export const SLOT_BYTES = 16;
 export const SLOT_COUNT = 1024;
 /** Writes under way on a slow disk: what does not fit is left out. */
 const WRITES_MAX = 4;
+/** The file is synced after so many notes; in between the system writes it back when it likes. */
+const NOTES_PER_SYNC = 32;
 
 /** What the file says. */
 export interface SyncedSegments {
@@ -68,6 +70,7 @@ export class SyncedLengths {
   readonly #path: string;
   #file: DiskFile | undefined;
   #writeCount = 0;
+  #noteCount = 0;
 
   constructor(disk: Disk, path: string) {
     this.#disk = disk;
@@ -95,8 +98,10 @@ export class SyncedLengths {
     const done = (): void => {
       this.#writeCount--;
     };
+    const isSynced = ++this.#noteCount % NOTES_PER_SYNC === 0;
     file
       .write(encodeSlot(segment, byteCount), (segment % SLOT_COUNT) * SLOT_BYTES)
+      .then(() => (isSynced ? file.sync() : undefined))
       .then(done, done);
   }
 

@@ -1,0 +1,91 @@
+/**
+ * Asking ingesters on behalf of a query or of a refill: the plan of the registry, the digests that give away
+ * strangers, and hedging, around `gather`.
+ */
+import { decodeRecords, mergeRecords, readPlan, registryDigest } from '../../membership/index.ts';
+import type { InstanceId } from '../../model/ids.ts';
+import type { TimeRange } from '../../model/sample.ts';
+import type { Clock } from '../../platform/platform.ts';
+import type { ReadSummary } from '../ingester/messages.ts';
+import type { ClusterView } from '../membership/cluster-view.ts';
+import { type ExchangeMessage, MEMBERSHIP_PATH } from '../membership/messages.ts';
+import type { ActorRuntime, OutgoingMessage } from '../runtime/index.ts';
+import { type Gathered, gather } from './gather.ts';
+import type { Ticket } from './ticket.ts';
+
+const PULL_TIMEOUT_MS = 3000;
+/** An answer later than this is not waited for alone: the instances that were spared are asked too. */
+const HEDGE_MS = 250;
+
+export interface IngesterReaderDependencies {
+  readonly clock: Clock;
+  readonly runtime: () => ActorRuntime;
+  readonly view: () => ClusterView;
+}
+
+/** One read of enough ingesters. */
+export interface IngesterRead {
+  /** The ingester's. */
+  readonly path: string;
+  readonly message: OutgoingMessage;
+  readonly range: TimeRange;
+  readonly timeoutMs: number;
+  readonly ticket: Ticket;
+  /** Who to ask first, of all that may be asked; who is left out is not asked. */
+  readonly order: (instances: readonly InstanceId[]) => readonly InstanceId[];
+}
+
+/** Whole answers of enough instances, or an error. Cancelled when the ticket ends. */
+export function gatherIngesters(
+  dependencies: IngesterReaderDependencies,
+  { message, order, path, range, ticket, timeoutMs }: IngesterRead,
+): Promise<Gathered> {
+  const { clock, view } = dependencies;
+  const runtime = dependencies.runtime();
+  return gather({
+    digest: () => view().digest,
+    plan: () => readPlan(view().registry, clampRange(range)),
+    order,
+    hedge: (callback) => {
+      const timer = clock.after(HEDGE_MS, callback);
+      return () => timer.cancel();
+    },
+    ask: (instance, onFrame) => {
+      ticket.signal.throwIfAborted();
+      const options = { timeoutMs, lane: 'read' } as const;
+      const call = runtime.ask<ReadSummary>({ instance, path }, message, options, onFrame);
+      ticket.onStop(call.cancel);
+      return call;
+    },
+    pullRegistry: async (instance) => {
+      const to = { instance: runtime.self, path: MEMBERSHIP_PATH };
+      const pull = { type: 'pull', peer: instance };
+      await runtime.ask<null>(to, pull, { timeoutMs: PULL_TIMEOUT_MS, lane: 'control' }).done;
+    },
+    knowsRegistryOf: (instance) => knowsRegistryOf(dependencies, instance),
+    bytes: ticket.bytes,
+  });
+}
+
+/** Whether the registry of an instance would change nothing here that matters to reads. */
+async function knowsRegistryOf(
+  dependencies: IngesterReaderDependencies,
+  instance: InstanceId,
+): Promise<boolean> {
+  const runtime = dependencies.runtime();
+  const to = { instance, path: MEMBERSHIP_PATH };
+  const exchange: ExchangeMessage = { from: runtime.self, records: [] };
+  const ask = { type: 'exchange', exchange };
+  const options = { timeoutMs: PULL_TIMEOUT_MS, lane: 'control' } as const;
+  const { records } = await runtime.ask<ExchangeMessage>(to, ask, options).done;
+  const { records: theirs, rejected } = decodeRecords(records);
+  const { digest, registry } = dependencies.view();
+  return (
+    rejected.length === 0 && registryDigest(mergeRecords(registry, theirs).registry) === digest
+  );
+}
+
+/** Open ends mean all that there is. */
+function clampRange({ maxTimeMs, minTimeMs }: TimeRange): TimeRange {
+  return { minTimeMs: Math.max(minTimeMs, 0), maxTimeMs };
+}
