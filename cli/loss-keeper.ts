@@ -28,6 +28,8 @@ export class LossKeeper {
   isMembershipRunning = false;
   /** Losses found since the start. */
   foundCount = 0;
+  /** How far what was lost is filled again; undefined: nothing is being filled. */
+  refill: { readonly fromMs: number; readonly toMs: number; readonly atMs: number } | undefined;
 
   constructor(options: LossKeeperOptions) {
     this.#options = options;

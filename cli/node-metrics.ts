@@ -185,6 +185,15 @@ export class NodeMetrics {
       'Reads of older times do not count this node, because its data is incomplete; 0: it is whole.',
       () => (views.current.registry.instances.get(self)?.missingBeforeMs ?? 0) / 1000,
     );
+    this.#gauge(
+      'starling_refill_progress_ratio',
+      'How much of what was lost is filled again, while it is being filled; 1: nothing is.',
+      () => {
+        if (losses.refill === undefined) return 1;
+        const { atMs, fromMs, toMs } = losses.refill;
+        return (atMs - fromMs) / Math.max(1, toMs - fromMs);
+      },
+    );
   }
 
   /** Adds what the loop of this process did since the last scrape. */

@@ -17,6 +17,8 @@ import { membershipCodecs } from '../actors/membership/codecs.ts';
 import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
 import { QuerierActor } from '../actors/querier/actor.ts';
 import { QUERIER_PATH } from '../actors/querier/messages.ts';
+import { RefillActor } from '../actors/refill/actor.ts';
+import { REFILL_PATH, type RefillMessage } from '../actors/refill/messages.ts';
 import { StoreGatewayActor } from '../actors/store-gateway/actor.ts';
 import { storeGatewayCodecs } from '../actors/store-gateway/codecs.ts';
 import { STORE_GATEWAY_PATH, type StoreGatewayMessage } from '../actors/store-gateway/messages.ts';
@@ -27,6 +29,7 @@ import { BucketIndexCache, BucketStore } from '../storage/index.ts';
 import { type Parts, fingerprintOf, hasSharedBucket } from './node-parts.ts';
 
 const INGESTER_TICK_MS = 60_000;
+const REFILL_TICK_MS = 5000;
 const STORE_GATEWAY_TICK_MS = 15 * 60_000;
 const COMPACTOR_TICK_MS = 30_000;
 const MAILBOX_MAX = 5000;
@@ -88,8 +91,33 @@ export function spawnRoles(
   spawnIngesters(parts);
   spawnEdges(parts);
   spawnCompactor(parts);
+  spawnRefill(parts);
   const self = identity.instanceId;
   metrics.watch({ committer, compactor, tenants, runtime, gossip, views, losses, self });
+}
+
+function spawnRefill({ losses, options, readiness, runtime, tenants, views }: Parts): void {
+  const { clock, log } = options.platform;
+  runtime.spawn<RefillMessage>({
+    path: REFILL_PATH,
+    mailboxMax: MAILBOX_MAX,
+    create: (context) => {
+      context.every(REFILL_TICK_MS, () => ({ type: 'tick' }));
+      return new RefillActor({
+        clock,
+        log,
+        runtime: () => runtime,
+        view: () => views.current,
+        tenants,
+        note: losses.note,
+        retentionMs: options.config.blocksRetentionMs,
+        isReady: () => readiness.reasons().length === 0,
+        onProgress: (progress) => {
+          losses.refill = progress;
+        },
+      });
+    },
+  });
 }
 
 function spawnIngesters({ options, readiness, runtime, shipping, tenants, views }: Parts): void {

@@ -37,7 +37,7 @@ export { cutJitterMs } from './cut-plan.ts';
 export type { LocalBlock } from './local-blocks.ts';
 export { Head } from './head/head.ts';
 export { mergeLabelSets, mergeSeriesFrames } from './merge/merge.ts';
-export { Pacer } from './pacer.ts';
+export { Pacer, sortPaced } from './pacer.ts';
 export { xorChunksOf } from './chunk/xor-chunks.ts';
 export { Tsdb, type AppendResult, type TsdbOptions, type TsdbStats } from './tsdb.ts';
 export { TsdbManager, type TsdbManagerOptions, tenantPathParts } from './tsdb-manager.ts';

@@ -6,7 +6,7 @@ import { StarlingError } from '../../model/errors.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { LabelProjector, encodeLabels } from '../../model/wire/labels-codec.ts';
 import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/series-frame.ts';
-import type { SelectHints, Selectors } from '../head/select.ts';
+import { type SelectHints, type Selectors, isInPart } from '../head/select.ts';
 import type { Pacer } from '../pacer.ts';
 import type { BlockReader } from './block-reader.ts';
 import { CHUNK_XOR, type ChunkBytes } from './format.ts';
@@ -156,7 +156,7 @@ class BlockSeriesPutter {
     if (part === undefined) return true;
     const { fingerprint, reader } = this.#selection;
     fingerprint(encodeLabels(await reader.labels(entry)), this.#scratchFingerprint);
-    return this.#scratchFingerprint[3]! % part.count === part.index;
+    return isInPart(this.#scratchFingerprint[3]!, part);
   }
 
   #project(bytes: Uint8Array): { readonly projected: Uint8Array; readonly length: number } {

@@ -59,10 +59,15 @@ export interface SelectHints {
   readonly part?: SeriesPart | undefined;
 }
 
-/** The series whose fingerprint's last word leaves `index` when divided by `count`. */
+/** The series whose fingerprint's last word lies in the `index`-th of `count` equal ranges. */
 export interface SeriesPart {
   readonly index: number;
   readonly count: number;
+}
+
+/** Whether the last word of a fingerprint is in a part. Halves of a part are parts of twice as many. */
+export function isInPart(lastWord: number, { count, index }: SeriesPart): boolean {
+  return Math.floor((lastWord / 2 ** 32) * count) === index;
 }
 
 /** Series frames of matching series, with chunks. `undefined` is a pause: go on after a turn of the loop. */
@@ -135,9 +140,7 @@ class SeriesPutter {
   /** Whether the series is in the part that was asked for. */
   wants(s: number): boolean {
     const part = this.#hints?.part;
-    return (
-      part === undefined || this.#head.series.fingerprints[s * 4 + 3]! % part.count === part.index
-    );
+    return part === undefined || isInPart(this.#head.series.fingerprints[s * 4 + 3]!, part);
   }
 
   /** Writes one series with what was asked of its chunks, oldest first. */

@@ -1,0 +1,172 @@
+/**
+ * Goal: a machine that lost its disk, or a part of its log, is filled again by the others, says that it is
+ * whole only then, and is: with any one other machine it answers for everything acknowledged. Method: small
+ * clusters of real nodes in the simulator; the loss, the wait for the word, then the audit of each pair.
+ */
+import t from 'tap';
+import {
+  EVALUATE_JOB,
+  type EvaluateInput,
+  runEvaluateJob,
+} from '../../actors/querier/evaluate-job.ts';
+import { NAMES_JOB, type NamesInput, runNamesJob } from '../../actors/querier/names-job.ts';
+import type { RunningNode } from '../../cli/node.ts';
+import { createNodeCiphers } from '../../platform/node/ciphers.ts';
+import { audit } from '../../sim/audit.ts';
+import { bootStarling, isReady, loadTargetOf } from '../../sim/cluster.ts';
+import { Workload } from '../../sim/workload.ts';
+import { type Machine, World } from '../../sim/world.ts';
+
+/** Reads mind for so long that a cluster once had fewer copies. */
+const YOUNG_MS = 17 * 60_000;
+const WAIT_MS = 120_000;
+
+type NodeMachine = Machine<RunningNode>;
+
+interface Scene {
+  readonly world: World<RunningNode>;
+  readonly workload: Workload;
+  readonly boot: (machine: NodeMachine) => Promise<void>;
+  /** Until all machines see the first one as whole; false: never. */
+  readonly untilWhole: () => Promise<boolean>;
+}
+
+/** A cluster that is not young any more, with a load on it; returns what was violated. */
+async function tell(
+  machineCount: number,
+  seed: number,
+  story: (scene: Scene) => Promise<void>,
+): Promise<readonly string[]> {
+  const flags = new Map([
+    ['replication-factor', '3'],
+    ['multitenancy', 'true'],
+  ]);
+  const world = new World<RunningNode>({
+    seed,
+    machineCount,
+    ciphers: createNodeCiphers(),
+    jobs: new Map<string, (input: unknown) => { readonly output: unknown }>([
+      [EVALUATE_JOB, (input) => ({ output: runEvaluateJob(input as EvaluateInput) })],
+      [NAMES_JOB, (input) => ({ output: runNamesJob(input as NamesInput) })],
+    ]),
+    bootNode: bootStarling(machineCount, flags),
+  });
+  const workload = new Workload(loadTargetOf(world), {
+    writers: 4,
+    seriesPerWriter: 5,
+    everyMs: 200,
+    tenantCount: 2,
+    repeatChance: 0.1,
+    lateChance: 0.1,
+  });
+  const boot = async (machine: NodeMachine): Promise<void> => {
+    await world.boot(machine);
+    await world.until(() => isReady(machine.life?.node), WAIT_MS);
+  };
+  const untilWhole = (): Promise<boolean> =>
+    world.until(
+      () =>
+        world.machines.every(({ life }) =>
+          life?.node?.api.ring().instances.every(({ missingBeforeMs }) => missingBeforeMs === 0),
+        ),
+      WAIT_MS,
+    );
+  await world.run(async () => {
+    await Promise.all(world.machines.map(boot));
+    await world.sleep(YOUNG_MS);
+    workload.start();
+    await world.sleep(5000);
+    // Each of the others misses some samples: these are on the first machine and one more.
+    for (const machine of world.machines.slice(1)) {
+      world.kill(machine);
+      await world.sleep(5000);
+      await boot(machine);
+      await world.sleep(3000);
+    }
+    await story({ world, workload, boot, untilWhole });
+  });
+  t.ok(workload.history.ackedCount > 1000, `${workload.history.ackedCount} acknowledged`);
+  return [...workload.violations.map(({ what }) => what), ...world.broken];
+}
+
+/** Asks for everything while one of the others is down, each in turn. */
+async function auditWithoutEach({ boot, workload, world }: Scene): Promise<void> {
+  await workload.stop();
+  const [first, ...others] = world.machines;
+  for (const down of others) {
+    world.kill(down);
+    const up = others.filter((machine) => machine !== down);
+    await audit(workload, [first?.name ?? '', ...up.map(({ name }) => name)]);
+    await boot(down);
+  }
+}
+
+t.test('a machine with an empty disk is filled again, and then counts', async (t) => {
+  const found = await tell(3, 1, async (scene) => {
+    const { boot, untilWhole, world } = scene;
+    const [first] = world.machines;
+    if (first === undefined) return;
+    world.wipe(first);
+    await boot(first);
+    t.ok(first.life?.node?.api.ring().instances.some((one) => one.missingBeforeMs > 0));
+    t.ok(await untilWhole(), 'it says that it is whole');
+    await auditWithoutEach(scene);
+  });
+  t.strictSame(found, []);
+});
+
+t.test('with more machines than copies it holds its share, and counts', async (t) => {
+  const found = await tell(5, 4, async (scene) => {
+    const { boot, untilWhole, world } = scene;
+    const [first] = world.machines;
+    if (first === undefined) return;
+    world.wipe(first);
+    await boot(first);
+    t.ok(await untilWhole(), 'it says that it is whole');
+    await auditWithoutEach(scene);
+  });
+  t.strictSame(found, []);
+});
+
+t.test('a machine whose log is damaged is filled again, and then counts', async (t) => {
+  const found = await tell(3, 2, async (scene) => {
+    const { boot, untilWhole, world } = scene;
+    const [first] = world.machines;
+    if (first === undefined) return;
+    world.kill(first);
+    const disk = first.disk.sideOf(world.loop.world);
+    const file = await disk.open('/data/tenants/tenant-0/wal/00000000', 'read-write');
+    await file.write(new Uint8Array(3000).fill(7), 500);
+    await file.close();
+    await boot(first);
+    t.ok(first.life?.node?.api.ring().instances.some((one) => one.missingBeforeMs > 0));
+    t.ok(await untilWhole(), 'it says that it is whole');
+    await auditWithoutEach(scene);
+  });
+  t.strictSame(found, []);
+});
+
+t.test(
+  'a refill that is interrupted goes on: by a kill, and by the loss of another one',
+  async (t) => {
+    const found = await tell(3, 3, async (scene) => {
+      const { boot, untilWhole, world } = scene;
+      const [first, second] = world.machines;
+      if (first === undefined || second === undefined) return;
+      world.wipe(first);
+      await boot(first);
+      world.kill(second); // nobody can say any more that an answer is complete
+      await world.sleep(20_000);
+      t.ok(
+        first.life?.node?.api.ring().instances.some((one) => one.missingBeforeMs > 0),
+        'it waits',
+      );
+      await boot(second);
+      world.kill(first);
+      await boot(first);
+      t.ok(await untilWhole(), 'it says that it is whole');
+      await auditWithoutEach(scene);
+    });
+    t.strictSame(found, []);
+  },
+);
