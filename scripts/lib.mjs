@@ -35,11 +35,11 @@ export function ensureInstalled() {
   writeFileSync(stampFile, hash);
 }
 
-/** Compiles to dist/ and makes the command executable. */
+/** Compiles to dist/, types unchecked (`npm run check` does that), and makes the command executable. */
 export function build() {
   ensureInstalled();
   rmSync(join(root, 'dist'), { recursive: true, force: true });
-  tool('tsc', '--project', 'tsconfig.build.json');
+  tool('tsc', '--project', 'tsconfig.build.json', '--noCheck');
   const main = join(root, 'dist', 'cli', 'main.js');
   if (existsSync(main)) chmodSync(main, 0o755);
 }

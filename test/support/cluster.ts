@@ -15,7 +15,7 @@ export function isBuilt(): boolean {
   return existsSync(mainScript);
 }
 
-async function freePorts(count: number): Promise<readonly number[]> {
+export async function freePorts(count: number): Promise<readonly number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, () => {
       const server = createServer();
