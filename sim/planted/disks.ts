@@ -1,5 +1,6 @@
 /** Planted bugs of storage: a node whose calls of the disk are not what they say. */
 import type { Disk, DiskFile, Platform } from '../../platform/platform.ts';
+import { cutSilently } from './cut-log.ts';
 import { type PlantedBugs, RARE } from './planted.ts';
 
 function withDisk(platform: Platform, changes: Partial<Disk>): Platform {
@@ -17,6 +18,16 @@ function withFiles(platform: Platform, changesOf: (file: DiskFile) => Partial<Di
 }
 
 export const DISK_BUGS: PlantedBugs = {
+  'cut-log': {
+    sentence: 'a damaged log is cut, and answers as if it were whole',
+    platform: (platform) =>
+      withDisk(platform, {
+        list: async (path) => {
+          if (path.endsWith('/wal')) await cutSilently(platform.disk, path);
+          return platform.disk.list(path);
+        },
+      }),
+  },
   'dropped-byte': {
     sentence: 'some writes lack their last byte',
     platform: (platform, random) =>

@@ -23,6 +23,7 @@ import { checkSeries } from '../../sim/checkers/series.ts';
 import { History } from '../../sim/history.ts';
 import { PLANTED } from '../../sim/planted/index.ts';
 import { type StoryOptions, type Verdict, runStory } from '../../sim/story.ts';
+import type { Swarm } from '../../sim/swarm.ts';
 
 const MINUTES = 0.1;
 
@@ -64,13 +65,21 @@ t.test('runStory() finds planted bugs: no canary lives', async (t) => {
     tenantCount: 3,
     load: { ...load, repeatChance: 0, lateChance: 0 },
   };
-  const check = async (name: string, expected: readonly string[]): Promise<void> => {
+  const check = async (
+    name: string,
+    expected: readonly string[],
+    more: Partial<Swarm> = {},
+  ): Promise<void> => {
     const planted = PLANTED[name];
     if (planted === undefined) throw new Error(`there is no planted bug ${name}`);
     const found = new Set<string>();
     let seed = 0;
     while (found.size === 0 && seed < 8) {
-      const { violations } = await run(++seed, { planted, swarm, minutes: 0.4 });
+      const { violations } = await run(++seed, {
+        planted,
+        swarm: { ...swarm, ...more },
+        minutes: 0.4,
+      });
       for (const { invariant } of violations) found.add(invariant);
     }
     t.ok(
@@ -83,6 +92,7 @@ t.test('runStory() finds planted bugs: no canary lives', async (t) => {
   await check('silent-gap', ['I5']);
   await check('wrong-tenant', ['I12', 'I3', 'I5']);
   await check('nobody-home', ['liveness']);
+  await check('cut-log', ['I1', 'I5'], { faults: ['lost-writes', 'kill'], replicationFactor: 2 });
 });
 
 t.test('checkAcknowledged() and checkInvented() name what is wrong with an answer', (t) => {
