@@ -50,6 +50,8 @@ export class SimBucketStore {
   latencyMs: () => number = () => 0;
   /** How late listings are. */
   listLagMs = 0;
+  /** The store's own time. */
+  nowMs: () => number = () => 0;
   readonly #objects = new Map<string, Stored>();
 
   /** The store as a node with this clock sees it. */
@@ -67,13 +69,14 @@ export class SimBucketStore {
     return this.#objects.get(key)?.bytes;
   }
 
-  put(key: string, bytes: Uint8Array | undefined, nowMs: number): void {
+  put(key: string, bytes: Uint8Array | undefined): void {
     const before = this.#objects.get(key);
-    this.#objects.set(key, { bytes, before: before?.bytes, atMs: nowMs });
+    this.#objects.set(key, { bytes, before: before?.bytes, atMs: this.nowMs() });
   }
 
-  /** What a listing shows at this time. */
-  listed(nowMs: number): readonly BucketObject[] {
+  /** What a listing shows now. */
+  listed(): readonly BucketObject[] {
+    const nowMs = this.nowMs();
     const found: BucketObject[] = [];
     for (const [key, { atMs, before, bytes }] of this.#objects) {
       const shown = nowMs - atMs < this.listLagMs ? before : bytes;
@@ -111,7 +114,7 @@ class SimBucket implements Bucket {
     const given = body instanceof Uint8Array ? body : await body.read(0, body.sizeBytes);
     const bytes = new Uint8Array(given);
     await this.#call('put', key, signal, () => {
-      this.#store.put(key, bytes, this.#clock.wallMs());
+      this.#store.put(key, bytes);
     });
   }
 
@@ -123,15 +126,13 @@ class SimBucket implements Bucket {
   }
 
   list(options: BucketListOptions, signal?: AbortSignal): Promise<BucketPage> {
-    return this.#call('list', options.prefix, signal, () =>
-      pageOf(this.#store.listed(this.#clock.wallMs()), options),
-    );
+    return this.#call('list', options.prefix, signal, () => pageOf(this.#store.listed(), options));
   }
 
   delete(key: string, signal?: AbortSignal): Promise<void> {
     return this.#call('delete', key, signal, () => {
       if (this.#store.bytes(key) === undefined) return;
-      this.#store.put(key, undefined, this.#clock.wallMs());
+      this.#store.put(key, undefined);
     });
   }
 

@@ -7,6 +7,7 @@
  *   node dist/sim/main.js --seeds 1..20 --planted all            seeds to detection of each
  *   node dist/sim/main.js --seed 1 --shape hour --minutes 60     how fast: an ordinary cluster, no faults
  *   node dist/sim/main.js --membership 50 [--only join]          what membership does, in numbers
+ *   node dist/sim/main.js --compaction --seeds 1..20 [--planted NAME]   blocks in a bucket, days of them
  *   node dist/sim/main.js --seed 7 --shrink                      a smaller story that fails, as a command
  *   node dist/sim/main.js --replay 7                             the command, then the run and its trace
  *
@@ -20,7 +21,9 @@ import {
 } from '../actors/querier/evaluate-job.ts';
 import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names-job.ts';
 import { createNodeCiphers } from '../platform/node/ciphers.ts';
+import { runCompactionStory } from './compaction/story.ts';
 import { MEASUREMENTS, measure } from './membership/measure.ts';
+import { COMPACTION_BUGS } from './planted/compaction.ts';
 import { PLANTED } from './planted/index.ts';
 import { type Verdict, runStory } from './story.ts';
 import { FAULTS } from './faults/index.ts';
@@ -29,6 +32,8 @@ import { SHAPES, type Swarm, describeSwarm } from './swarm.ts';
 import type { SimJobs } from './workers.ts';
 
 const MINUTES = 5;
+/** Blocks of two hours: a day and a little. */
+const COMPACTION_WINDOWS = 13;
 const LINES_ON_FAILURE = 40;
 
 // A job and its caller share the type; the table erases it.
@@ -41,6 +46,7 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     seeds: { type: 'string' },
+    compaction: { type: 'boolean', default: false },
     membership: { type: 'string' },
     only: { type: 'string', default: '' },
     minutes: { type: 'string', default: String(MINUTES) },
@@ -59,9 +65,10 @@ const { values } = parseArgs({
 
 const [first, last] = readSeeds(values.replay ?? values.seed ?? values.seeds ?? '1');
 const minutes = readNumber(values.minutes, '--minutes');
-const bug = values.planted === undefined ? undefined : PLANTED[values.planted];
+const bugs = values.compaction ? COMPACTION_BUGS : PLANTED;
+const bug = values.planted === undefined ? undefined : bugs[values.planted];
 if (values.planted !== undefined && values.planted !== 'all' && bug === undefined) {
-  process.stderr.write(`--planted: one of ${Object.keys(PLANTED).join(', ')}\n`);
+  process.stderr.write(`--planted: one of ${Object.keys(bugs).join(', ')}\n`);
   process.exit(2);
 }
 const shape = values.shape === undefined ? {} : SHAPES[values.shape];
@@ -75,7 +82,8 @@ const endMs =
   values.until === undefined
     ? Infinity
     : performance.now() + readNumber(values.until, '--until') * 60_000;
-if (values.planted === 'all') await runPlanted();
+if (values.compaction) await runCompaction();
+else if (values.planted === 'all') await runPlanted();
 else if (values.membership === undefined) await runAll();
 else measureMembership(readNumber(values.membership, '--membership'));
 
@@ -90,6 +98,28 @@ function measureMembership(count: number): void {
     process.stdout.write(`nodes=${count} seed=${first} ${what}: ${value}\n`);
     process.stderr.write(`  ${eventCount} events, ${times.toFixed(0)} times real time\n`);
   }
+}
+
+/** The story of blocks in a bucket, a line a seed. */
+async function runCompaction(): Promise<void> {
+  let failures = 0;
+  for (let seed = first; seed <= last && performance.now() < endMs; seed++) {
+    const base = { seed, ciphers: createNodeCiphers(), windowCount: COMPACTION_WINDOWS };
+    const verdict = await runCompactionStory(bug === undefined ? base : { ...base, planted: bug });
+    const { lastLines, violations, ...counts } = verdict;
+    const isOk = violations.length === 0;
+    if (!isOk) failures++;
+    const facts = Object.entries(counts).map(([key, value]) => `${key}=${value}`);
+    const lines = [`seed=${seed} verdict=${isOk ? 'ok' : 'violated'} ${facts.join(' ')}`];
+    if (values.trace) lines.push(...lastLines.map((line) => `  ${line}`));
+    for (const { invariant, what } of violations) lines.push(`  violated ${invariant}: ${what}`);
+    process.stdout.write(`${lines.join('\n')}\n`);
+    if (bug !== undefined && !isOk) {
+      process.stdout.write(`planted ${values.planted}: found after ${seed - first + 1} seeds\n`);
+      break;
+    }
+  }
+  process.exitCode = failures > 0 || bug !== undefined ? 1 : 0;
 }
 
 async function runAll(): Promise<void> {

@@ -75,6 +75,7 @@ export class World<Node> {
     this.#options = options;
     this.random = new SimRandom(seed);
     this.loop = new Loop({ seed, trace: this.trace, drain: drainMicrotasks });
+    this.bucket.nowMs = () => this.loop.nowMs;
     this.network = new SimNetwork(this.loop, this.random.child('network'), this.trace);
     this.machines = Array.from({ length: machineCount }, (_, i) => ({
       name: `node-${i + 1}`,

@@ -43,6 +43,7 @@ export function neededBlocks(
 /** True when all of a block is in another one, which was made of it. */
 function isWithin(block: IndexedBlock, other: IndexedBlock): boolean {
   if (block === other || other.sources.length <= Math.max(1, block.sources.length)) return false;
+  if (other.minTimeMs > block.minTimeMs || other.maxTimeMs < block.maxTimeMs) return false;
   const inside = block.sources.length === 0 ? [block.id] : block.sources;
   return inside.every((source) => other.sources.includes(source));
 }

@@ -9,7 +9,7 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { StarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
-import type { Bucket } from '../../platform/platform.ts';
+import type { Bucket, Clock } from '../../platform/platform.ts';
 import { type BlockId, parseBlockId } from '../block/ulid.ts';
 import { BadDocument, JsonObject } from './json.ts';
 import { bucketIndexKey } from './layout.ts';
@@ -19,6 +19,8 @@ const INDEX_VERSION = 1;
 const INDEX_VERSION_MAX = 2;
 const INDEX_BYTES_MAX = 32 * 1024 * 1024;
 const INDEX_TEXT_BYTES_MAX = 256 * 1024 * 1024;
+/** An index is written by a listing that began this much ago at most. */
+const LISTING_AGE_MAX_MS = 2 * 60_000;
 /** Chunk files are 000001, 000002, … */
 const SEGMENTS_FORMAT = '1b6d';
 
@@ -125,10 +127,20 @@ export async function readBucketIndex(
   }
 }
 
+/**
+ * Writes the index that a listing showed. Throws `bucket.unavailable` when that listing is old (this process was
+ * held, or the store is slow): somebody else may have written a newer one, which this one would undo.
+ */
 export async function writeBucketIndex(
-  bucket: Bucket,
+  { bucket, clock }: { readonly bucket: Bucket; readonly clock: Clock },
   tenant: TenantId,
-  index: BucketIndex,
+  { index, scannedAtMs }: { readonly index: BucketIndex; readonly scannedAtMs: number },
 ): Promise<void> {
+  const ageMs = Math.round(clock.monotonicMs() - scannedAtMs);
+  if (ageMs > LISTING_AGE_MAX_MS) {
+    const why = `the listing for it took ${ageMs} ms, more than ${LISTING_AGE_MAX_MS}`;
+    const key = bucketIndexKey(tenant);
+    throw new StarlingError('bucket.unavailable', { bucket: bucket.name, key, why });
+  }
   await bucket.put(bucketIndexKey(tenant), encodeBucketIndex(index));
 }

@@ -9,7 +9,7 @@
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
-import type { Bucket } from '../../platform/platform.ts';
+import type { Bucket, Clock } from '../../platform/platform.ts';
 import type { BlockId } from '../block/ulid.ts';
 import type { BucketIndex, IndexedBlock } from './bucket-index.ts';
 import { readBucketMeta, segmentsOf, storesOf } from './bucket-meta.ts';
@@ -24,6 +24,8 @@ import { readMark } from './marks.ts';
 import { listObjects, listPrefixes } from './objects.ts';
 
 export interface TenantScan {
+  /** When it began, on the monotonic clock. */
+  readonly scannedAtMs: number;
   readonly index: BucketIndex;
   readonly noCompact: ReadonlySet<BlockId>;
   /** Blocks without meta.json: being uploaded, or being deleted, or left over. */
@@ -56,8 +58,10 @@ export async function listBlocks(bucket: Bucket, tenant: TenantId): Promise<read
 export async function scanTenant(
   bucket: Bucket,
   tenant: TenantId,
-  { nowMs, previous }: { readonly nowMs: number; readonly previous: BucketIndex | undefined },
+  { clock, previous }: { readonly clock: Clock; readonly previous: BucketIndex | undefined },
 ): Promise<TenantScan> {
+  const scannedAtMs = clock.monotonicMs();
+  const nowMs = clock.wallMs();
   const broken = new Map<BlockId, StarlingError>();
   const { deletions, noCompact } = await scanMarks(bucket, tenant, { previous, broken });
   // A block that is being deleted may have lost its meta.json since.
@@ -75,7 +79,7 @@ export async function scanTenant(
     }
   }
   const updatedAtMs = Math.floor(nowMs / 1000) * 1000;
-  return { index: { blocks, deletions, updatedAtMs }, noCompact, partial, broken };
+  return { scannedAtMs, index: { blocks, deletions, updatedAtMs }, noCompact, partial, broken };
 }
 
 async function readBlock(

@@ -161,11 +161,11 @@ export async function updateBucketIndex(
     log.warn('bucket index made anew', { tenant, error: String(thrown) });
     return undefined;
   });
-  const scan = await scanTenant(bucket, tenant, { nowMs: clock.wallMs(), previous });
+  const scan = await scanTenant(bucket, tenant, { clock, previous });
   for (const [block, error] of scan.broken) {
     log.error('a block of the bucket is left out', { tenant, block, error: error.message });
   }
-  await writeBucketIndex(bucket, tenant, scan.index);
+  await writeBucketIndex({ bucket, clock }, tenant, scan);
   return scan.index;
 }
 

@@ -43,7 +43,7 @@ export async function readCatalogue(
   known: ReadonlyMap<BlockId, CatalogueBlock>,
 ): Promise<TenantCatalogue> {
   const previous = await readIndexIfSound(bucket, tenant, log);
-  const scan = await scanTenant(bucket, tenant, { nowMs: clock.wallMs(), previous });
+  const scan = await scanTenant(bucket, tenant, { clock, previous });
   const broken = new Map(scan.broken);
   const blocks = new Map<BlockId, CatalogueBlock>();
   for (const block of scan.index.blocks) {

@@ -124,18 +124,19 @@ export class Compactor {
         if (!listed.has(tenant)) this.#states.delete(tenant);
       }
       let failureCount = 0;
-      const failed = new Set<string>();
+      const tried = new Set<string>();
+      const jobsFailedBefore = this.counts.jobsFailed;
       while (tenants.length > 0) {
         const again: TenantId[] = [];
         for (const tenant of tenants) {
           if (this.#isClosed) return;
-          const outcome = await this.#round(tenant, failed);
+          const outcome = await this.#round(tenant, tried);
           if (outcome === 'more') again.push(tenant);
           if (outcome === 'failed') failureCount++;
         }
         tenants = again;
       }
-      if (failureCount + failed.size > 0) this.counts.runsFailed++;
+      if (failureCount > 0 || this.counts.jobsFailed > jobsFailedBefore) this.counts.runsFailed++;
       else {
         this.counts.runsCompleted++;
         this.#lastSuccessAtMs = clock.wallMs();
@@ -148,9 +149,9 @@ export class Compactor {
   }
 
   /** `more`: a job was done, there may be another. */
-  async #round(tenant: TenantId, failed: Set<string>): Promise<'done' | 'failed' | 'more'> {
+  async #round(tenant: TenantId, tried: Set<string>): Promise<'done' | 'failed' | 'more'> {
     try {
-      return (await this.#doTenant(tenant, failed)) ? 'more' : 'done';
+      return (await this.#doTenant(tenant, tried)) ? 'more' : 'done';
     } catch (thrown) {
       if (this.#isClosed) return 'done';
       const error = toStarlingError(thrown);
@@ -161,8 +162,8 @@ export class Compactor {
     }
   }
 
-  /** True when a job was done, or failed, and there may be others. `failed`: what is not tried again now. */
-  async #doTenant(tenant: TenantId, failed: Set<string>): Promise<boolean> {
+  /** True when a job was done, or failed, and there may be others. `tried`: what is not tried again now. */
+  async #doTenant(tenant: TenantId, tried: Set<string>): Promise<boolean> {
     const { bucket, clock, ownsJob, ownsTenant } = this.#options;
     const state = this.#stateOf(tenant);
     await this.#removeLeftovers(tenant);
@@ -184,9 +185,11 @@ export class Compactor {
     const plan = this.#plan(catalogue);
     state.status = this.#statusOf(tenant, catalogue, plan);
     const nameOf = ({ key }: CompactionJob): string => `${tenant}/${key}`;
-    const job = plan.jobs.find((one) => !failed.has(nameOf(one)) && ownsJob(tenant, one.key));
+    const job = plan.jobs.find((one) => !tried.has(nameOf(one)) && ownsJob(tenant, one.key));
     if (job === undefined) return false;
-    if (!(await this.#runJob(tenant, state, job))) failed.add(nameOf(job));
+    // Once a run: where a listing lags, the job would look as if it were still to be done.
+    tried.add(nameOf(job));
+    await this.#runJob(tenant, state, job);
     return true;
   }
 
@@ -225,7 +228,8 @@ export class Compactor {
     // What vanished since the listing is not there to be read. What was indexed and cannot be read any more
     // stays, so that a query which needs it is an error and no silent gap.
     const present = scan.index.blocks.filter(({ id }) => blocks.has(id) || broken.has(id));
-    await writeBucketIndex(this.#options.bucket, tenant, { ...scan.index, blocks: present });
+    const index = { ...scan.index, blocks: present };
+    await writeBucketIndex(this.#options, tenant, { index, scannedAtMs: scan.scannedAtMs });
   }
 
   #plan({ blocks, scan }: TenantCatalogue): Plan {
@@ -238,8 +242,8 @@ export class Compactor {
     });
   }
 
-  /** False when a block is bad; whatever else fails is thrown. */
-  async #runJob(tenant: TenantId, state: TenantState, job: CompactionJob): Promise<boolean> {
+  /** Whatever fails is thrown, but a block that is bad: that is noted. */
+  async #runJob(tenant: TenantId, state: TenantState, job: CompactionJob): Promise<void> {
     const { bucket, clock, disk, log, random } = this.#options;
     const blocks = job.blocks.flatMap(({ id }) => state.blocks.get(id) ?? []);
     const ids = blocks.map(({ id }) => id);
@@ -263,14 +267,12 @@ export class Compactor {
       log.info('blocks compacted', { tenant, key, kind, blocks: ids, block: meta?.id, tookMs });
       if (meta === undefined) await this.#markEmpty(tenant, ids);
       else await this.#markReplaced(tenant, state, new Set(ids));
-      return true;
     } catch (thrown) {
       if (this.#isClosed) throw thrown;
       this.counts.jobsFailed++;
       const error = toStarlingError(thrown);
       log.error('a compaction failed', { tenant, key, blocks: ids, error: error.message });
       if (!(await this.#noteBad(tenant, ids, error))) throw error;
-      return false;
     } finally {
       this.#job = undefined;
     }

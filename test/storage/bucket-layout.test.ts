@@ -29,10 +29,12 @@ import {
 } from '../../storage/bucket/marks.ts';
 import { listBucketTenants, scanTenant } from '../../storage/bucket/scan.ts';
 import { testBlockId } from '../support/block-contents.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { refusal } from '../support/refusal.ts';
 
 const tenant = parseTenantId('team-a');
 const clock = createNodeClock();
+const at = (nowMs: number): FakeClock => new FakeClock(nowMs);
 const [A, B, C, D] = [1, 2, 3, 4].map(testBlockId) as [
   ReturnType<typeof testBlockId>,
   ReturnType<typeof testBlockId>,
@@ -277,7 +279,7 @@ t.test('scanTenant() finds blocks and marks among junk, and names what is broken
   await putMark(bucket, tenant, mark);
   await putMark(bucket, tenant, { ...mark, id: A, kind: 'no-compact', reason: 'manual' });
   t.strictSame(await listBucketTenants(bucket), ['other', 'team-a']);
-  const scan = await scanTenant(bucket, tenant, { nowMs: 20_500, previous: undefined });
+  const scan = await scanTenant(bucket, tenant, { clock: at(20_500), previous: undefined });
   t.strictSame(scan.index, {
     blocks: [A, B].map((id) => ({
       ...{ id, minTimeMs: META.minTimeMs, maxTimeMs: META.maxTimeMs },
@@ -292,10 +294,13 @@ t.test('scanTenant() finds blocks and marks among junk, and names what is broken
   t.equal(scan.broken.get(D)?.id, 'block.corrupt');
 
   t.equal(await readBucketIndex(bucket, tenant), undefined);
-  await writeBucketIndex(bucket, tenant, scan.index);
+  const late = at(20_500 + 2 * 60_000 + 1);
+  const stale = writeBucketIndex({ bucket, clock: late }, tenant, scan);
+  await t.rejects(stale, refusal('bucket.unavailable', /listing for it took 120001 ms/));
+  await writeBucketIndex({ bucket, clock: at(21_000) }, tenant, scan);
   const previous = await readBucketIndex(bucket, tenant);
   const callsBefore = store.calls.length;
-  const again = await scanTenant(bucket, tenant, { nowMs: 30_000, previous });
+  const again = await scanTenant(bucket, tenant, { clock: at(30_000), previous });
   t.equal(again.index.blocks.length, 2);
   const read = store.calls.slice(callsBefore).filter(({ kind }) => kind === 'getRange');
   t.notOk(
@@ -303,7 +308,7 @@ t.test('scanTenant() finds blocks and marks among junk, and names what is broken
     'a known block is not read again',
   );
   await bucket.delete(blockKey(tenant, B, 'meta.json'));
-  const later = await scanTenant(bucket, tenant, { nowMs: 40_000, previous });
+  const later = await scanTenant(bucket, tenant, { clock: at(40_000), previous });
   t.strictSame(later.partial, [B, C], 'a marked block is looked at again');
   await removeMark(bucket, tenant, mark);
   t.equal(await readMark(bucket, tenant, mark), undefined);
@@ -312,7 +317,7 @@ t.test('scanTenant() finds blocks and marks among junk, and names what is broken
   await t.rejects(readBucketIndex(bucket, tenant), refusal('bucket.corrupt', /not gzip/));
   store.failWhen = ({ kind }) => (kind === 'list' ? 'refused' : undefined);
   await t.rejects(
-    scanTenant(bucket, tenant, { nowMs: 1, previous }),
+    scanTenant(bucket, tenant, { clock: at(1), previous }),
     refusal('bucket.unavailable'),
   );
 });

@@ -1,0 +1,164 @@
+/**
+ * A node of the compaction story: it ships blocks as an ingester does, compacts as a compactor does, and reads
+ * as a querier does, all through the code that ships. No ring and no gossip: every node
+ * takes itself for the owner of everything, or of what a hash gives it, which is the worst that can be.
+ */
+import { neededBlocks } from '../../actors/querier/needed-blocks.ts';
+import { labelsFromPairs } from '../../model/labels.ts';
+import { parseTenantId } from '../../model/ids.ts';
+import type { TimeRange } from '../../model/sample.ts';
+import type { Platform } from '../../platform/platform.ts';
+import type { BlockReader } from '../../storage/block/block-reader.ts';
+import { type SourceSeries, cutBlock } from '../../storage/block/cut.ts';
+import { FloatSamples } from '../../storage/block/float-samples.ts';
+import type { ChunkBytes } from '../../storage/block/format.ts';
+import { createSeriesEntry } from '../../storage/block/index-reader.ts';
+import { newBlockId } from '../../storage/block/ulid.ts';
+import { updateBucketIndex } from '../../storage/bucket/shipping.ts';
+import { Shipper } from '../../storage/bucket/shipper.ts';
+import { openRemoteBlock } from '../../storage/compact/remote-block.ts';
+import { BucketIndexCache, Compactor, Pacer } from '../../storage/index.ts';
+
+export const HOUR_MS = 3_600_000;
+export const WINDOW_MS = 2 * HOUR_MS;
+export const TENANT = parseTenantId('tenant-0');
+const INTERVAL_MS = HOUR_MS / 2;
+const DIRECTORY = '/data/tenants/t';
+
+/** Samples of series by number: time to value. Values are whole numbers. */
+export type Contents = ReadonlyMap<number, ReadonlyMap<number, number>>;
+
+export interface CompactionNode {
+  readonly compactor: Compactor;
+  /** Cuts a block of one window and ships all that is on the disk. */
+  ship(range: TimeRange, contents: Contents): Promise<void>;
+  /** What a query of a closed range gets from the bucket now. */
+  read(range: TimeRange): Promise<Contents>;
+}
+
+/** Starts a node; `ownsJob` says which jobs it takes for its own. */
+export async function bootCompactionNode(
+  platform: Platform,
+  storeId: string,
+  ownsJob: (key: string) => boolean,
+): Promise<CompactionNode> {
+  const { bucket, clock, disk, log, random } = platform;
+  const compactor = new Compactor({
+    bucket,
+    clock,
+    disk,
+    log,
+    random,
+    directory: '/data/compactor',
+    rangesMs: [1, 6, 12].map((count) => count * WINDOW_MS),
+    waitMs: 25 * 60_000,
+    deletionDelayMs: WINDOW_MS,
+    jobBytesMax: 1e9,
+    partialDelayMsOf: () => 4 * HOUR_MS,
+    retentionMsOf: () => 0,
+    ownsTenant: () => true,
+    ownsJob: (_tenant, key) => ownsJob(key),
+  });
+  const runLater = (delayMs: number): void => {
+    clock.after(delayMs, () => {
+      void compactor.run().then(() => {
+        runLater(INTERVAL_MS * (0.9 + 0.2 * random.float()));
+      });
+    });
+  };
+  runLater(INTERVAL_MS * random.float());
+  await disk.makeDirectory(DIRECTORY);
+  const indexes = new BucketIndexCache(bucket, clock);
+  return {
+    compactor,
+    ship: (range, contents) => shipBlock(platform, storeId, range, contents),
+    read: async (range) => {
+      const found = new Map<number, Map<number, number>>();
+      const index = await indexes.get(TENANT);
+      if (index === undefined) return found;
+      const stores = new Set<string>();
+      const needed = neededBlocks(index, { range, oldestTimeMs: Number.MAX_SAFE_INTEGER, stores });
+      for (const { id } of needed) {
+        // Nothing is cached: the most that a reader can depend on the bucket.
+        const block = await openRemoteBlock(bucket, TENANT, id);
+        try {
+          await addSamples(block, range, found);
+        } finally {
+          await block.close();
+        }
+      }
+      return found;
+    },
+  };
+}
+
+async function shipBlock(
+  platform: Platform,
+  storeId: string,
+  range: TimeRange,
+  contents: Contents,
+): Promise<void> {
+  const { bucket, clock, disk, log } = platform;
+  const pacer = new Pacer(clock);
+  const series = [...contents].sort(([a], [b]) => a - b).map(sourceSeries);
+  const source = {
+    symbols: () => series.flatMap(({ labels }) => labels),
+    series: () => series,
+  };
+  const id = newBlockId(platform);
+  await cutBlock({ disk, directory: DIRECTORY, id, pacer }, source, range);
+  const options = { disk, bucket, log, tenant: TENANT, storeId, directory: DIRECTORY };
+  await (await Shipper.open(options)).ship();
+  await updateBucketIndex({ bucket, clock, log }, TENANT);
+}
+
+function sourceSeries([number, samples]: readonly [
+  number,
+  ReadonlyMap<number, number>,
+]): SourceSeries {
+  const columns = new FloatSamples();
+  const words = new Uint32Array(2);
+  const value = new Float64Array(words.buffer);
+  for (const [timeMs, sample] of [...samples].sort(([a], [b]) => a - b)) {
+    value[0] = sample;
+    columns.push(timeMs, words[0]!, words[1]!);
+  }
+  const chunks: ChunkBytes[] = [];
+  columns.encode(chunks);
+  const labels = labelsFromPairs([
+    ['__name__', 'sim'],
+    // One digit, so that the numbers sort as the texts do.
+    ['series', String(number)],
+  ]);
+  return { labels, chunks };
+}
+
+/** Adds the samples of a block that are in the range. */
+async function addSamples(
+  reader: BlockReader,
+  range: TimeRange,
+  into: Map<number, Map<number, number>>,
+): Promise<void> {
+  const entry = createSeriesEntry();
+  const columns = new FloatSamples();
+  const words = new Uint32Array(2);
+  const value = new Float64Array(words.buffer);
+  for (const ref of await reader.select([])) {
+    await reader.index.readSeries(ref, entry);
+    const labels = await reader.labels(entry);
+    const number = Number(labels[labels.indexOf('series') + 1]);
+    const samples = into.get(number) ?? new Map<number, number>();
+    into.set(number, samples);
+    for (const chunkRef of entry.chunkRefs) {
+      const { data } = await reader.readChunk(chunkRef);
+      columns.clear();
+      if (!columns.addChunk(data, 0, data.length)) throw reader.corruptChunk('it does not decode');
+      for (let i = 0; i < columns.length; i++) {
+        const timeMs = columns.timeAt(i);
+        if (timeMs < range.minTimeMs || timeMs > range.maxTimeMs) continue;
+        words.set(columns.wordsAt(i));
+        samples.set(timeMs, value[0]!);
+      }
+    }
+  }
+}
