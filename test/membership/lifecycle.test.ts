@@ -158,6 +158,39 @@ t.test('step() starts as another process ends: twins do not act as one instance'
   t.end();
 });
 
+t.test('step() says what was lost until it is filled again, at once and over restarts', (t) => {
+  let state = threeNodes().stateOf('a');
+  const now = { monotonicMs: 1e6, wallMs: WALL_MS };
+  const check = (input: LifecycleInput, missingBeforeMs: number, isTold = true): void => {
+    const taken = step(state, input, now);
+    ({ state } = taken);
+    t.equal(state.own?.missingBeforeMs, missingBeforeMs);
+    const types = taken.effects.map(({ type }) => type);
+    t.strictSame(types.slice(0, 3), isTold ? ['persist', 'publish', 'broadcast'] : []);
+    t.equal(state.phase, 'active', 'it goes on');
+  };
+  check({ type: 'lost', beforeMs: 500 }, 500);
+  check({ type: 'lost', beforeMs: 400 }, 500, false);
+  check({ type: 'refilled', beforeMs: 400, restMs: 0 }, 500, false);
+  check({ type: 'refilled', beforeMs: 500, restMs: 100 }, 100);
+  check({ type: 'refilled', beforeMs: 500, restMs: 0 }, 0);
+  check({ type: 'lost', beforeMs: 700 }, 700);
+
+  const restart = (lostBeforeMs: number): number | undefined => {
+    const config = { ...state.config, bootCounter: state.bootCounter + 1, lostBeforeMs };
+    const started = step(
+      createLifecycle(config),
+      { type: 'started', registry: state.registry },
+      now,
+    );
+    t.equal(started.state.phase, 'resuming', 'it has lost data, not what it knew');
+    return started.state.own?.missingBeforeMs;
+  };
+  t.equal(restart(0), 700);
+  t.equal(restart(900), 900);
+  t.end();
+});
+
 t.test('step() gives up an id that another starting process outbids', (t) => {
   let state = createLifecycle(threeNodes().stateOf('a').config);
   const now = { monotonicMs: 0, wallMs: WALL_MS };
