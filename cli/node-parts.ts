@@ -138,6 +138,7 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     storeId: identity.storeId,
     directoryOf: (tenant) => [tenantsDirectory(options), ...tenantPathParts(tenant)].join('/'),
     ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === instanceId,
+    retentionMsOf: () => config.limits.compactor_blocks_retention_period_ms,
   });
   const losses = new LossKeeper({ clock, log, note, tell: tellLoss(() => runtime) });
   const tenants = createTenants(options, { views, committer, shipping, losses, instanceId });

@@ -21,7 +21,12 @@ import { type BlockWindow, type HeadSpan, dueWindow, oldestWindow } from './cut-
 import { openHeadSource } from './head/block-source.ts';
 import { BLOCK_RANGE_MS, type Head } from './head/head.ts';
 import { writeHorizon } from './horizon.ts';
-import { HINT_OUT_OF_ORDER, type LocalBlock, LocalBlocks, type PinnedBlock } from './local-blocks.ts';
+import {
+  HINT_OUT_OF_ORDER,
+  type LocalBlock,
+  LocalBlocks,
+  type PinnedBlock,
+} from './local-blocks.ts';
 import { Pacer } from './pacer.ts';
 import { type RunningRead, RunningReads } from './running-reads.ts';
 import type { WorkQueue } from './work-queue.ts';

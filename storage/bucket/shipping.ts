@@ -10,7 +10,7 @@
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
 import type { Bucket, Clock, Disk, Log } from '../../platform/platform.ts';
-import type { BlockId } from '../block/ulid.ts';
+import { type BlockId, blockIdTimeMs } from '../block/ulid.ts';
 import { type BucketIndex, readBucketIndex, writeBucketIndex } from './bucket-index.ts';
 import { scanTenant } from './scan.ts';
 import { Shipper } from './shipper.ts';
@@ -33,6 +33,8 @@ export interface ShippingOptions {
   readonly directoryOf: (tenant: TenantId) => string;
   /** Whether this node is the one that keeps the tenant's index fresh when nothing is shipped. */
   readonly ownsIndex: (tenant: TenantId) => boolean;
+  /** How long blocks stay in the bucket; 0: for ever. */
+  readonly retentionMsOf: (tenant: TenantId) => number;
 }
 
 /** What this node knows of one tenant. */
@@ -76,12 +78,19 @@ export class Shipping {
     return run;
   }
 
-  /** True once a local block may go: everybody who could need it finds it in the bucket. */
+  /**
+   * True once a local block may go: everybody who could need it finds it in the bucket, or it is so old that
+   * the bucket let it go.
+   */
   mayRemove(tenant: TenantId, id: BlockId): boolean {
+    const { clock, retentionMsOf } = this.#options;
     const state = this.#states.get(tenant);
     const sinceMs = state?.indexedSinceMs.get(id);
-    if (state?.shipper?.isShipped(id) !== true || sinceMs === undefined) return false;
-    return this.#options.clock.monotonicMs() - sinceMs >= REMOVE_AFTER_INDEXED_MS;
+    if (state?.shipper?.isShipped(id) !== true) return false;
+    if (sinceMs !== undefined) return clock.monotonicMs() - sinceMs >= REMOVE_AFTER_INDEXED_MS;
+    const retentionMs = retentionMsOf(tenant);
+    // A block is named after its last sample.
+    return retentionMs > 0 && clock.wallMs() - blockIdTimeMs(id) > retentionMs;
   }
 
   /** Waits for what runs; begins nothing more. */

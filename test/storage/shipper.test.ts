@@ -13,6 +13,10 @@ import { SimBucketStore } from '../../sim/bucket.ts';
 import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { readBucketMeta } from '../../storage/bucket/bucket-meta.ts';
 import { Shipper } from '../../storage/bucket/shipper.ts';
+import { Shipping } from '../../storage/bucket/shipping.ts';
+import { deleteBlock } from '../../storage/compact/clean.ts';
+import { blockIdTimeMs } from '../../storage/block/ulid.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { bitsOf, testBlockId, writeTestBlock } from '../support/block-contents.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { refusal } from '../support/refusal.ts';
@@ -182,3 +186,39 @@ t.test('a store that forgets is found out; a broken block keeps no other one', a
   t.notOk(shipper.isShipped(A));
   t.ok(shipper.isShipped(B));
 });
+
+t.test(
+  'a local block may go when the index had it for a while, or the bucket let it go',
+  async (t) => {
+    const disk = await diskWithBlocks();
+    const store = new SimBucketStore();
+    const wall = new FakeClock(blockIdTimeMs(A) + 1000);
+    let retentionMs = 0;
+    const shipping = new Shipping({
+      clock: wall,
+      disk,
+      bucket: store.sideOf(wall),
+      log: { ...quiet, info: () => undefined },
+      storeId: 's1',
+      directoryOf: () => directory,
+      ownsIndex: () => true,
+      retentionMsOf: () => retentionMs,
+    });
+    t.notOk(shipping.mayRemove(tenant, A));
+    t.equal(await shipping.ship(tenant), 2);
+    t.notOk(shipping.mayRemove(tenant, A), 'readers may have an older index');
+    wall.advance(20 * 60_000);
+    t.ok(shipping.mayRemove(tenant, A));
+    await deleteBlock(store.sideOf(wall), tenant, A);
+    await shipping.ship(tenant);
+    t.notOk(
+      shipping.mayRemove(tenant, A),
+      'it is not in the bucket any more, and nobody wanted that',
+    );
+    retentionMs = 60_000;
+    t.ok(shipping.mayRemove(tenant, A));
+    retentionMs = 24 * 3_600_000;
+    t.notOk(shipping.mayRemove(tenant, A));
+    await shipping.close();
+  },
+);
