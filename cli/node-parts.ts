@@ -17,6 +17,7 @@ import { StarlingError } from '../model/errors.ts';
 import type { InstanceId, TenantId } from '../model/ids.ts';
 import { fingerprint, tenantFingerprintKey, viewOf } from '../model/wire/fingerprint.ts';
 import type { Platform } from '../platform/platform.ts';
+import { TurnQueue } from '../platform/turn-queue.ts';
 import { createEnvelopeCodec } from '../proto/envelope-codec.ts';
 import {
   Committer,
@@ -70,6 +71,8 @@ export interface Parts {
   readonly compactor: Compactor;
   readonly gossip: Gossip;
   readonly runtime: ActorRuntime;
+  /** What all roles do in slices takes turns here. */
+  readonly turns: TurnQueue;
   readonly readiness: Readiness;
 }
 
@@ -155,6 +158,7 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     compactor,
     gossip,
     runtime,
+    turns: new TurnQueue(clock),
     readiness,
   };
 }

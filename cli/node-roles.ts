@@ -120,7 +120,8 @@ function spawnRefill({ losses, options, readiness, runtime, tenants, views }: Pa
   });
 }
 
-function spawnIngesters({ options, readiness, runtime, shipping, tenants, views }: Parts): void {
+function spawnIngesters(parts: Parts): void {
+  const { options, readiness, runtime, shipping, tenants, turns, views } = parts;
   const { clock, log } = options.platform;
   let noted: Promise<void> | undefined;
   const noteWrite = (): Promise<void> => {
@@ -144,6 +145,7 @@ function spawnIngesters({ options, readiness, runtime, shipping, tenants, views 
         context.every(INGESTER_TICK_MS, () => ({ type: 'tick', nowMs: clock.wallMs() }));
         return new IngesterActor({
           clock,
+          turns,
           shard,
           tenants,
           digest: () => views.current.digest,
@@ -165,7 +167,7 @@ function spawnIngesters({ options, readiness, runtime, shipping, tenants, views 
 }
 
 /** The store-gateway; returns the indexes it shares with the querier. */
-function spawnStoreGateway({ identity, options, runtime, views }: Parts): BucketIndexCache {
+function spawnStoreGateway({ identity, options, runtime, turns, views }: Parts): BucketIndexCache {
   const { bucket, clock, disk, log } = options.platform;
   const indexes = new BucketIndexCache(bucket, clock);
   const directory = `${options.dataDirectory}/store-gateway`;
@@ -178,6 +180,7 @@ function spawnStoreGateway({ identity, options, runtime, views }: Parts): Bucket
       context.every(STORE_GATEWAY_TICK_MS, () => ({ type: 'tick' }));
       return new StoreGatewayActor({
         clock,
+        turns,
         store,
         indexes,
         owns: (block) =>
@@ -208,7 +211,7 @@ function spawnCompactor({ compactor, options, runtime }: Parts): void {
 }
 
 function spawnEdges(parts: Parts): void {
-  const { metrics, options, runtime, views } = parts;
+  const { metrics, options, runtime, turns, views } = parts;
   const { config, platform } = options;
   const { clock } = platform;
   const indexes = spawnStoreGateway(parts);
@@ -218,6 +221,7 @@ function spawnEdges(parts: Parts): void {
     create: () =>
       new DistributorActor({
         clock,
+        turns,
         runtime: () => runtime,
         view: () => views.current,
         limitsOf: () => config.limits,

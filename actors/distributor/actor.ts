@@ -9,6 +9,7 @@ import type { Limits } from '../../model/limits.ts';
 import { type FingerprintKey, tenantFingerprintKey } from '../../model/wire/fingerprint.ts';
 import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
 import type { Clock } from '../../platform/platform.ts';
+import type { TurnQueue } from '../../platform/turn-queue.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
 import type { EncodedPush } from '../ingester/codecs.ts';
 import { type PushAnswer, ingesterPathOf } from '../ingester/messages.ts';
@@ -31,6 +32,8 @@ const TENANT_KEYS_MAX = 10_000;
 
 export interface DistributorDependencies {
   readonly clock: Clock;
+  /** For each slice of a push. */
+  readonly turns: TurnQueue;
   readonly runtime: () => ActorRuntime;
   readonly view: () => ClusterView;
   readonly limitsOf: (tenant: TenantId) => Limits;
@@ -109,7 +112,7 @@ export class DistributorActor implements Actor<DistributorMessage> {
   }
 
   #pushDependencies(tenant: TenantId, view: ClusterView): PushDependencies {
-    const { clock, limitsOf } = this.#dependencies;
+    const { clock, limitsOf, turns } = this.#dependencies;
     const limits = limitsOf(tenant);
     const keys = this.#tenantKeys(tenant, view);
     return {
@@ -124,7 +127,7 @@ export class DistributorActor implements Actor<DistributorMessage> {
       writeQuorum: view.ring.writeQuorum,
       instances: view.instances,
       send: (instance, encoded) => this.#send(tenant, instance, encoded),
-      nextTurn: () => new Promise((resolve) => clock.nextTurn(resolve)),
+      nextTurn: () => turns.next(),
       admitSamples: (samples) => this.#rates.admit(tenant, samples, limits, clock.monotonicMs()),
     };
   }

@@ -26,6 +26,10 @@ import {
 
 /** A chunk is one message to an ingester: at most this many samples, so that appending it is short. */
 export const SAMPLES_PER_CHUNK_MAX = 4096;
+/** A series with its labels is so much more work than one sample, for either end. */
+const LABELS_COST = 16;
+/** So many series of a chunk come with their labels. */
+export const LABELLED_PER_CHUNK_MAX = SAMPLES_PER_CHUNK_MAX / LABELS_COST;
 const ERRORS_KEPT_MAX = 10;
 /** Of each kind, for each plan in flight. */
 const SPARES_MAX = 8;
@@ -56,6 +60,8 @@ export interface Chunk {
   readonly instance: number;
   seriesCount: number;
   sampleCount: number;
+  /** Series that go with their labels. */
+  labelledCount: number;
   labelLength: number;
   /** The time of all its samples; NaN when they differ. */
   timeMs: number;
@@ -158,22 +164,25 @@ function growPlanColumns(
   if (pooled.canonical.length < series * 4) pooled.canonical = new Uint32Array(series * 4);
 }
 
-/** Routes up to `seriesMax` more series. True when all are routed. */
+/** Routes up to `seriesMax` more series, fewer where some are new. True when all are routed. */
 export function continuePushPlan(plan: PushPlan, seriesMax: number): boolean {
-  const { columns } = plan;
-  const stop = Math.min(plan.nextSeries + seriesMax, columns.seriesCount);
-  for (let series = plan.nextSeries; series < stop; series++) {
+  const { columns, labelBytes } = plan;
+  let budget = seriesMax;
+  while (plan.nextSeries < columns.seriesCount && budget > 0) {
+    const series = plan.nextSeries++;
     const start = series === 0 ? 0 : columns.sampleEnds[series - 1]!;
     const end = columns.sampleEnds[series]!;
+    const labelled = labelBytes.size;
     try {
       routeSeries(plan, series, start, end);
+      budget -= labelBytes.size > labelled ? LABELS_COST : 1;
     } catch (error) {
       plan.invalidSamples += end - start;
       noteError(plan, toStarlingError(error));
+      budget -= LABELS_COST;
     }
   }
-  plan.nextSeries = stop;
-  return stop === columns.seriesCount;
+  return plan.nextSeries === columns.seriesCount;
 }
 
 /** Keeps the first few errors of invalid series: the first one becomes the answer. */
@@ -234,7 +243,10 @@ function addRow(
     plan.rowChunks[rowBase + r] = index;
     chunk.rows[chunk.seriesCount++] = (holders & (1 << r)) === 0 ? -row - 1 : row;
     chunk.sampleCount += to - from;
-    if ((holders & (1 << r)) === 0) chunk.labelLength += plan.labelBytes.get(series)?.length ?? 0;
+    if ((holders & (1 << r)) === 0) {
+      chunk.labelledCount++;
+      chunk.labelLength += plan.labelBytes.get(series)?.length ?? 0;
+    }
     if (timeMs !== chunk.timeMs) chunk.timeMs = Number.NaN;
   }
 }
@@ -250,14 +262,16 @@ function timeOfRow({ timestamps }: WriteColumns, from: number, to: number): numb
 function openChunk(plan: PushPlan, instance: number, samples: number, timeMs: number): number {
   const open = plan.openChunks[instance];
   if (open !== undefined) {
-    const count = plan.chunks[open]!.sampleCount;
-    if (count + samples <= SAMPLES_PER_CHUNK_MAX) return open;
+    const { labelledCount, sampleCount } = plan.chunks[open]!;
+    const isShort = sampleCount + samples + labelledCount * LABELS_COST <= SAMPLES_PER_CHUNK_MAX;
+    if (isShort) return open;
   }
   const index = plan.chunks.length;
   plan.chunks.push({
     instance,
     seriesCount: 0,
     sampleCount: 0,
+    labelledCount: 0,
     labelLength: 0,
     timeMs,
     // A row has a sample at least, so a full chunk has no more rows than samples.
@@ -368,6 +382,7 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
     instance: chunk.instance,
     seriesCount: 0,
     sampleCount: 0,
+    labelledCount: 0,
     labelLength: 0,
     timeMs: chunk.timeMs,
     rows: new Int32Array(indexes.length),
@@ -381,6 +396,7 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
     again.sampleCount += plan.rowSampleEnd[row]! - plan.rowSampleStart[row]!;
     const isFirst = !labelled.has(series); // later rows of a series find it known
     labelled.add(series);
+    if (isFirst) again.labelledCount++;
     if (isFirst) again.labelLength += bytes.length;
     again.rows[again.seriesCount++] = isFirst ? -row - 1 : row;
   }

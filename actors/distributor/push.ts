@@ -17,6 +17,7 @@ import { beginSnappyDecode, continueSnappyDecode, snappyLength } from '../../mod
 import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
 import {
   type Chunk,
+  LABELLED_PER_CHUNK_MAX,
   type PlanColumns,
   type PushContext,
   type PushPlan,
@@ -33,9 +34,10 @@ import { type PushTally, countAcks, countAnswer, createTally, pushVerdict } from
 
 /** The most bytes a body may decode to, as in Prometheus. */
 export const DECODED_BYTES_MAX = 32 * 1024 * 1024;
-/** Work between two turns of the loop: about a millisecond each. */
-const DECODE_BYTES_PER_SLICE = 1024 * 1024;
-const SERIES_PER_SLICE = 2048;
+/** Slices of about a millisecond each. */
+const DECODE_BYTES_PER_SLICE = 512 * 1024;
+const SMALL_BYTES = 64 * 1024;
+const SERIES_PER_SLICE = 1024;
 
 /** An ingester's answer to one batch. */
 export interface IngesterPushAnswer {
@@ -54,7 +56,7 @@ export interface PushDependencies {
   readonly instances: readonly InstanceId[];
   /** Sends one batch to one ingester; rejects with a StarlingError at the latest at its deadline. */
   readonly send: (instance: InstanceId, batch: EncodedWriteBatch) => Promise<IngesterPushAnswer>;
-  /** Lets the loop turn once. */
+  /** Resolves in a turn of the loop for one slice of work. */
   readonly nextTurn: () => Promise<void>;
   /** Called with the number of samples once validation is done; throws `limit.ingestion_rate`. */
   readonly admitSamples: (samples: number) => void;
@@ -111,11 +113,16 @@ async function decodeAndRoute(
 ): Promise<PushPlan> {
   const length = snappyLength(body, DECODED_BYTES_MAX);
   if (buffers.decoded.length < length) buffers.decoded = new Uint8Array(length + (length >>> 2));
+  // A small push is one slice, from body to plan.
+  const nextTurn = length <= SMALL_BYTES ? () => undefined : dependencies.nextTurn;
+  await dependencies.nextTurn();
   const decode = beginSnappyDecode(body, buffers.decoded, length);
-  while (!continueSnappyDecode(decode, DECODE_BYTES_PER_SLICE)) await dependencies.nextTurn();
+  while (!continueSnappyDecode(decode, DECODE_BYTES_PER_SLICE)) await nextTurn();
+  await nextTurn();
   const { columns } = buffers;
   const pass = beginWriteRequestPass(buffers.decoded, length, dependencies.rawKey, columns);
-  while (!continueWriteRequestPass(pass, SERIES_PER_SLICE)) await dependencies.nextTurn();
+  while (!continueWriteRequestPass(pass, SERIES_PER_SLICE)) await nextTurn();
+  await nextTurn();
   const view = viewOf(buffers.decoded);
   const plan = beginPushPlan(dependencies.context, view, columns, buffers.plan);
   while (!continuePushPlan(plan, SERIES_PER_SLICE)) await dependencies.nextTurn();
@@ -187,14 +194,20 @@ async function sendChunk(flight: Flight, chunk: Chunk): Promise<void> {
   countChunk(flight, chunk, answer);
   markHeld(plan, chunk);
   if (answer.unknown.length === 0) return;
-  const again = chunkWithLabels(plan, chunk, answer.unknown);
-  const second = await trySend(flight, again);
-  if (second === undefined) return;
-  countChunk(flight, again, second);
+  for (let from = 0; from < answer.unknown.length; from += LABELLED_PER_CHUNK_MAX) {
+    const indexes = answer.unknown.subarray(from, from + LABELLED_PER_CHUNK_MAX);
+    await sendWithLabels(flight, chunkWithLabels(plan, chunk, indexes));
+  }
+}
+
+async function sendWithLabels(flight: Flight, chunk: Chunk): Promise<void> {
+  const answer = await trySend(flight, chunk);
+  if (answer === undefined) return;
+  countChunk(flight, chunk, answer);
   // It had the labels: what it still does not know is not stored there.
-  if (second.unknown.length > 0) noteReason(flight, again, 'it does not know series it was sent');
-  for (const index of second.unknown) countAnswer(flight.tally, rowOf(again, index), 'fail');
-  markHeld(plan, again);
+  if (answer.unknown.length > 0) noteReason(flight, chunk, 'it does not know series it was sent');
+  for (const index of answer.unknown) countAnswer(flight.tally, rowOf(chunk, index), 'fail');
+  markHeld(flight.plan, chunk);
 }
 
 /** The answer to a chunk, or undefined after its rows were counted as failed. */

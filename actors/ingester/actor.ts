@@ -6,6 +6,7 @@
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId, TenantId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/platform.ts';
+import type { TurnQueue } from '../../platform/turn-queue.ts';
 import type { Tsdb, TsdbManager } from '../../storage/index.ts';
 import type { Actor, StreamReply } from '../runtime/index.ts';
 import {
@@ -19,6 +20,8 @@ import { nameFrames } from './name-frames.ts';
 
 export interface IngesterDependencies {
   readonly clock: Clock;
+  /** For each append, and each slice of a read. */
+  readonly turns: TurnQueue;
   /** Which of `INGESTER_SHARDS` this is: it looks after the tenants of this shard. */
   readonly shard: number;
   readonly tenants: TsdbManager;
@@ -65,7 +68,7 @@ export class IngesterActor implements Actor<IngesterMessage> {
         break;
       }
       case 'push':
-        this.#push(message);
+        void this.#push(message); // answers, whatever happens
         break;
       case 'select': {
         const { hints, reply, scope } = message;
@@ -125,7 +128,8 @@ export class IngesterActor implements Actor<IngesterMessage> {
     return { blocksCut, blocksShipped };
   }
 
-  #push(message: PushMessage): void {
+  async #push(message: PushMessage): Promise<void> {
+    await this.#dependencies.turns.next();
     const tsdb = this.#dependencies.tenants.get(message.batch.tenant);
     if (tsdb !== undefined) {
       this.#append(tsdb, message);
@@ -175,11 +179,11 @@ export class IngesterActor implements Actor<IngesterMessage> {
     reply: StreamReply<ReadSummary>,
     start: (tsdb: Tsdb) => Frames,
   ): Promise<void> {
-    const { clock, digest, tenants } = this.#dependencies;
+    const { clock, digest, tenants, turns } = this.#dependencies;
     const tsdb = tenants.get(scope.tenant) ?? (await tenants.find(scope.tenant));
     for await (const frame of tsdb === undefined ? [] : start(tsdb)) {
       if (frame !== undefined) await reply.frame(frame); // waits for credit; rejects when cancelled
-      await new Promise<void>((resolve) => clock.nextTurn(resolve));
+      await turns.next();
       if (reply.isCancelled) return; // what is open in head and blocks is given back
     }
     const oldestTimeMs = tsdb?.oldestTimeMs(clock.wallMs()) ?? Number.MIN_SAFE_INTEGER;

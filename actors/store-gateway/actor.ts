@@ -6,6 +6,7 @@
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/platform.ts';
+import type { TurnQueue } from '../../platform/turn-queue.ts';
 import {
   type BlockId,
   type BlockSelection,
@@ -26,6 +27,8 @@ const FAILURES_MAX = 10;
 
 export interface StoreGatewayDependencies {
   readonly clock: Clock;
+  /** For each slice of an answer. */
+  readonly turns: TurnQueue;
   readonly store: BucketStore;
   readonly indexes: BucketIndexCache;
   /** Whether this instance looks after a block. */
@@ -97,7 +100,7 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
 
   /** Sends the frames of one block, or adds its names. */
   async #readBlock(message: ReadMessage, id: BlockId, names: Set<string>): Promise<void> {
-    const { clock, fingerprintOf, store } = this.#dependencies;
+    const { clock, fingerprintOf, store, turns } = this.#dependencies;
     const { reply, scope } = message;
     const block = await store.use(scope.tenant, id);
     try {
@@ -124,7 +127,7 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
           const hints = message.type === 'blocks-select' ? message.hints : undefined;
           for await (const frame of selectBlockFrames(selection, hints)) {
             if (frame !== undefined) await reply.frame(frame); // waits for credit
-            await new Promise<void>((resolve) => clock.nextTurn(resolve));
+            await turns.next();
             if (reply.isCancelled) return;
           }
           return;

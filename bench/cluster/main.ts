@@ -7,7 +7,15 @@
 import { parseArgs } from 'node:util';
 import { createAgents, pushRounds } from './client.ts';
 import { SCRAPE_INTERVAL_MS, type Load, buildLoad } from './load.ts';
-import { cpuSeconds, diskMib, loadAverage, memoryMib, quantile } from './meter.ts';
+import {
+  type SliceFigures,
+  cpuSeconds,
+  diskMib,
+  loadAverage,
+  memoryMib,
+  quantile,
+  readSlices,
+} from './meter.ts';
 import { type QueryTiming, queries, timeQuery } from './queries.ts';
 import { type Target, startPrometheus, startStarling, startVictoriaMetrics } from './servers.ts';
 
@@ -22,6 +30,9 @@ interface Figures {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly failures: number;
+  /** While it was written to, and while it was asked. */
+  readonly writeSlices: SliceFigures;
+  readonly querySlices: SliceFigures;
   readonly residentMib: number;
   readonly peakMib: number;
   readonly diskMib: number;
@@ -34,6 +45,7 @@ async function measure(target: Target, load: Load): Promise<Figures> {
   const cpuStart = cpu();
   await pushRounds(target.pushUrls, load.bodies, 0, WARM_UP_ROUNDS, agents);
   const cpuCreated = cpu();
+  await readSlices(target.metricsUrls); // what creating the series took is not among them
   const outcome = await pushRounds(
     target.pushUrls,
     load.bodies,
@@ -42,6 +54,7 @@ async function measure(target: Target, load: Load): Promise<Figures> {
     agents,
   );
   const cpuWritten = cpu();
+  const writeSlices = await readSlices(target.metricsUrls);
   for (const agent of agents) agent.destroy();
   const samples = load.seriesCount * (load.rounds - WARM_UP_ROUNDS);
   const sorted = [...outcome.latenciesMs].sort((a, b) => a - b);
@@ -60,6 +73,8 @@ async function measure(target: Target, load: Load): Promise<Figures> {
     residentMib: memory.reduce((sum, one) => sum + one.resident, 0),
     peakMib: memory.reduce((sum, one) => sum + one.peak, 0),
     diskMib: diskMib(target.directory),
+    writeSlices,
+    querySlices: await readSlices(target.metricsUrls),
     queries: timings,
   };
 }
@@ -73,6 +88,10 @@ function report(figures: readonly Figures[]): void {
     ['latency p50 ms', (one) => one.p50Ms],
     ['latency p99 ms', (one) => one.p99Ms],
     ['failed requests', (one) => one.failures],
+    ['slice CPU writing p99 ms', (one) => one.writeSlices.p99Ms],
+    ['slice CPU writing max ms', (one) => one.writeSlices.maxMs],
+    ['slice CPU querying p99 ms', (one) => one.querySlices.p99Ms],
+    ['slice CPU querying max ms', (one) => one.querySlices.maxMs],
     ['RSS MiB', (one) => one.residentMib],
     ['peak RSS MiB', (one) => one.peakMib],
     ['disk MiB', (one) => one.diskMib],
@@ -86,8 +105,9 @@ function report(figures: readonly Figures[]): void {
   console.log(['', ...figures.map((one) => one.name)].join(' | '));
   for (const [name, get] of rows) {
     const cells = figures.map((one) => {
-      const ratio = base === undefined ? '' : ` (${(get(one) / get(base)).toFixed(2)}x)`;
-      return `${get(one).toPrecision(4)}${ratio}`;
+      const ratio = base === undefined ? Number.NaN : get(one) / get(base);
+      if (Number.isNaN(get(one))) return '-';
+      return `${get(one).toPrecision(4)}${Number.isNaN(ratio) ? '' : ` (${ratio.toFixed(2)}x)`}`;
     });
     console.log([name, ...cells].join(' | '));
   }

@@ -1,4 +1,7 @@
-/** What a process cost, read from /proc: CPU seconds, resident memory, disk bytes. Linux only. */
+/**
+ * What a process cost, read from /proc: CPU seconds, resident memory, disk bytes. Linux only. What its loop
+ * did it tells itself.
+ */
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -40,4 +43,27 @@ export function loadAverage(): number {
 
 export function quantile(sorted: readonly number[], q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
+}
+
+/** Own CPU of a slice of the loop, in milliseconds. */
+export interface SliceFigures {
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+/** Since this was asked last: the worst of the nodes. NaN when there are none. */
+export async function readSlices(metricsUrls: readonly string[]): Promise<SliceFigures> {
+  const pages = await Promise.all(metricsUrls.map(async (url) => (await fetch(url)).text()));
+  const worst = (name: string): number =>
+    Math.max(
+      ...pages.map((page) => {
+        const value = new RegExp(`^starling_loop_slice_cpu_${name}_seconds (\\S+)$`, 'm').exec(
+          page,
+        );
+        return Number(value?.[1] ?? Number.NaN) * 1000;
+      }),
+    );
+  return pages.length === 0
+    ? { p99Ms: Number.NaN, maxMs: Number.NaN }
+    : { p99Ms: worst('p99'), maxMs: worst('max') };
 }

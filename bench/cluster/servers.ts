@@ -10,6 +10,8 @@ export interface Target {
   readonly name: string;
   readonly pids: readonly number[];
   readonly pushUrls: readonly string[];
+  /** Where the nodes tell what their loops did; none at peers. */
+  readonly metricsUrls: readonly string[];
   /** Base of the query API, without `/api/v1`. */
   readonly queryUrl: string;
   readonly directory: string;
@@ -62,6 +64,7 @@ export async function startStarling(nodes: number): Promise<Target> {
     name: nodes === 1 ? 'starling' : `starling x${nodes} RF${nodes}`,
     pids: children.map((child) => child.pid ?? 0),
     pushUrls: bases.map((base) => `${base}/api/v1/push`),
+    metricsUrls: bases.map((base) => `${base}/metrics`),
     queryUrl: `${bases[0]}/prometheus`,
     directory,
     stop: () => stopAll(children, directory),
@@ -86,6 +89,7 @@ export async function startPrometheus(bin: string): Promise<Target> {
     name: 'prometheus',
     pids: [child.pid ?? 0],
     pushUrls: [`${base}/api/v1/write`],
+    metricsUrls: [],
     queryUrl: base,
     directory,
     stop: () => stopAll([child], directory),
@@ -107,6 +111,7 @@ export async function startVictoriaMetrics(bin: string): Promise<Target> {
     name: 'victoria-metrics',
     pids: [child.pid ?? 0],
     pushUrls: [`${base}/api/v1/write`],
+    metricsUrls: [],
     queryUrl: `${base}/prometheus`,
     directory,
     stop: () => stopAll([child], directory),

@@ -3,11 +3,12 @@
  * delay of the loop also counts the time that other processes had the core; the CPU time of a slice
  * (one turn of the loop) counts only ours, so a budget on it holds on any machine.
  *
- *   tick ──slice──slice──────slice──> tick      CPU between ticks / turns of the loop = a mean slice;
- *                        └ due ┘ late           a late tick shows one that lasted at least so long
+ *   turn ──poll── check ──poll── check       a check that holds no loop awake reads the CPU time in every turn
+ *   timer ──────── due ── late ──> fires     a timer tells how late the loop is
  *
- * CPU time is the thread's own, from the kernel's scheduler; where it does not tell, only delays are
- * measured. One timer serves both: each wakes an idle process, and that is what the meter costs.
+ * CPU time is the thread's own, from the kernel's scheduler, which brings it up to date when it takes the
+ * core away and at its own ticks (4 ms apart on many systems): so fine a slice is told. Where the kernel does
+ * not tell, only delays are measured.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
@@ -34,11 +35,11 @@ export class DurationCounts {
   #total = 0;
   maxMs = 0;
 
-  add(durationMs: number, count: number): void {
+  add(durationMs: number): void {
     const doublings = Math.log2(Math.max(1, durationMs / SLICE_MS_MIN));
     const bucket = Math.min(BUCKET_COUNT - 1, Math.ceil(doublings * BUCKETS_PER_DOUBLING));
-    this.#counts[bucket] = this.#counts[bucket]! + count;
-    this.#total += count;
+    this.#counts[bucket]!++;
+    this.#total++;
     this.maxMs = Math.max(this.maxMs, durationMs);
   }
 
@@ -59,17 +60,6 @@ export class DurationCounts {
   }
 }
 
-/** Adds what happened between two ticks: the long slice that made the second late, and the others. */
-export function addSlices(
-  counts: DurationCounts,
-  tick: { readonly cpuMs: number; readonly lateMs: number; readonly turnCount: number },
-): void {
-  const turnCount = Math.max(1, tick.turnCount);
-  const longestMs = Math.max(Math.min(tick.cpuMs, tick.lateMs), tick.cpuMs / turnCount);
-  counts.add(longestMs, 1);
-  if (turnCount > 1) counts.add((tick.cpuMs - longestMs) / (turnCount - 1), turnCount - 1);
-}
-
 export class LoopMeter {
   readonly #delays = new DurationCounts();
   readonly #slices = new DurationCounts();
@@ -78,13 +68,12 @@ export class LoopMeter {
   #schedstat: number | undefined;
   #tickMs = performance.now();
   #cpuMs = 0;
-  #turns = 0;
 
   constructor() {
     this.#schedstat = openSchedstat();
     this.#cpuMs = this.#readCpuMs();
-    this.#turns = performance.nodeTiming.uvMetricsInfo.loopCount;
     this.#timer = setInterval(() => this.#tick(), TICK_MS).unref();
+    setImmediate(this.#check).unref();
   }
 
   /** What was measured since the last reading. */
@@ -113,19 +102,18 @@ export class LoopMeter {
 
   #tick(): void {
     const nowMs = performance.now();
-    const cpuMs = this.#readCpuMs();
-    const turns = performance.nodeTiming.uvMetricsInfo.loopCount;
-    const lateMs = Math.max(0, nowMs - this.#tickMs - TICK_MS);
-    this.#delays.add(lateMs, 1);
-    addSlices(this.#slices, {
-      cpuMs: cpuMs - this.#cpuMs,
-      lateMs,
-      turnCount: turns - this.#turns,
-    });
+    this.#delays.add(Math.max(0, nowMs - this.#tickMs - TICK_MS));
     this.#tickMs = nowMs;
-    this.#cpuMs = cpuMs;
-    this.#turns = turns;
   }
+
+  /** Once in every turn. */
+  readonly #check = (): void => {
+    if (this.#schedstat === undefined) return;
+    const cpuMs = this.#readCpuMs();
+    this.#slices.add(cpuMs - this.#cpuMs);
+    this.#cpuMs = cpuMs;
+    setImmediate(this.#check).unref();
+  };
 
   /** The first number of the file: nanoseconds this thread was on a core. */
   #readCpuMs(): number {
