@@ -121,7 +121,7 @@ function spawnRefill({ losses, options, readiness, runtime, tenants, views }: Pa
 }
 
 function spawnIngesters(parts: Parts): void {
-  const { options, readiness, runtime, shipping, tenants, turns, views } = parts;
+  const { identity, options, readiness, runtime, shipping, tenants, turns, views } = parts;
   const { clock, log } = options.platform;
   let noted: Promise<void> | undefined;
   const noteWrite = (): Promise<void> => {
@@ -156,6 +156,11 @@ function spawnIngesters(parts: Parts): void {
                 why: `it does not know ${from} as an instance`,
               });
             }
+          },
+          checkReadable: () => {
+            const own = views.current.registry.instances.get(identity.instanceId);
+            if (own?.storeId === identity.storeId && own.state !== 'PENDING') return;
+            throw new StarlingError('node.not_ready', { why: 'it has not joined its cluster yet' });
           },
           noteWrite,
           ship: (tenant) => shipping.ship(tenant),

@@ -207,10 +207,13 @@ async function breakOne(telling: Telling, random: SimRandom): Promise<void> {
   await operator.bootDead();
 }
 
-/** Three copies of everything, for as long as reads look back, and none damaged. */
+/** Three copies of everything, for as long as reads look back; what was damaged is filled again. */
 function mustDoWithout({ operator, swarm, world }: Telling): boolean {
   const isOld = world.loop.nowMs > AGE_MS;
-  return swarm.replicationFactor === 3 && isOld && operator.damaged === undefined;
+  const isWhole = operator
+    .rings()
+    .every(({ instances }) => instances.every(({ missingBeforeMs }) => missingBeforeMs === 0));
+  return swarm.replicationFactor === 3 && isOld && isWhole;
 }
 
 type Scene = FaultScene<RunningNode>;

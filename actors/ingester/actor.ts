@@ -28,6 +28,8 @@ export interface IngesterDependencies {
   readonly digest: () => string;
   /** Throws when this node must not take writes, or not from that instance. */
   readonly checkWritable: (from: InstanceId) => void;
+  /** Throws while this node's record does not say yet what its disk holds: others know an older one. */
+  readonly checkReadable: () => void;
   /** Resolves once the cluster may count on it that this instance holds data: before the first ack. */
   readonly noteWrite: () => Promise<void>;
   /** Takes what the tenant's blocks are to the bucket; how many it were. */
@@ -156,7 +158,8 @@ export class IngesterActor implements Actor<IngesterMessage> {
 
   /** All tenants with data here, each with its oldest time; 0 when that cannot be told now. */
   async #sendTenants(reply: StreamReply<ReadSummary>): Promise<void> {
-    const { digest, tenants } = this.#dependencies;
+    const { checkReadable, digest, tenants } = this.#dependencies;
+    checkReadable();
     const texts: string[] = [];
     for (const tenant of tenants.known()) {
       const tsdb = await tenants.find(tenant).catch(() => undefined); // no place for it just now
@@ -179,7 +182,8 @@ export class IngesterActor implements Actor<IngesterMessage> {
     reply: StreamReply<ReadSummary>,
     start: (tsdb: Tsdb) => Frames,
   ): Promise<void> {
-    const { clock, digest, tenants, turns } = this.#dependencies;
+    const { checkReadable, clock, digest, tenants, turns } = this.#dependencies;
+    checkReadable();
     const tsdb = tenants.get(scope.tenant) ?? (await tenants.find(scope.tenant));
     for await (const frame of tsdb === undefined ? [] : start(tsdb)) {
       if (frame !== undefined) await reply.frame(frame); // waits for credit; rejects when cancelled
