@@ -1,8 +1,8 @@
 /**
- * Turns of the loop for work that is done in slices: each slice has a turn of its own, in the order asked for,
- * so that many requests at once make turns more, not longer. A slice is what runs from the promise to the next
- * `await`: a millisecond or two. Whoever waits here is a request that was admitted, so there are no more
- * waiting than its bounds let in.
+ * Turns of the loop for work that is done in slices: each slice has a turn of its own, so that many requests at
+ * once make turns more, not longer. Work begins in the order it came; once begun it may go on before what has
+ * not, while its memory is warm. A slice is what runs from the promise to the next `await`: a millisecond or
+ * two. Whoever waits here is a request that was admitted, so there are no more waiting than its bounds let in.
  */
 import type { Clock } from './platform.ts';
 
@@ -10,28 +10,45 @@ export class TurnQueue {
   readonly #clock: Clock;
   #waiting: (() => void)[] = [];
   /** The first of `#waiting` that still waits. */
-  #next = 0;
+  #first = 0;
+  /** The work that goes on before them. */
+  readonly #begun: (() => void)[] = [];
+  #isPlanned = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Resolves in a turn in which no other one does. */
+  /** Resolves in a turn in which no other one does, after those that asked before. */
   next(): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
-      if (this.#waiting.length === this.#next + 1) this.#clock.nextTurn(this.#turn);
+      this.#plan();
     });
   }
 
+  /** The same for the next slice of short work that `next` began: it comes first. */
+  again(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#begun.push(resolve);
+      this.#plan();
+    });
+  }
+
+  #plan(): void {
+    if (this.#isPlanned) return;
+    this.#isPlanned = true;
+    this.#clock.nextTurn(this.#turn);
+  }
+
   readonly #turn = (): void => {
-    const resolve = this.#waiting[this.#next++]!;
-    if (this.#next < this.#waiting.length) {
-      this.#clock.nextTurn(this.#turn);
-    } else {
+    this.#isPlanned = false;
+    const resolve = this.#begun.pop() ?? this.#waiting[this.#first++]!;
+    if (this.#first === this.#waiting.length) {
       this.#waiting = [];
-      this.#next = 0;
+      this.#first = 0;
     }
+    if (this.#begun.length + this.#waiting.length > 0) this.#plan();
     resolve();
   };
 }

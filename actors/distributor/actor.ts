@@ -127,7 +127,7 @@ export class DistributorActor implements Actor<DistributorMessage> {
       writeQuorum: view.ring.writeQuorum,
       instances: view.instances,
       send: (instance, encoded) => this.#send(tenant, instance, encoded),
-      nextTurn: () => turns.next(),
+      turns,
       admitSamples: (samples) => this.#rates.admit(tenant, samples, limits, clock.monotonicMs()),
     };
   }

@@ -15,6 +15,7 @@ import {
 } from '../../model/wire/remote-write.ts';
 import { beginSnappyDecode, continueSnappyDecode, snappyLength } from '../../model/wire/snappy.ts';
 import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
+import type { TurnQueue } from '../../platform/turn-queue.ts';
 import {
   type Chunk,
   LABELLED_PER_CHUNK_MAX,
@@ -37,7 +38,7 @@ export const DECODED_BYTES_MAX = 32 * 1024 * 1024;
 /** Slices of about a millisecond each. */
 const DECODE_BYTES_PER_SLICE = 512 * 1024;
 const SMALL_BYTES = 64 * 1024;
-const SERIES_PER_SLICE = 1024;
+const SERIES_PER_SLICE = 2048;
 
 /** An ingester's answer to one batch. */
 export interface IngesterPushAnswer {
@@ -56,8 +57,7 @@ export interface PushDependencies {
   readonly instances: readonly InstanceId[];
   /** Sends one batch to one ingester; rejects with a StarlingError at the latest at its deadline. */
   readonly send: (instance: InstanceId, batch: EncodedWriteBatch) => Promise<IngesterPushAnswer>;
-  /** Resolves in a turn of the loop for one slice of work. */
-  readonly nextTurn: () => Promise<void>;
+  readonly turns: TurnQueue;
   /** Called with the number of samples once validation is done; throws `limit.ingestion_rate`. */
   readonly admitSamples: (samples: number) => void;
 }
@@ -114,18 +114,19 @@ async function decodeAndRoute(
   const length = snappyLength(body, DECODED_BYTES_MAX);
   if (buffers.decoded.length < length) buffers.decoded = new Uint8Array(length + (length >>> 2));
   // A small push is one slice, from body to plan.
-  const nextTurn = length <= SMALL_BYTES ? () => undefined : dependencies.nextTurn;
-  await dependencies.nextTurn();
+  const { turns } = dependencies;
+  const nextSlice = length <= SMALL_BYTES ? () => undefined : () => turns.again();
+  await turns.next();
   const decode = beginSnappyDecode(body, buffers.decoded, length);
-  while (!continueSnappyDecode(decode, DECODE_BYTES_PER_SLICE)) await nextTurn();
-  await nextTurn();
+  while (!continueSnappyDecode(decode, DECODE_BYTES_PER_SLICE)) await nextSlice();
+  await nextSlice();
   const { columns } = buffers;
   const pass = beginWriteRequestPass(buffers.decoded, length, dependencies.rawKey, columns);
-  while (!continueWriteRequestPass(pass, SERIES_PER_SLICE)) await nextTurn();
-  await nextTurn();
+  while (!continueWriteRequestPass(pass, SERIES_PER_SLICE)) await nextSlice();
+  await nextSlice();
   const view = viewOf(buffers.decoded);
   const plan = beginPushPlan(dependencies.context, view, columns, buffers.plan);
-  while (!continuePushPlan(plan, SERIES_PER_SLICE)) await dependencies.nextTurn();
+  while (!continuePushPlan(plan, SERIES_PER_SLICE)) await turns.again();
   return plan;
 }
 

@@ -9,6 +9,8 @@ import { type Limits, SINGLE_TENANT_LIMITS } from '../../model/limits.ts';
 import { tenantFingerprintKey } from '../../model/wire/fingerprint.ts';
 import { createWriteColumns } from '../../model/wire/remote-write.ts';
 import { decodeWriteBatch } from '../../model/wire/write-batch.ts';
+import { createNodeClock } from '../../platform/node/clock.ts';
+import { TurnQueue } from '../../platform/turn-queue.ts';
 import type { StarlingError } from '../../model/errors.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import {
@@ -66,10 +68,13 @@ async function store(limits: Partial<Limits> = {}): Promise<Store> {
           writeQuorum: 1,
           instances: ['n0' as InstanceId], // any valid id
           send: async (_instance, { bytes }) => tsdb.append(decodeWriteBatch(bytes), NOW),
-          nextTurn: () => {
-            self.turns++;
-            return new Promise((resolve) => setImmediate(resolve));
-          },
+          turns: new TurnQueue({
+            ...createNodeClock(),
+            nextTurn: (callback) => {
+              self.turns++;
+              setImmediate(callback);
+            },
+          }),
           admitSamples: (samples) => rates.admit(ANONYMOUS_TENANT, samples, merged, self.nowMs),
         },
         Buffer.isBuffer(series) ? snappy(series) : pushBody(series),

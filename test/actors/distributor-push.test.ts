@@ -27,6 +27,8 @@ import { tenantFingerprintKey } from '../../model/wire/fingerprint.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { createWriteColumns } from '../../model/wire/remote-write.ts';
 import { type WriteBatch, decodeWriteBatch } from '../../model/wire/write-batch.ts';
+import { createNodeClock } from '../../platform/node/clock.ts';
+import { TurnQueue } from '../../platform/turn-queue.ts';
 import { refusal } from '../support/refusal.ts';
 import { instance } from '../support/registry-records.ts';
 import { type TestSeries, pushBody } from '../support/remote-write-bodies.ts';
@@ -120,7 +122,7 @@ function cluster(rf: number, instances = rf) {
         instances: ids,
         send: async (instance, { bytes }) =>
           ingesters[ids.indexOf(instance)]!.push(decodeWriteBatch(bytes)),
-        nextTurn: () => new Promise((resolve) => setImmediate(resolve)),
+        turns: new TurnQueue(createNodeClock()),
         admitSamples: () => undefined,
       },
       pushBody(series),
@@ -311,7 +313,7 @@ t.test('too few registered replicas is a 503 before anything is sent', async (t)
       writeQuorum: 2,
       instances: ['n0' as InstanceId],
       send: () => Promise.reject(new Error('must not be called')),
-      nextTurn: () => Promise.resolve(),
+      turns: new TurnQueue(createNodeClock()),
       admitSamples: () => undefined,
     },
     pushBody([series(1)]),

@@ -325,14 +325,20 @@ t.test('TurnQueue gives each slice a turn of its own, in order', async (t) => {
     await turns.next();
     log.push(`${name} in turn ${turn}`);
   };
-  await Promise.all(['a', 'b', 'c'].map(slice));
+  const long = async (): Promise<void> => {
+    await slice('b');
+    await turns.again();
+    log.push(`B in turn ${turn}`);
+  };
+  await Promise.all([slice('a'), long(), slice('c')]);
   await slice('d');
   isOver = true;
   t.same(
     log.map((line) => line[0]),
-    ['a', 'b', 'c', 'd'],
+    ['a', 'b', 'B', 'c', 'd'],
+    'what began goes on first',
   );
-  t.equal(new Set(log.map((line) => line.slice(2))).size, 4, log.join(', '));
+  t.equal(new Set(log.map((line) => line.slice(2))).size, 5, log.join(', '));
 });
 
 t.test('LoopMeter sees a slice that hogs the loop', async (t) => {
