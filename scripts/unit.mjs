@@ -2,11 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { root, tool } from './lib.mjs';
-
-// tap is made anew for the plugins of .taprc, once: those it comes with compile every source in every process.
-const tapAsMade = join(root, 'node_modules/@tapjs/test/test-built/dist/esm/index.js');
-if (readFileSync(tapAsMade, 'latin1').includes('@tapjs/typescript')) tool('tap', 'build');
+import { root } from './lib.mjs';
 
 const files = process.argv.slice(2);
 const tapFile = join(root, '.tap', 'last-run.tap');
