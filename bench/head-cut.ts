@@ -1,6 +1,6 @@
 /**
  * Cutting a head of many series: CPU, time, and how long a slice of the loop is meanwhile. Real files in a
- * temporary directory, which is removed. `node --import=tsx bench/head-cut.ts [SERIES] [INTERVAL SECONDS]`
+ * temporary directory, which is removed. `node dist/bench/head-cut.js [SERIES] [INTERVAL SECONDS]`
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

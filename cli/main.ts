@@ -21,22 +21,9 @@ import { createProgram } from './command-line.ts';
 import { QueryExit, type QueryWorld } from './query/command.ts';
 import { EXIT_FAILED, EXIT_USAGE, serve } from './serve.ts';
 
-/** From a checkout the package file is one folder up, from dist/ two. */
 function readVersion(): string {
-  for (const path of ['../package.json', '../../package.json']) {
-    try {
-      const { name, version } = JSON.parse(
-        readFileSync(new URL(path, import.meta.url), 'utf8'),
-      ) as {
-        readonly name?: string;
-        readonly version?: string;
-      };
-      if (name === 'starling' && version !== undefined) return version;
-    } catch {
-      continue; // not here
-    }
-  }
-  return '0.0.0';
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { readonly version: string }).version;
 }
 
 /** Commands throw instead of ending the process, so that the exit code is ours. */

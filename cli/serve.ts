@@ -100,10 +100,7 @@ function createPlatform(config: Config): Promise<Platform> {
     rpc: createGrpcStreams(),
     workers: {
       threads: Math.max(1, availableParallelism() - 1),
-      jobsModule: new URL(
-        `./jobs${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`,
-        import.meta.url,
-      ),
+      jobsModule: new URL('./jobs.js', import.meta.url),
       queueMax: WORKER_QUEUE_MAX,
     },
   });

@@ -1,7 +1,7 @@
 // Shared by the scripts beside it. Dependency-free: it runs before anything is installed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -35,13 +35,24 @@ export function ensureInstalled() {
   writeFileSync(stampFile, hash);
 }
 
-/** Compiles to dist/, types unchecked (`npm run check` does that), and makes the command executable. */
-export function build() {
+/**
+ * Compiles what changed to dist/, types unchecked unless asked for, removes what lost its source,
+ * and makes the command executable.
+ */
+export function build({ types = false } = {}) {
   ensureInstalled();
-  rmSync(join(root, 'dist'), { recursive: true, force: true });
-  tool('tsc', '--project', 'tsconfig.build.json', '--noCheck');
-  const main = join(root, 'dist', 'cli', 'main.js');
-  if (existsSync(main)) chmodSync(main, 0o755);
+  tool(
+    'tsc',
+    ...(types ? [] : ['--noCheck']),
+    '--incremental',
+    '--tsBuildInfoFile',
+    'dist/.tsbuildinfo',
+  );
+  for (const path of readdirSync(join(root, 'dist'), { recursive: true })) {
+    const source = join(root, path.replace(/\.js(\.map)?$/, '.ts'));
+    if (source.endsWith('.ts') && !existsSync(source)) rmSync(join(root, 'dist', path));
+  }
+  chmodSync(join(root, 'dist', 'cli', 'main.js'), 0o755);
 }
 
 /** Builds when dist/ is missing or older than this checkout's last build asked for. */

@@ -35,8 +35,7 @@ async function lint() {
 }
 
 async function everythingElse() {
-  await step('build', node, 'scripts/build.mjs');
-  await step('types', tool('tsc'), '--noEmit');
+  await step('build and types', node, 'scripts/build.mjs', '--types');
   await step('simulator', node, '--enable-source-maps', 'dist/sim/main.js', ...SEEDS);
   await step('format', tool('prettier'), '--check', '--log-level', 'warn', '.');
   await step('layers', node, 'scripts/layers.mjs');

@@ -2,10 +2,10 @@
 // exit code is 0 only when every eval passes.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { register } from 'tsx/esm/api';
+import { build } from './lib.mjs';
 
-register();
-const { runScript } = await import('../test/promql/script-runner.ts');
+build();
+const { runScript } = await import('../dist/test/promql/script-runner.js');
 const files = process.argv.slice(2);
 if (files.length === 0) {
   console.error('usage: npm run promqltest -- FILE...');

@@ -1,12 +1,16 @@
-// npm run unit [-- FILES…]: the tests alone. Ends with the line `N passed, N failed`.
+// npm run unit [-- FILES…]: the tests alone, compiled first. Ends with the line `N passed, N failed`.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { root } from './lib.mjs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { build, root } from './lib.mjs';
 
-const files = process.argv.slice(2);
+build();
+const files = process.argv
+  .slice(2)
+  .map((file) => join('dist', relative(root, file)).replace(/\.ts$/, '.js'));
 const tapFile = join(root, '.tap', 'last-run.tap');
 mkdirSync(join(root, '.tap'), { recursive: true });
+rmSync(tapFile, { force: true });
 const result = spawnSync(
   join(root, 'node_modules/.bin/tap'),
   [

@@ -55,19 +55,7 @@ interface Task {
   readonly reject: (error: StarlingError) => void;
 }
 
-const isSource = import.meta.url.endsWith('.ts');
-const entry = new URL(`./worker-entry${isSource ? '.ts' : '.js'}`, import.meta.url);
-
-/** Starts a thread; one that runs from sources needs the loader of the main thread. */
-function startWorker(jobsModule: URL): Worker {
-  const options = { workerData: { jobsModule: jobsModule.href } };
-  const isUnderTsx = isSource && process.execArgv.some((word) => /\btsx\b/.test(word));
-  if (!isUnderTsx) return new Worker(entry, options);
-  // tsx registers itself in the main thread only.
-  const loader = JSON.stringify(import.meta.resolve('tsx/esm/api'));
-  const code = `import(${loader}).then((tsx) => (tsx.register(), import(${JSON.stringify(entry)})))`;
-  return new Worker(code, { ...options, eval: true });
-}
+const entry = new URL('./worker-entry.js', import.meta.url);
 
 export function createNodeWorkers(options: WorkersOptions): Workers {
   const pool = new Pool(options);
@@ -171,7 +159,7 @@ class Thread {
     this.#callbacks = callbacks;
     this.#timeoutMs = options.jobTimeoutMs ?? JOB_TIMEOUT_MS;
     this.#stopTimeoutMs = options.stopTimeoutMs ?? STOP_TIMEOUT_MS;
-    this.#worker = startWorker(options.jobsModule);
+    this.#worker = new Worker(entry, { workerData: { jobsModule: options.jobsModule.href } });
     this.#worker.unref();
     let cause: unknown = 'the worker thread ended';
     this.#worker.on('message', (answer: WorkerAnswer) => this.#finish(answer));

@@ -1,7 +1,6 @@
 // Goal: docs/configuration.md names every setting as the program takes it. Method: the page is made from
 // the settings table and its schemas; UPDATE_GOLDEN=1 writes it, else it is compared.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { z } from 'zod';
 import {
@@ -15,8 +14,9 @@ import {
   outOfOrderSchema,
 } from '../../cli/settings.ts';
 import { settings, variableName } from '../../cli/settings.ts';
+import { checkout } from '../support/checkout.ts';
 
-const pageFile = fileURLToPath(new URL('../../docs/configuration.md', import.meta.url));
+const pageFile = checkout('docs/configuration.md');
 
 const HEAD = `# Configuration
 

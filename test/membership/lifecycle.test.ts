@@ -21,8 +21,9 @@ import { parseInstanceId } from '../../model/ids.ts';
 import { LifecycleWorld } from '../support/lifecycle-world.ts';
 import { WriteModel } from '../support/write-model.ts';
 import { WALL_MS, instance, registryOf, rfStep, storeId } from '../support/registry-records.ts';
+import { checkout } from '../support/checkout.ts';
 
-const golden = new URL('../golden/membership/', import.meta.url);
+const golden = checkout('test/golden/membership/');
 
 for (const name of readdirSync(golden).filter((file) => /^lifecycle-.*\.txt$/.test(file))) {
   t.test(`step() follows the dialogue ${name}`, (t) => {

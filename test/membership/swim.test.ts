@@ -8,8 +8,9 @@ import { encodeMessage } from '../../membership/swim/codec.ts';
 import { suspicionLimits, suspicionTimeoutMs } from '../../membership/swim/suspicion.ts';
 import { UpdateQueue, takeUpdates, transmitsMax } from '../../membership/swim/gossip-queue.ts';
 import { VirtualCluster, type VirtualNode } from '../../sim/membership/cluster.ts';
+import { checkout } from '../support/checkout.ts';
 
-const GOLDEN = new URL('../golden/membership/', import.meta.url);
+const GOLDEN = checkout('test/golden/membership/');
 type TapTest = Pick<typeof t, 'ok'>;
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1]!;

@@ -3,8 +3,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { errorCatalogue } from '../../model/errors.ts';
+import { checkout } from '../support/checkout.ts';
 
-const golden = new URL('../golden/errors.txt', import.meta.url);
+const golden = checkout('test/golden/errors.txt');
 
 interface Entry {
   readonly http: number;

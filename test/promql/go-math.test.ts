@@ -5,8 +5,9 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { atan2, power, splitFloat } from '../../promql/functions/go-math.ts';
 import * as goMath from '../../promql/functions/go-math.ts';
+import { checkout } from '../support/checkout.ts';
 
-const golden = new URL('../golden/promql/math.jsonl', import.meta.url);
+const golden = checkout('test/golden/promql/math.jsonl');
 
 const functions: Readonly<Record<string, (x: number, y: number) => number>> = goMath as never; // by name
 

@@ -10,11 +10,12 @@ import t from 'tap';
 import { StarlingError } from '../../model/errors.ts';
 import { astToJson, parseExpr, prettyExpr } from '../../promql/index.ts';
 import { damagedText, expressionText, tokenSoup } from './parser-expressions.ts';
+import { checkout } from '../support/checkout.ts';
 
 const programs = process.env['PROM_BIN'];
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const numRuns = Number(process.env['RUNS'] ?? 500);
-const golden = new URL('../golden/promql/expressions.jsonl', import.meta.url);
+const golden = checkout('test/golden/promql/expressions.jsonl');
 
 if (programs === undefined) {
   t.comment('skipped: PROM_BIN is not set, nothing to compare with');

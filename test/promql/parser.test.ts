@@ -18,9 +18,10 @@ import {
   printExpr,
 } from '../../promql/index.ts';
 import { damagedText, expressionText, tokenSoup } from './parser-expressions.ts';
+import { checkout } from '../support/checkout.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const golden = new URL('../golden/promql/expressions.jsonl', import.meta.url);
+const golden = checkout('test/golden/promql/expressions.jsonl');
 const everything: ParserOptions = { experimentalFunctions: true, durationExpressions: true };
 
 /** The message of the error for a text, or what it is printed as. */

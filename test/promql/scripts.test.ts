@@ -3,10 +3,11 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { runScript } from './script-runner.ts';
+import { checkout } from '../support/checkout.ts';
 
 function check(file: string, count: number): void {
   t.test(`evaluate() passes ${file}`, (t) => {
-    const url = new URL(`../golden/promql/${file}`, import.meta.url);
+    const url = checkout(`test/golden/promql/${file}`);
     const { passed, failures } = runScript(readFileSync(url, 'utf8'));
     t.same(failures, []);
     t.equal(passed, count, 'no eval was overlooked');

@@ -1,7 +1,6 @@
 // Goal: envelopes on the wire are what envelope.proto says, and hostile frames end in one named error.
 // Method: the .proto file parsed by protobufjs as the judge; round trips, cuts and noise by fast-check.
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import protobuf from 'protobufjs';
 import t from 'tap';
@@ -13,6 +12,7 @@ import {
   createEnvelopeCodec,
   envelopeDescriptor,
 } from '../../proto/envelope-codec.ts';
+import { checkout } from '../support/checkout.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const codec = createEnvelopeCodec();
@@ -28,7 +28,7 @@ const KINDS: readonly (EnvelopeKind | undefined)[] = [
   'credit',
   'cancel',
 ];
-const protoFile = fileURLToPath(new URL('../../proto/envelope.proto', import.meta.url));
+const protoFile = checkout('proto/envelope.proto');
 const judge = protobuf.parse(readFileSync(protoFile, 'utf8')).root;
 const frameType = judge.lookupType('starling.v1.Frame');
 

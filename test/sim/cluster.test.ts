@@ -49,7 +49,7 @@ t.test('runStory() keeps every acknowledged sample, and repeats to the bit', asy
   t.equal(again.events, first.events);
   t.not((await run(2)).hash, first.hash);
 
-  const command = ['--import=tsx', 'sim/main.ts', '--seed', '6', '--minutes', String(MINUTES)];
+  const command = ['dist/sim/main.js', '--seed', '6', '--minutes', String(MINUTES)];
   const { stdout } = await promisify(execFile)(process.execPath, command);
   t.match(
     stdout,

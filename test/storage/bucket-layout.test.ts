@@ -4,7 +4,6 @@
  * simulated store with junk in it.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import t from 'tap';
 import { parseTenantId } from '../../model/ids.ts';
@@ -31,6 +30,7 @@ import { listBucketTenants, scanTenant } from '../../storage/bucket/scan.ts';
 import { testBlockId } from '../support/block-contents.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { refusal } from '../support/refusal.ts';
+import { checkout } from '../support/checkout.ts';
 
 const tenant = parseTenantId('team-a');
 const clock = createNodeClock();
@@ -93,7 +93,7 @@ const INDEX: BucketIndex = {
 
 t.test('what we write has the shape that is on record', (t) => {
   const check = (name: string, bytes: Uint8Array): void => {
-    const path = fileURLToPath(new URL(`../golden/formats/${name}`, import.meta.url));
+    const path = checkout(`test/golden/formats/${name}`);
     const text = `${Buffer.from(bytes).toString()}\n`;
     if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(path, text);
     t.equal(text, readFileSync(path, 'utf8'), name);

@@ -8,8 +8,7 @@ import { type TestSeries, pushBody } from './remote-write-bodies.ts';
 
 const POLL_MS = 50;
 const WAIT_MS = 60_000;
-// tap runs the sources where they are; the command is what the build made.
-export const mainScript = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export const mainScript = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
 
 export function isBuilt(): boolean {
   return existsSync(mainScript);

@@ -8,7 +8,7 @@ import { parseBucketUrl } from '../../platform/bucket/url.ts';
 import { createNodePlatform } from '../../platform/node/index.ts';
 import { createGrpcStreams } from '../../proto/grpc-streams.ts';
 
-const JOBS = new URL('../../cli/jobs.ts', import.meta.url);
+const JOBS = new URL('../../cli/jobs.js', import.meta.url);
 const ANY = '127.0.0.1:0';
 
 export interface Started extends RunningNode {
