@@ -6,7 +6,7 @@
  */
 import { assert } from '../../model/assert.ts';
 import { type TimeRange, isStaleWords } from '../../model/sample.ts';
-import { BitReader, decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
+import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
 import {
   XOR_SAMPLE_BYTES_MAX,
   appendXor,
@@ -27,7 +27,6 @@ export class FloatSamples {
   /** The first and last time of the chunk that was added last; NaN: it was empty. */
   addedMinMs = NaN;
   addedMaxMs = NaN;
-  readonly #reader = new BitReader();
   readonly #xor = createXorColumns(1);
 
   get length(): number {
@@ -64,7 +63,7 @@ export class FloatSamples {
     if (count > (to - from) * SAMPLES_PER_BYTE_MAX) return false;
     this.#reserve(start + count);
     const times = this.#times;
-    const end = decodeXor(this.#reader, bytes, from, to - from, times, this.#values, start);
+    const end = decodeXor(bytes, from, to - from, times, this.#values, start);
     if (end < 0) return false;
     for (let i = start; i < end; i++) {
       if (!Number.isSafeInteger(times[i]!)) return false;

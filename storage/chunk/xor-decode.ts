@@ -1,54 +1,12 @@
 /**
- * XOR chunks, decoding (the format is drawn in xor-encode.ts). Every read is bounded by the chunk's
- * bytes: hostile bytes give an error, never an overrun or a hang.
+ * XOR chunks, decoding (the format is drawn in xor-encode.ts). Bits are read 32 at a time from any place,
+ * if need be a little past the chunk's end; whether the chunk had them is checked after every sample.
+ * Hostile bytes give an error, never an overrun or a hang.
  */
 
-/** Reads bits of one chunk. Reused by its owner: `reset` sets it anew. */
-export class BitReader {
-  #bytes: Uint8Array = new Uint8Array(0);
-  #bit = 0;
-  #end = 0;
-  /** True once a read went past the end; what it gave is worth nothing. */
-  isOverrun = false;
-
-  reset(bytes: Uint8Array, from: number, to: number): void {
-    this.#bytes = bytes;
-    this.#bit = from * 8;
-    this.#end = to * 8;
-    this.isOverrun = false;
-  }
-
-  /** Reads `size` (1 to 32) bits as an unsigned number. */
-  read(size: number): number {
-    if (this.#bit + size > this.#end) {
-      this.isOverrun = true;
-      return 0;
-    }
-    let value = 0;
-    let left = size;
-    while (left > 0) {
-      const used = this.#bit & 7;
-      const room = 8 - used;
-      const take = left < room ? left : room;
-      const part = (this.#bytes[this.#bit >>> 3]! >>> (room - take)) & ((1 << take) - 1);
-      value = ((value << take) | part) >>> 0;
-      this.#bit += take;
-      left -= take;
-    }
-    return value;
-  }
-
-  readUvarint(): number {
-    let value = 0;
-    for (let i = 0, scale = 1; i < 10; i++, scale *= 128) {
-      const byte = this.read(8);
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-    }
-    this.isOverrun = true;
-    return 0;
-  }
-}
+/** How far past a chunk's end one sample's bits can be looked for, in bytes. */
+const LOOKAHEAD_BYTES = 32;
+const UVARINT_BYTES_MAX = 10;
 
 /** The number of samples a chunk says it has. */
 export function xorSampleCount(bytes: Uint8Array, offset: number): number {
@@ -61,7 +19,6 @@ export function xorSampleCount(bytes: Uint8Array, offset: number): number {
  * The columns have room for `xorSampleCount` more.
  */
 export function decodeXor(
-  reader: BitReader,
   bytes: Uint8Array,
   offset: number,
   length: number,
@@ -70,61 +27,127 @@ export function decodeXor(
   at: number,
 ): number {
   if (length < 2) return -1;
-  const count = xorSampleCount(bytes, offset);
-  if (count === 0) return at;
-  reader.reset(bytes, offset + 2, offset + length);
-  const first = reader.readUvarint();
+  if (offset + length + LOOKAHEAD_BYTES > bytes.length) {
+    const padded = new Uint8Array(length + LOOKAHEAD_BYTES);
+    padded.set(bytes.subarray(offset, offset + length));
+    return decodeSamples(padded, 0, length, timestamps, values, at);
+  }
+  return decodeSamples(bytes, offset, length, timestamps, values, at);
+}
+
+/** As `decodeXor`, of a chunk after which `LOOKAHEAD_BYTES` can be read. Bits are counted from `base` on. */
+function decodeSamples(
+  bytes: Uint8Array,
+  base: number,
+  length: number,
+  timestamps: Float64Array,
+  values: Uint32Array,
+  at: number,
+): number {
+  const endBit = length * 8;
+  const end = at + xorSampleCount(bytes, base);
+  if (at === end) return at;
+  const timeBytes = uvarintLength(bytes, base + 2);
+  const first = uvarint(bytes, base + 2, timeBytes);
+  let bit = (2 + timeBytes) * 8;
   let time = first % 2 === 0 ? first / 2 : -(first + 1) / 2;
-  let high = reader.read(32);
-  let low = reader.read(32);
-  let delta = 0;
-  let leading = 0;
-  let trailing = 0;
-  let i = at;
-  const end = at + count;
-  for (;;) {
-    if (reader.isOverrun) return -1;
+  let high = wordAt(bytes, base, bit) >>> 0;
+  let low = wordAt(bytes, base, bit + 32) >>> 0;
+  bit += 64;
+  if (timeBytes === 0 || bit > endBit) return -1;
+  timestamps[at] = time;
+  values[at * 2] = low;
+  values[at * 2 + 1] = high;
+  if (at + 1 === end) return end;
+  const deltaBytes = uvarintLength(bytes, base + bit / 8); // the bits so far are whole bytes
+  if (deltaBytes === 0) return -1;
+  let delta = uvarint(bytes, base + bit / 8, deltaBytes);
+  bit += deltaBytes * 8;
+  let [leading, trailing] = [0, 0];
+  for (let i = at + 1; i < end; i++) {
+    let ahead = wordAt(bytes, base, bit); // its highest bit is the next one
+    if (i > at + 1) {
+      const size = deltaBits(ahead);
+      delta += size === 1 ? 0 : deltaOfDelta(bytes, base, bit, ahead, size);
+      bit += size;
+      ahead = size === 1 ? ahead << 1 : wordAt(bytes, base, bit);
+    }
+    time += delta;
+    if (ahead >= 0) {
+      bit += 1; // the same value
+    } else {
+      if ((ahead & 0x4000_0000) === 0) {
+        bit += 2;
+      } else {
+        leading = (ahead << 2) >>> 27;
+        const size = (ahead << 7) >>> 26;
+        trailing = 64 - leading - (size === 0 ? 64 : size);
+        if (trailing < 0) return -1;
+        bit += 2 + 5 + 6;
+      }
+      const size = 64 - leading - trailing;
+      const isLong = size > 32;
+      const top = isLong ? wordAt(bytes, base, bit) >>> (64 - size) : 0;
+      const bottom = isLong
+        ? wordAt(bytes, base, bit + size - 32)
+        : wordAt(bytes, base, bit) >>> (32 - size);
+      // the window ends above `trailing` zero bits
+      if (trailing >= 32) {
+        high ^= bottom << (trailing - 32);
+      } else {
+        high ^= trailing === 0 ? top : (top << trailing) | (bottom >>> (32 - trailing));
+        low ^= bottom << trailing;
+      }
+      bit += size;
+    }
+    if (bit > endBit) return -1;
     timestamps[i] = time;
     values[i * 2] = low;
     values[i * 2 + 1] = high;
-    i++;
-    if (i === end) return i;
-    delta = i === at + 1 ? reader.readUvarint() : delta + readDeltaOfDelta(reader);
-    time += delta;
-    if (reader.read(1) === 0) continue; // the same value
-    if (reader.read(1) === 1) {
-      leading = reader.read(5);
-      const size = reader.read(6);
-      trailing = 64 - leading - (size === 0 ? 64 : size);
-      if (trailing < 0) return -1;
-    }
-    const size = 64 - leading - trailing;
-    if (size > 32) {
-      const top = reader.read(size - 32);
-      const bottom = reader.read(32);
-      // the window ends above `trailing` zero bits
-      high ^= trailing === 0 ? top : (top << trailing) | (bottom >>> (32 - trailing));
-      low ^= bottom << trailing;
-    } else {
-      const bits = reader.read(size);
-      if (trailing >= 32) high ^= bits << (trailing - 32);
-      else {
-        high ^= trailing === 0 ? 0 : bits >>> (32 - trailing);
-        low ^= bits << trailing;
-      }
-    }
-    high >>>= 0;
-    low >>>= 0;
   }
+  return end;
 }
 
-function readDeltaOfDelta(reader: BitReader): number {
-  if (reader.read(1) === 0) return 0;
-  if (reader.read(1) === 0) return signed(reader.read(14), 14);
-  if (reader.read(1) === 0) return signed(reader.read(17), 17);
-  if (reader.read(1) === 0) return signed(reader.read(20), 20);
-  const high = reader.read(32) | 0;
-  return high * 0x1_0000_0000 + reader.read(32);
+/** Hot: the 32 bits from `bit` on, the first one highest. */
+function wordAt(bytes: Uint8Array, base: number, bit: number): number {
+  const at = base + (bit >>> 3);
+  const used = bit & 7;
+  const four = (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+  return (four << used) | (bytes[at + 4]! >>> (8 - used));
+}
+
+/** How many bits the delta of a delta takes that begins with the bits of `ahead`. */
+function deltaBits(ahead: number): number {
+  if (ahead >= 0) return 1;
+  if ((ahead & 0x4000_0000) === 0) return 2 + 14;
+  if ((ahead & 0x2000_0000) === 0) return 3 + 17;
+  return (ahead & 0x1000_0000) === 0 ? 4 + 20 : 4 + 64;
+}
+
+function deltaOfDelta(
+  bytes: Uint8Array,
+  base: number,
+  bit: number,
+  ahead: number,
+  size: number,
+): number {
+  if (size === 2 + 14) return signed((ahead << 2) >>> 18, 14);
+  if (size === 3 + 17) return signed((ahead << 3) >>> 15, 17);
+  if (size === 4 + 20) return signed((ahead << 4) >>> 12, 20);
+  const top = wordAt(bytes, base, bit + 4);
+  return top * 0x1_0000_0000 + (wordAt(bytes, base, bit + 36) >>> 0);
+}
+
+/** How many bytes the uvarint at `at` has; 0 when it has no end. */
+function uvarintLength(bytes: Uint8Array, at: number): number {
+  for (let i = 0; i < UVARINT_BYTES_MAX; i++) if (bytes[at + i]! < 0x80) return i + 1;
+  return 0;
+}
+
+function uvarint(bytes: Uint8Array, at: number, length: number): number {
+  let value = 0;
+  for (let i = length - 1; i >= 0; i--) value = value * 128 + (bytes[at + i]! & 0x7f);
+  return value;
 }
 
 /** n bits hold -(2^(n-1)-1) .. 2^(n-1): the upper half, less its first value, is negative. */

@@ -10,7 +10,7 @@
  */
 import { assert } from '../../model/assert.ts';
 import type { Arena } from '../chunk/arena.ts';
-import { BitReader, decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
+import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
 import {
   XOR_SAMPLE_BYTES_MAX,
   type XorColumns,
@@ -37,7 +37,6 @@ export interface InserterOptions {
 
 export class SampleInserter {
   readonly #options: InserterOptions;
-  readonly #reader = new BitReader();
   readonly #own = createXorColumns(1);
   #timestamps = new Float64Array(0);
   #values = new Uint32Array(0);
@@ -84,7 +83,7 @@ export class SampleInserter {
     const held = xorSampleCount(bytes, offset);
     this.#begin(held + 1);
     const times = this.#timestamps;
-    const end = decodeXor(this.#reader, bytes, offset, length, times, this.#values, 0);
+    const end = decodeXor(bytes, offset, length, times, this.#values, 0);
     assert(end === held, 'head: a chunk that does not decode');
     let at = held;
     for (; at > 0 && times[at - 1]! > timeMs; at--) times[at] = times[at - 1]!;

@@ -8,7 +8,7 @@
  * calls `forget`.
  */
 import type { Arena } from '../chunk/arena.ts';
-import { BitReader, decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
+import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
 import type { ChunkTable } from './chunk-table.ts';
 import { NO_CHUNK, type SeriesTable } from './series-table.ts';
 
@@ -16,7 +16,6 @@ export class SampleLookup {
   readonly #series: SeriesTable;
   readonly #chunks: ChunkTable;
   readonly #arena: Arena;
-  readonly #reader = new BitReader();
   #timestamps = new Float64Array(0);
   #values = new Uint32Array(0);
   #ref = -1;
@@ -67,15 +66,7 @@ export class SampleLookup {
     }
     this.#ref = ref;
     this.#minTimeMs = minTimeMs;
-    const end = decodeXor(
-      this.#reader,
-      bytes,
-      offset,
-      byteLength,
-      this.#timestamps,
-      this.#values,
-      0,
-    );
+    const end = decodeXor(bytes, offset, byteLength, this.#timestamps, this.#values, 0);
     this.#count = Math.max(end, 0);
     return end > 0;
   }

@@ -7,7 +7,7 @@ import { StarlingError } from '../../model/errors.ts';
 import { type Labels, compareLabels } from '../../model/labels.ts';
 import { type TimeRange, isStaleWords } from '../../model/sample.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
-import { BitReader, decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
+import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
 import { NO_CHUNK, SeriesJoin } from './join.ts';
 
 export interface MergeOptions {
@@ -43,7 +43,6 @@ const SAMPLES_START = 1024;
 class ColumnsBuilder {
   readonly #join: SeriesJoin;
   readonly #range: TimeRange;
-  readonly #reader = new BitReader();
   readonly #ends: Uint32Array;
   #timestamps = new Float64Array(SAMPLES_START);
   #values = new Uint32Array(SAMPLES_START * 2);
@@ -127,7 +126,7 @@ class ColumnsBuilder {
     const count = length < 2 ? 0 : xorSampleCount(frame, offset);
     if (count > length * SAMPLES_PER_BYTE_MAX) throw corruptChunk(offset);
     this.#reserve(at + count);
-    const end = decodeXor(this.#reader, frame, offset, length, this.#timestamps, this.#values, at);
+    const end = decodeXor(frame, offset, length, this.#timestamps, this.#values, at);
     if (end < 0) throw corruptChunk(offset);
     return end;
   }

@@ -11,7 +11,7 @@ import {
 import { labelsFromPairs } from '../../model/labels.ts';
 import { crc32c } from '../../model/wire/crc32c.ts';
 import { StarlingError } from '../../model/errors.ts';
-import { BitReader, decodeXor, xorSampleCount } from '../../storage/chunk/xor-decode.ts';
+import { decodeXor, xorSampleCount } from '../../storage/chunk/xor-decode.ts';
 import { refusal } from '../support/refusal.ts';
 
 interface WrittenMatcher {
@@ -161,6 +161,6 @@ t.test('encodeChunks() frames XOR chunks with their checksums', async (t) => {
 function valuesOf(chunk: Uint8Array): string[] {
   const count = xorSampleCount(chunk, 0);
   const words = new Uint32Array(count * 2);
-  decodeXor(new BitReader(), chunk, 0, chunk.length, new Float64Array(count), words, 0);
+  decodeXor(chunk, 0, chunk.length, new Float64Array(count), words, 0);
   return Array.from(new BigUint64Array(words.buffer), String);
 }

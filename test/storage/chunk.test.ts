@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { Arena } from '../../storage/chunk/arena.ts';
-import { BitReader, decodeXor, xorSampleCount } from '../../storage/chunk/xor-decode.ts';
+import { decodeXor, xorSampleCount } from '../../storage/chunk/xor-decode.ts';
 import {
   XOR_SAMPLE_BYTES_MAX,
   appendXor,
@@ -33,7 +33,7 @@ function decode(bytes: Uint8Array): Sample[] | undefined {
   const count = bytes.length < 2 ? 0 : xorSampleCount(bytes, 0);
   const timestamps = new Float64Array(count + 1);
   const values = new Uint32Array(count * 2 + 2);
-  const end = decodeXor(new BitReader(), bytes, 0, bytes.length, timestamps, values, 0);
+  const end = decodeXor(bytes, 0, bytes.length, timestamps, values, 0);
   if (end < 0) return undefined;
   return Array.from({ length: end }, (_, i) => [
     timestamps[i]!,
