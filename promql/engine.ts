@@ -8,16 +8,17 @@ import { assert } from '../model/assert.ts';
 import { compareLabels } from '../model/labels.ts';
 import { StarlingError } from '../model/errors.ts';
 import type { SeriesColumns } from '../model/series-columns.ts';
-import type { Expr } from './ast.ts';
+import type { Expr, VectorSelector } from './ast.ts';
 import { applyNameRemoval, type Block, occupiedRows, pickRows } from './operators/block.ts';
 import { EvalContext, queryGrid } from './operators/context.ts';
 import type { QueryBudget, QueryParams, QueryState, Value } from './operators/context.ts';
 import { rangeSource } from './operators/arguments.ts';
 import { evaluateNode, tracedNode } from './operators/evaluator.ts';
+import { partOf } from './operators/part.ts';
+import { SharedValues } from './operators/shared-values.ts';
 import type { Trace } from './trace.ts';
 import { columnsFromBlock, samplesOfWindow } from './operators/windows.ts';
-import { preparedExpr } from './plan/prepare.ts';
-import { selectorsOf } from './plan/selections.ts';
+import { type Plan, planOf } from './plan/plan.ts';
 import type { QueryResult, ResultValue } from './result.ts';
 import { documentedType } from './types.ts';
 
@@ -33,18 +34,17 @@ export function evaluate(
   budget: QueryBudget,
   trace?: Trace,
 ): QueryResult {
-  const expr = preparedExpr(written, params);
-  const selectors = selectorsOf(expr, params);
-  assert(selectors.length === data.length, 'one set of series for each selection');
+  const plan = planOf(written, params);
+  const { expr } = plan;
   const state: QueryState = {
     params,
     budget,
-    data: new Map(selectors.map((selector, i) => [selector, data[i]!])),
+    data: partsOf(plan, data),
     warnings: new Map(),
     infos: new Map(),
+    notes: { count: 0 },
     trace,
-    evaluate:
-      trace === undefined ? evaluateNode : (node, context) => tracedNode(node, context, trace),
+    evaluate: walkerOf(plan, trace),
   };
   const context = new EvalContext(state, queryGrid(params));
   if (trace !== undefined) trace.samplesByStep = new Float64Array(context.steps);
@@ -54,6 +54,30 @@ export function evaluate(
     warnings: shortened(state.warnings, 'warning'),
     infos: shortened(state.infos, 'info'),
   };
+}
+
+/** The series of each selector, out of what was fetched. */
+function partsOf(
+  { selections, sources }: Plan,
+  data: readonly SeriesColumns[],
+): ReadonlyMap<VectorSelector, SeriesColumns> {
+  assert(selections.length === data.length, 'one set of series for each selection');
+  const parts = sources.map(({ index, node, range }) => {
+    const { maxTimeMs, minTimeMs } = selections[index]!;
+    const isAll = range.minTimeMs === minTimeMs && range.maxTimeMs === maxTimeMs;
+    return [node, isAll ? data[index]! : partOf(data[index]!, range)] as const;
+  });
+  return new Map(parts);
+}
+
+function walkerOf({ shared }: Plan, trace: Trace | undefined): QueryState['evaluate'] {
+  const evaluate =
+    trace === undefined
+      ? evaluateNode
+      : (node: Expr, context: EvalContext): Value => tracedNode(node, context, trace);
+  if (shared.size === 0) return evaluate;
+  const values = new SharedValues(shared, evaluate, trace);
+  return (node, context) => values.evaluate(node, context);
 }
 
 const ANNOTATIONS_MAX = 10;

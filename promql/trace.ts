@@ -13,6 +13,8 @@ export interface NodeFigures {
   readonly series: number;
   readonly samples: number;
   readonly ms: number;
+  /** The equal node that was evaluated in this one's place. */
+  readonly sharedWith?: Expr;
 }
 
 export class Trace {
@@ -34,6 +36,12 @@ export class Trace {
   note(node: Expr, figures: NodeFigures): void {
     this.nodes.set(node, figures);
     this.peakSamples = Math.max(this.peakSamples, figures.samples);
+  }
+
+  /** A node was given the value of an equal one. */
+  noteShared(node: Expr, other: Expr): void {
+    const { samples = 0, series = 0 } = this.nodes.get(other) ?? {};
+    this.nodes.set(node, { series, samples, ms: 0, sharedWith: other });
   }
 
   look(t: number, samples: number): void {

@@ -9,6 +9,7 @@ import type { AtModifier, Expr, Subquery, VectorSelector } from '../ast.ts';
 import { positionOf } from '../parser-position.ts';
 import { type Block, newBlock, withoutNames } from './block.ts';
 import type { Labels } from '../../model/labels.ts';
+import type { PassName } from '../plan/passes.ts';
 import type { Trace } from '../trace.ts';
 
 /** How to run a query. */
@@ -25,6 +26,8 @@ export interface QueryParams {
   readonly subqueryStepMs?: number;
   /** The query text, for the line:column of annotations; without it the line is always 1. */
   readonly text?: string;
+  /** The optimiser's passes to run; all unless told. The answer is the same. */
+  readonly passes?: readonly PassName[];
 }
 
 export interface QueryBudget {
@@ -88,6 +91,8 @@ export interface QueryState {
   /** By text: of two with one text the last is kept, with its place. */
   readonly warnings: Map<string, string>;
   readonly infos: Map<string, string>;
+  /** How often something was said, also of what had been said before. */
+  readonly notes: { count: number };
   /** Filled when somebody asks what the query did. */
   readonly trace: Trace | undefined;
   /** The walker of the tree. */
@@ -166,11 +171,13 @@ export class EvalContext {
 
   warn(node: Expr, message: string): void {
     const text = `PromQL warning: ${message} (${this.position(node)})`;
+    this.state.notes.count++;
     this.state.warnings.set(message, text);
   }
 
   info(node: Expr, message: string): void {
     const text = `PromQL info: ${message} (${this.position(node)})`;
+    this.state.notes.count++;
     this.state.infos.set(message, text);
   }
 

@@ -1,10 +1,8 @@
 /**
  * What a query needs from storage: matchers and a time range for every selector in it, in the order
- * of the tree (a node before its children, left to right). `evaluate` takes the decoded series in
- * the same order. Windows are open on the left, as in Prometheus 3: a sample exactly `range` old is
- * outside.
+ * of the tree (a node before its children, left to right). Windows are open on the left, as in
+ * Prometheus 3: a sample exactly `range` old is outside.
  */
-import { assertNever } from '../../model/assert.ts';
 import type { Matcher } from '../../model/matchers.ts';
 import type { LabelProjection } from '../../model/projection.ts';
 import type { TimeRange } from '../../model/sample.ts';
@@ -15,9 +13,8 @@ import {
   pinnedMs,
   queryGrid,
   type QueryParams,
-  subqueryGrid,
 } from '../operators/context.ts';
-import { preparedExpr } from './prepare.ts';
+import { childrenOf, gridBelow } from './children.ts';
 import { projectionsOf } from './projection.ts';
 
 /** What to fetch for one selector. */
@@ -37,22 +34,30 @@ interface PlacedSelector {
   readonly isInstant: boolean;
 }
 
-/** The selections of a checked expression, in tree order. */
-export function selectionsOf(written: Expr, params: QueryParams): readonly Selection[] {
-  const expr = preparedExpr(written, params);
+/** A selector of a prepared tree and what it reads. */
+export interface Need {
+  readonly node: VectorSelector;
+  readonly selection: Selection;
+}
+
+/** What the selectors of a prepared expression read, in tree order. */
+export function needsOf(expr: Expr, params: QueryParams): readonly Need[] {
   const projections = projectionsOf(expr);
   return placedSelectors(expr, params).map(({ node, grid, isInstant, windowMs }) => {
     const edgeMs = node.mode === undefined ? 0 : params.lookbackMs;
     const pinned = pinnedMs(node.at, params);
     const firstMs = (pinned ?? grid.startMs) - node.offsetMs;
     const lastMs = (pinned ?? lastStepMs(grid)) - node.offsetMs;
-    return {
+    const newestOnly =
+      isInstant && firstMs === lastMs && node.mode === undefined && !looksBehind(node);
+    const selection = {
       matchers: node.matchers,
       minTimeMs: firstMs - windowMs - (isInstant ? 0 : edgeMs) + 1,
       maxTimeMs: lastMs + (node.mode === 'smoothed' ? edgeMs : 0),
       projection: projections.get(node),
-      newestOnly: isInstant && firstMs === lastMs && node.mode === undefined && !looksBehind(node),
+      newestOnly,
     };
+    return { node, selection };
   });
 }
 
@@ -61,47 +66,18 @@ function looksBehind({ at, offsetMs }: VectorSelector): boolean {
   return at !== undefined && offsetMs < 0;
 }
 
-/** The selectors of a prepared expression, in tree order. */
-export function selectorsOf(expr: Expr, params: QueryParams): readonly VectorSelector[] {
-  return placedSelectors(expr, params).map(({ node }) => node);
-}
-
 function placedSelectors(expr: Expr, params: QueryParams): PlacedSelector[] {
   const found: PlacedSelector[] = [];
+  const walk = (node: Expr, grid: Grid): void => {
+    if (node.kind === 'matrix_selector') {
+      found.push({ node: node.selector, grid, windowMs: node.rangeMs, isInstant: false });
+    } else if (node.kind === 'vector_selector') {
+      found.push({ node, grid, windowMs: params.lookbackMs, isInstant: true });
+    } else {
+      const below = gridBelow(node, grid, params);
+      for (const child of childrenOf(node)) walk(child, below);
+    }
+  };
   walk(expr, queryGrid(params));
   return found;
-
-  function walk(node: Expr, grid: Grid): void {
-    switch (node.kind) {
-      case 'aggregation':
-        if (node.param !== undefined) walk(node.param, grid);
-        walk(node.expr, grid);
-        return;
-      case 'binary':
-        walk(node.lhs, grid);
-        walk(node.rhs, grid);
-        return;
-      case 'call':
-        for (const arg of node.args) walk(arg, grid);
-        return;
-      case 'matrix_selector':
-        found.push({ node: node.selector, grid, windowMs: node.rangeMs, isInstant: false });
-        return;
-      case 'number':
-      case 'string':
-        return;
-      case 'paren':
-      case 'unary':
-        walk(node.expr, grid);
-        return;
-      case 'subquery':
-        walk(node.expr, subqueryGrid(node, grid, params));
-        return;
-      case 'vector_selector':
-        found.push({ node, grid, windowMs: params.lookbackMs, isInstant: true });
-        return;
-      default:
-        assertNever(node);
-    }
-  }
 }

@@ -1,0 +1,282 @@
+// Goal: the optimiser's passes do what they say, and no answer, error or annotation shows that they ran.
+// Method: tables of what each pass makes of a query; random queries over random data and all acceptance
+// scripts, answered without passes, with all, and with one alone. SEED and RUNS choose the queries.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { StarlingError } from '../../model/errors.ts';
+import { labelsFromPairs, labelValue } from '../../model/labels.ts';
+import { compileMatcher } from '../../model/matchers.ts';
+import { projectLabels } from '../../model/projection.ts';
+import type { SeriesColumns } from '../../model/series-columns.ts';
+import {
+  encodeResult,
+  evaluate,
+  EXPERIMENTAL_LANGUAGE,
+  type Expr,
+  parseExpr,
+  type PassName,
+  PASSES,
+  planOf,
+  printExpr,
+  printMatcher,
+  type QueryParams,
+  type QueryResult,
+  type Selection,
+  selectionsOf,
+  Trace,
+} from '../../promql/index.ts';
+import { checkout } from '../support/checkout.ts';
+import {
+  DATA_END_MS,
+  DATA_START_MS,
+  type DataSeries,
+  dataSet,
+  Dice,
+  QueryWriter,
+} from './engine-queries.ts';
+import { evaluateOver, runScript, type ScriptEngine } from './script-runner.ts';
+
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const runs = Number(process.env['RUNS'] ?? 200);
+const SAMPLES_MAX = 50_000_000;
+
+const base: QueryParams = {
+  startMs: 600_000,
+  endMs: 900_000,
+  stepMs: 60_000,
+  lookbackMs: 300_000,
+  instant: false,
+};
+
+function planned(query: string, passes: readonly PassName[], params: Partial<QueryParams> = {}) {
+  return planOf(parseExpr(query, EXPERIMENTAL_LANGUAGE), { ...base, ...params, passes });
+}
+
+t.test('fold_constants: what is one number at every step becomes that number', (t) => {
+  const check = (query: string, expected: string, params: Partial<QueryParams> = {}): void => {
+    t.equal(printExpr(planned(query, ['fold_constants'], params).expr), expected, query);
+  };
+  check('1 + 2 * 3', '7');
+  check('x * (1024 * 8)', 'x * 8192');
+  check('x > -(2 ^ 3)', 'x > -8');
+  check('pi() * 2', String(Math.PI * 2));
+  check('1 > bool 2', '0');
+  check('scalar(vector(2)) + 1', '3');
+  check('topk(1 + 1, x)', 'topk(2, x)');
+  check('max_of(1, 2) - min_of(1, 2)', '1');
+  check('end() - start() + range() + step()', '660');
+  check('end() - start() + range() + step()', '0', { instant: true });
+  check('max_over_time((x * (2 * 3))[5m:1m])', 'max_over_time((x * 6)[5m:1m])');
+  check('time() + 1', 'time() + 1');
+  check('vector(1 + 1)', 'vector(2)');
+  check('label_replace(x, "a", "b", "c", "d")', 'label_replace(x, "a", "b", "c", "d")');
+  t.end();
+});
+
+t.test('fold_constants: a folded parameter is warned of where it was written', (t) => {
+  const query = 'quantile((1 + 1), x)';
+  for (const passes of [[], ['fold_constants']] as const) {
+    const { warnings } = answered(parseExpr(query), { ...base, text: query, passes }, []);
+    t.same(warnings, ['PromQL warning: quantile value should be between 0 and 1, got 2 (1:10)']);
+  }
+  t.end();
+});
+
+t.test('sort_matchers: what is cheap and narrow comes first, each once', (t) => {
+  const check = (query: string, expected: string): void => {
+    const [selection] = planned(query, ['sort_matchers']).selections;
+    t.equal(selection?.matchers.map(printMatcher).join(' '), expected, query);
+  };
+  check('{a=~".*x", b!="1", c=~"p|q", d="2"}', 'd="2" c=~"p|q" b!="1" a=~".*x"');
+  check('x{a!~"y", b="", a!~"y"}', '__name__="x" b="" a!~"y"');
+  check('{a=~"b|", c=~"x|y", __name__="n"}', '__name__="n" c=~"x|y" a=~"b|"');
+  t.end();
+});
+
+t.test('share_fetches: what reads the same series is fetched once, over both ranges', (t) => {
+  const check = (query: string, ...expected: readonly string[]): void => {
+    const { selections, sources } = planned(query, ['share_fetches']);
+    const told = selections.map(({ matchers, maxTimeMs, minTimeMs }) => {
+      return `${matchers.map(printMatcher).join()} ${minTimeMs - 1}..${maxTimeMs}`;
+    });
+    t.same([...told, sources.map(({ index }) => index).join()], expected, query);
+  };
+  check('x + x', '__name__="x" 300000..900000', '0,0');
+  check('rate(x[1m]) / rate(x[1h])', '__name__="x" -3000000..900000', '0,0');
+  check(
+    'y + x{a="1",b="2"} - x{b="2",a="1"}',
+    '__name__="y" 300000..900000',
+    'a="1",b="2",__name__="x" 300000..900000',
+    '0,1,1',
+  );
+  check('x - x offset 1m', '__name__="x" 240000..900000', '0,0');
+  check(
+    'x - x offset 1d',
+    '__name__="x" 300000..900000',
+    '__name__="x" -86100000..-85500000',
+    '0,1',
+  );
+  check(
+    'sum by (a)(x) / sum by (b)(x)',
+    '__name__="x" 300000..900000',
+    '__name__="x" 300000..900000',
+    '0,1',
+  );
+  check('sum by (a, b)(x) / sum by (b, a)(x)', '__name__="x" 300000..900000', '0,0');
+  t.end();
+});
+
+t.test('share_fetches: the newest samples of two ranges are two fetches', (t) => {
+  const params = { instant: true, endMs: base.startMs };
+  const count = (query: string): number =>
+    planned(query, ['share_fetches'], params).selections.length;
+  t.equal(count('x - x offset 1m'), 2);
+  t.equal(count('x - x'), 1);
+  t.equal(count('x - rate(x[5m])'), 2);
+  t.end();
+});
+
+t.test('share_expressions: of equal expressions over equal steps one is evaluated', (t) => {
+  const check = (query: string, expected: number): void => {
+    const expr = parseExpr(query, EXPERIMENTAL_LANGUAGE);
+    const times = { startMs: DATA_START_MS + 600_000, endMs: DATA_START_MS + 900_000 };
+    const params: QueryParams = { ...base, ...times, passes: ['share_expressions'] };
+    const trace = new Trace(() => 0);
+    answered(expr, params, dataSet(1), trace);
+    const others = [...trace.nodes.values()].filter(({ sharedWith }) => sharedWith !== undefined);
+    t.equal(others.length, expected, query);
+  };
+  check('sum(up) / (sum(up) + 1)', 1);
+  check('sum(up) + sum((up))', 1);
+  check('up + up + up', 2);
+  check('up + up offset 1m', 0);
+  check('sum by (job)(up) + ignoring(job) group_left sum(up)', 0);
+  check('max_over_time(sum(up)[5m:1m]) + min_over_time(sum(up)[5m:1m])', 1);
+  check('max_over_time(sum(up)[5m:1m]) + min_over_time(sum(up)[5m:30s])', 0);
+  check('sum(up{job="api"}) + sum(up{job=~"api"})', 0);
+  check('vector(1) + vector(-1) + vector(0) + vector(-0)', 0);
+  // The note that it may be no counter has a place: both must say it.
+  check('rate(temperature[5m]) + rate(temperature[5m])', 0);
+  t.end();
+});
+
+t.test(`evaluate() answers the same with and without passes (seed ${seed})`, (t) => {
+  const data = dataSet(seed);
+  const dice = new Dice(seed);
+  const writer = new QueryWriter(dice);
+  const differences: unknown[] = [];
+  for (let run = 0; run < runs && differences.length < 5; run++) {
+    const query = writer.query(1 + dice.below(3));
+    const instant = dice.chance(0.4);
+    const startMs = DATA_START_MS + dice.below(DATA_END_MS - DATA_START_MS + 10 * 60_000);
+    const endMs = instant ? startMs : startMs + dice.below(30 * 60_000);
+    const stepMs = instant ? 1 : dice.pick([15_000, 60_000, 37_500, 300_000]);
+    const delayedNameRemoval = dice.chance(0.3);
+    const times = { startMs, endMs, stepMs, lookbackMs: 300_000, instant };
+    const params: QueryParams = { ...times, delayedNameRemoval, text: query };
+    const expr = parsed(query);
+    if (expr === undefined) continue;
+    const plain = told(() => answered(expr, { ...params, passes: [] }, data));
+    for (const passes of [PASSES, [dice.pick(PASSES)]]) {
+      const got = told(() => answered(expr, { ...params, passes }, data));
+      if (got !== plain) differences.push({ ...params, passes, got, plain });
+    }
+  }
+  t.same(differences, []);
+  t.end();
+});
+
+const SCRIPTS = [
+  'aggregators.test',
+  'at_modifier.test',
+  'collision.test',
+  'functions.test',
+  'histograms.test',
+  'literals.test',
+  'operators.test',
+  'selectors.test',
+  'staleness.test',
+  'subquery.test',
+  'trig_functions.test',
+  'experimental.script',
+];
+
+t.test('the acceptance scripts are answered the same with and without passes', (t) => {
+  const engine: ScriptEngine = (store, expr, params) => {
+    const plain = told(() => evaluateOver(store, expr, { ...params, passes: [] }));
+    const all = told(() => evaluateOver(store, expr, params));
+    assert.equal(all, plain, 'with and without passes');
+    return evaluateOver(store, expr, { ...params, passes: [] });
+  };
+  for (const file of SCRIPTS) {
+    const script = readFileSync(checkout(`test/golden/promql/${file}`), 'utf8');
+    t.same(runScript(script, engine).failures, [], file);
+  }
+  t.end();
+});
+
+/** Undefined for what the writer of queries gets wrong now and then. */
+function parsed(query: string): Expr | undefined {
+  try {
+    return parseExpr(query, EXPERIMENTAL_LANGUAGE);
+  } catch (error) {
+    if (!(error instanceof StarlingError)) throw error;
+    return undefined;
+  }
+}
+
+/** All that a client sees. */
+function told(work: () => QueryResult): string {
+  try {
+    const result = work();
+    const { infos, warnings } = result;
+    const notes = JSON.stringify({ warnings, infos });
+    return `${Buffer.from(encodeResult(result)).toString()} ${notes}`;
+  } catch (error) {
+    if (!(error instanceof StarlingError)) throw error;
+    return `${error.id}: ${error.message}`;
+  }
+}
+
+function answered(
+  expr: Expr,
+  params: QueryParams,
+  data: readonly DataSeries[],
+  trace?: Trace,
+): QueryResult {
+  const columns = selectionsOf(expr, params).map((selection) => fetched(data, selection));
+  return evaluate(expr, params, columns, { samplesMax: SAMPLES_MAX }, trace);
+}
+
+/** As storage answers: samples in the range, of the series that have any, with the labels asked for. */
+function fetched(data: readonly DataSeries[], selection: Selection): SeriesColumns {
+  const { matchers, maxTimeMs, minTimeMs, newestOnly, projection } = selection;
+  const compiled = matchers.map(compileMatcher);
+  const found = data
+    .map(({ labels, samples }) => ({
+      labels: labelsFromPairs(labels),
+      samples: samples
+        .filter(([timeMs]) => timeMs >= minTimeMs && timeMs <= maxTimeMs)
+        .slice(newestOnly ? -1 : 0),
+    }))
+    .filter(({ samples }) => samples.length > 0)
+    .filter(({ labels }) => compiled.every((m) => m.matches(labelValue(labels, m.matcher.name))))
+    .map(({ labels, samples }) => {
+      return { labels: projection ? projectLabels(labels, projection) : labels, samples };
+    });
+  const samples = found.flatMap((one) => one.samples);
+  const values = new Float64Array(samples.length);
+  const bits = new BigUint64Array(values.buffer);
+  samples.forEach(([, value], i) => {
+    if (typeof value === 'bigint') bits[i] = value;
+    else values[i] = value;
+  });
+  let end = 0;
+  return {
+    labels: found.map(({ labels }) => labels),
+    ends: Uint32Array.from(found, (one) => (end += one.samples.length)),
+    timestamps: Float64Array.from(samples, ([timestampMs]) => timestampMs),
+    values,
+  };
+}
