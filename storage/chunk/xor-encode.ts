@@ -16,7 +16,7 @@ export const XOR_SAMPLE_BYTES_MAX = 19;
 /** The count in front of a chunk. */
 const COUNT_BITS = 16;
 /** `leading` before any window was set. */
-const NO_WINDOW = 0xff;
+export const NO_WINDOW = 0xff;
 
 /** Encoder state of open chunks, one element a series; meaningless while `count` is 0. */
 export interface XorColumns {
@@ -136,9 +136,9 @@ function putDeltaOfDelta(bytes: Uint8Array, base: number, bit: number, dod: numb
   return putBits(bytes, base, at, dod % 0x1_0000_0000, 32);
 }
 
-/** Of two values that differ. */
-function putXor(
-  columns: XorColumns,
+/** Of two values that differ: `columns` has their window at `s`. */
+export function putXor(
+  columns: Pick<XorColumns, 'leading' | 'trailing'>,
   s: number,
   bytes: Uint8Array,
   base: number,
@@ -184,7 +184,7 @@ function trailingZeros(word: number): number {
 }
 
 /** Writes the lowest `size` (1 to 32) bits of `value`, highest first; bytes are zeroed as they begin. */
-function putBits(
+export function putBits(
   bytes: Uint8Array,
   base: number,
   from: number,
