@@ -4,11 +4,7 @@
  */
 import { type Labels, compareLabels } from '../../model/labels.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
-import {
-  CHUNK_ENCODING_XOR,
-  type SeriesFrameHandler,
-  readSeriesFrame,
-} from '../../model/wire/series-frame.ts';
+import { type SeriesFrameHandler, readSeriesFrame } from '../../model/wire/series-frame.ts';
 import type { Clock } from '../../platform/platform.ts';
 import { type BlockSource, Pacer, type SourceSeries, sortPaced } from '../../storage/index.ts';
 
@@ -93,17 +89,23 @@ class FrameJoin implements SeriesFrameHandler {
     this.#current = found;
   }
 
-  onChunk(minTimeMs: number, maxTimeMs: number, offset: number, length: number): void {
+  onChunk(
+    minTimeMs: number,
+    maxTimeMs: number,
+    offset: number,
+    length: number,
+    encoding: number,
+  ): void {
     const bytes = this.#frame.subarray(offset, offset + length);
     const chunks = this.#current?.chunks ?? [];
     const isKnown = chunks.some(
       (one) =>
         one.minTimeMs === minTimeMs &&
         one.maxTimeMs === maxTimeMs &&
+        one.encoding === encoding &&
         bytes.equals(one.bytes.subarray(one.from, one.to)),
     );
     if (isKnown) return; // replicas cut alike
-    const encoding = CHUNK_ENCODING_XOR;
     chunks.push({ encoding, minTimeMs, maxTimeMs, bytes, from: 0, to: length });
   }
 }

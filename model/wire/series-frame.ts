@@ -5,8 +5,8 @@
  *   frame   := u32 magic 'SSF1', u32 seriesCount, series*           little-endian
  *   series  := fingerprint (16 bytes), uvarint label byte length, canonical label bytes,
  *              uvarint chunkCount, chunk*
- *   chunk   := varint minTimeMs, uvarint maxTimeMs - minTimeMs, u8 encoding (1 = XOR),
- *              uvarint byte length, chunk bytes (Prometheus' chunk data, without its CRC)
+ *   chunk   := varint minTimeMs, uvarint maxTimeMs - minTimeMs, u8 encoding (1 XOR, 2 histogram,
+ *              3 float histogram), uvarint byte length, chunk bytes (Prometheus' chunk data, without its CRC)
  *
  * Labels are the whole set, or the part of it that the reader asked for (model/projection.ts).
  * Chunks of one series are ordered by time and do not overlap. Readers get whole chunks and trim
@@ -28,6 +28,7 @@ export const SERIES_FRAME_BYTES_TARGET = 256 * 1024;
 /** Most selections are small. */
 const FRAME_BYTES_START = 8 * 1024;
 export const CHUNK_ENCODING_XOR = 1;
+const CHUNK_ENCODING_MAX = 3;
 const MAGIC = 0x31465353;
 const HEADER_BYTES = 8;
 const FINGERPRINT_BYTES = 16;
@@ -78,12 +79,13 @@ export class SeriesFrameWriter {
     source: Uint8Array,
     start: number,
     length: number,
+    encoding: number = CHUNK_ENCODING_XOR,
   ): void {
     this.#reserve(length + 3 * VARINT_BYTES_MAX + 1);
     const bytes = this.#bytes;
     let offset = putVarint(bytes, this.#length, minTimeMs);
     offset = putUvarint(bytes, offset, maxTimeMs - minTimeMs);
-    bytes[offset++] = CHUNK_ENCODING_XOR;
+    bytes[offset++] = encoding;
     offset = putUvarint(bytes, offset, length);
     copyBytes(source, start, bytes, offset, length);
     this.#length = offset + length;
@@ -137,7 +139,13 @@ export interface SeriesFrameHandler {
     labelLength: number,
     chunkCount: number,
   ): void;
-  onChunk(minTimeMs: number, maxTimeMs: number, offset: number, length: number): void;
+  onChunk(
+    minTimeMs: number,
+    maxTimeMs: number,
+    offset: number,
+    length: number,
+    encoding: number,
+  ): void;
 }
 
 /** Reads a frame. Throws `protobuf.corrupt` unless every length holds. */
@@ -169,8 +177,10 @@ function readChunk(frame: Uint8Array, reader: ByteReader, handler: SeriesFrameHa
   const offset = reader.offset;
   reader.offset += length;
   if (isOverrun(reader)) throw corrupt('a truncated chunk', offset);
-  if (encoding !== CHUNK_ENCODING_XOR) throw corrupt(`chunk encoding ${encoding ?? -1}`, offset);
-  handler.onChunk(minTimeMs, maxTimeMs, offset, length);
+  if (encoding === undefined || encoding < CHUNK_ENCODING_XOR || encoding > CHUNK_ENCODING_MAX) {
+    throw corrupt(`chunk encoding ${encoding ?? -1}`, offset);
+  }
+  handler.onChunk(minTimeMs, maxTimeMs, offset, length, encoding);
 }
 
 function corrupt(why: string, offset: number): StarlingError {

@@ -10,7 +10,7 @@ import type { TimeRange } from '../../model/sample.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { BlockReader } from '../../storage/block/block-reader.ts';
 import { type SourceSeries, cutBlock } from '../../storage/block/cut.ts';
-import { FloatSamples } from '../../storage/block/float-samples.ts';
+import { SeriesSamples } from '../../storage/block/series-samples.ts';
 import type { ChunkBytes } from '../../storage/block/format.ts';
 import { createSeriesEntry } from '../../storage/block/index-reader.ts';
 import { newBlockId } from '../../storage/block/ulid.ts';
@@ -116,7 +116,7 @@ function sourceSeries([number, samples]: readonly [
   number,
   ReadonlyMap<number, number>,
 ]): SourceSeries {
-  const columns = new FloatSamples();
+  const columns = new SeriesSamples();
   const words = new Uint32Array(2);
   const value = new Float64Array(words.buffer);
   for (const [timeMs, sample] of [...samples].sort(([a], [b]) => a - b)) {
@@ -140,7 +140,7 @@ async function addSamples(
   into: Map<number, Map<number, number>>,
 ): Promise<void> {
   const entry = createSeriesEntry();
-  const columns = new FloatSamples();
+  const columns = new SeriesSamples();
   const words = new Uint32Array(2);
   const value = new Float64Array(words.buffer);
   for (const ref of await reader.select([])) {
@@ -150,9 +150,10 @@ async function addSamples(
     const samples = into.get(number) ?? new Map<number, number>();
     into.set(number, samples);
     for (const chunkRef of entry.chunkRefs) {
-      const { data } = await reader.readChunk(chunkRef);
+      const { data, encoding } = await reader.readChunk(chunkRef);
       columns.clear();
-      if (!columns.addChunk(data, 0, data.length)) throw reader.corruptChunk('it does not decode');
+      const chunk = { bytes: data, encoding, from: 0, to: data.length };
+      if (!columns.addChunk(chunk)) throw reader.corruptChunk('it does not decode');
       for (let i = 0; i < columns.length; i++) {
         const timeMs = columns.timeAt(i);
         if (timeMs < range.minTimeMs || timeMs > range.maxTimeMs) continue;

@@ -31,6 +31,11 @@ export const CHUNK_XOR = 1;
 export const CHUNK_HISTOGRAM = 2;
 export const CHUNK_FLOAT_HISTOGRAM = 3;
 
+/** Whether chunks of this encoding can be decoded here. */
+export function isDecodable(encoding: number): boolean {
+  return encoding >= CHUNK_XOR && encoding <= CHUNK_FLOAT_HISTOGRAM;
+}
+
 const TWO_32 = 0x1_0000_0000;
 
 /** The reference of a chunk at `offset` of the file with this number (from 0). */

@@ -7,16 +7,16 @@
  *   overlapping, or cut   ->  decoded, merged by time, encoded anew in pieces of about 120 samples
  *
  * Where samples of one time differ the pick is deterministic: not stale before stale, then the larger
- * bit pattern, so that every node makes the same block. Memory: the samples of one cluster of
+ * bit pattern (chunk/merge-runs.ts), so that every node makes the same block. Memory: the samples of one cluster of
  * overlapping chunks.
  */
 import type { TimeRange } from '../../model/sample.ts';
-import { CHUNK_XOR, type ChunkBytes } from './format.ts';
-import { FloatSamples } from './float-samples.ts';
+import { type ChunkBytes, isDecodable } from './format.ts';
+import { SeriesSamples } from './series-samples.ts';
 
 /** Merges the chunks of a series. `deleted` is sorted and apart. Throws `UndecodableChunk`. */
 export class ChunkMerger {
-  readonly #samples = new FloatSamples();
+  readonly #samples = new SeriesSamples();
   #recodedCount = 0;
 
   /** How many chunks were encoded anew so far. */
@@ -61,10 +61,10 @@ export class ChunkMerger {
     const samples = this.#samples;
     samples.clear();
     for (const chunk of cluster) {
-      if (chunk.encoding !== CHUNK_XOR) {
+      if (!isDecodable(chunk.encoding)) {
         throw new UndecodableChunk(`encoding ${chunk.encoding} cannot be merged`);
       }
-      if (!samples.addChunk(chunk.bytes, chunk.from, chunk.to)) {
+      if (!samples.addChunk(chunk)) {
         throw new UndecodableChunk('its samples do not decode');
       }
     }

@@ -51,7 +51,7 @@ export function encodeBlockMeta(meta: BlockMeta): Uint8Array {
     maxTime: meta.maxTimeMs,
     stats: {
       numSamples: some(stats.sampleCount),
-      numFloatSamples: some(stats.floatSampleCount),
+      numSeriesSamples: some(stats.floatSampleCount),
       numHistogramSamples: some(stats.histogramSampleCount),
       numSeries: some(stats.seriesCount),
       numChunks: some(stats.chunkCount),
@@ -120,7 +120,7 @@ export function parseBlockMeta(bytes: Uint8Array, id: BlockId): BlockMeta {
 function statsOf(stats: Fields): BlockStats {
   return {
     sampleCount: stats.integer('numSamples', 0),
-    floatSampleCount: stats.integer('numFloatSamples', 0),
+    floatSampleCount: stats.integer('numSeriesSamples', 0),
     histogramSampleCount: stats.integer('numHistogramSamples', 0),
     seriesCount: stats.integer('numSeries', 0),
     chunkCount: stats.integer('numChunks', 0),

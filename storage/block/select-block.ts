@@ -9,7 +9,7 @@ import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/s
 import { type SelectHints, type Selectors, isInPart } from '../head/select.ts';
 import type { Pacer } from '../pacer.ts';
 import type { BlockReader } from './block-reader.ts';
-import { CHUNK_XOR, type ChunkBytes } from './format.ts';
+import { type ChunkBytes, isDecodable } from './format.ts';
 import { type SeriesEntry, createSeriesEntry } from './index-reader.ts';
 import { ChunkMerger, UndecodableChunk } from './merge-chunks.ts';
 
@@ -145,8 +145,8 @@ class BlockSeriesPutter {
     const { projected, length } = this.#project(bytes);
     this.writer.putSeries(this.#scratchFingerprint, 0, projected, 0, length, chunks.length);
     for (const chunk of chunks) {
-      const { maxTimeMs, minTimeMs } = chunk;
-      this.writer.putChunk(minTimeMs, maxTimeMs, chunk.bytes, chunk.from, chunk.to - chunk.from);
+      const { bytes, encoding, from, maxTimeMs, minTimeMs, to } = chunk;
+      this.writer.putChunk(minTimeMs, maxTimeMs, bytes, from, to - from, encoding);
     }
   }
 
@@ -188,7 +188,7 @@ class BlockSeriesPutter {
     for (let i = from; i < to; i++) {
       const ref = entry.chunkRefs[i]!;
       const { data, encoding } = reader.peekChunk(ref) ?? (await reader.readChunk(ref));
-      if (encoding !== CHUNK_XOR) throw this.#unsupported(encoding);
+      if (!isDecodable(encoding)) throw this.#unsupported(encoding);
       const minTimeMs = entry.chunkMinTimes[i]!;
       const maxTimeMs = entry.chunkMaxTimes[i]!;
       chunks.push({ encoding, minTimeMs, maxTimeMs, bytes: data, from: 0, to: data.length });
@@ -202,7 +202,7 @@ class BlockSeriesPutter {
   }
 
   #unsupported(encoding: number): StarlingError {
-    const why = `it has chunks of encoding ${encoding}, this version answers float chunks (1) only`;
+    const why = `it has chunks of encoding ${encoding}, this version answers floats (1) and histograms (2, 3) only`;
     const block = this.#selection.reader.meta.id;
     return new StarlingError('block.unsupported', { block, file: 'chunks', why });
   }

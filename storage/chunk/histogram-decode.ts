@@ -17,7 +17,7 @@ import {
   readVarbitUint,
   readXorWords,
 } from './varbit.ts';
-import { BitReader } from './xor-decode.ts';
+import { BitReader } from './bit-reader.ts';
 
 /** Samples in the order of their times. */
 export interface HistogramRun {

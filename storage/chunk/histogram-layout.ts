@@ -23,7 +23,7 @@ import {
 } from '../../model/histogram.ts';
 import { BUCKETS_MAX } from '../../model/histogram-sample.ts';
 import { type BitWriter, VARBIT_BITS_MAX, readVarbitInt, readVarbitUint } from './varbit.ts';
-import type { BitReader } from './xor-decode.ts';
+import type { BitReader } from './bit-reader.ts';
 
 export interface HistogramLayout {
   readonly hint: ResetHint;

@@ -7,7 +7,7 @@
  * Unsigned numbers use a width fully; of signed ones n bits hold -(2^(n-1)-1)..2^(n-1), as in XOR chunks.
  * Widths over 32 travel as two words; beyond 2^53 what is read is the nearest double.
  */
-import type { BitReader } from './xor-decode.ts';
+import type { BitReader } from './bit-reader.ts';
 import { NO_WINDOW, putBits, putXor } from './xor-encode.ts';
 
 const WIDTHS = [0, 3, 6, 9, 12, 18, 25, 56, 64] as const;

@@ -8,10 +8,10 @@
  *   small neighbours          joined while they have at most 120 samples together
  *
  * Samples of one time that differ: not stale before stale, then the larger bit pattern, as the querier picks
- * (FloatSamples). Memory: what overlaps at one moment, because all before the next chunk's first time is final.
+ * (SeriesSamples). Memory: what overlaps at one moment, because all before the next chunk's first time is final.
  */
-import { FloatSamples, SAMPLES_PER_CHUNK_TARGET } from '../block/float-samples.ts';
-import { CHUNK_XOR, type ChunkBytes, chunkSampleCount } from '../block/format.ts';
+import { SeriesSamples, SAMPLES_PER_CHUNK_TARGET } from '../block/series-samples.ts';
+import { CHUNK_XOR, type ChunkBytes, chunkSampleCount, isDecodable } from '../block/format.ts';
 
 /** A chunk and which of the blocks it is of. */
 export interface SourceChunk extends ChunkBytes {
@@ -39,8 +39,8 @@ export class SeriesChunks {
   /** What is done, oldest first; whoever writes it empties it. */
   readonly ready: ChunkBytes[] = [];
   /** Samples of what overlaps; empty while `#held` is there. */
-  readonly #open = new FloatSamples();
-  readonly #joined = new FloatSamples();
+  readonly #open = new SeriesSamples();
+  readonly #joined = new SeriesSamples();
   /** The last chunk, while nothing overlaps it. */
   #held: SourceChunk | undefined;
   /** The last chunks with the same times, distinct. */
@@ -127,14 +127,14 @@ export class SeriesChunks {
     return { ...pieces[0]!, source: -1 };
   }
 
-  #decode(chunk: SourceChunk, into: FloatSamples): void {
-    const { bytes, encoding, from, maxTimeMs, minTimeMs, source, to } = chunk;
-    if (encoding !== CHUNK_XOR) {
+  #decode(chunk: SourceChunk, into: SeriesSamples): void {
+    const { encoding, maxTimeMs, minTimeMs, source } = chunk;
+    if (!isDecodable(encoding)) {
       const why = `chunks of encoding ${encoding} that overlap others and differ from them`;
       throw new BadChunk(source, why, true);
     }
-    const count = countOf(chunk);
-    if (!into.addChunk(bytes, from, to)) throw new BadChunk(source, 'its samples do not decode');
+    const count = chunkSampleCount(chunk);
+    if (!into.addChunk(chunk)) throw new BadChunk(source, 'its samples do not decode');
     if (into.addedMinMs !== minTimeMs || into.addedMaxMs !== maxTimeMs) {
       throw new BadChunk(source, 'a chunk with other times than the index says');
     }

@@ -36,6 +36,7 @@ export class SeriesJoin implements SeriesFrameHandler {
   chunkLength = new Uint32Array(CHUNKS_START);
   chunkMinTime = new Float64Array(CHUNKS_START);
   chunkMaxTime = new Float64Array(CHUNKS_START);
+  chunkEncoding = new Uint8Array(CHUNKS_START);
   nextChunk = new Uint32Array(CHUNKS_START);
   #chunkCount = 0;
   readonly #slots: Uint32Array;
@@ -104,7 +105,13 @@ export class SeriesJoin implements SeriesFrameHandler {
     }
   }
 
-  onChunk(minTimeMs: number, maxTimeMs: number, offset: number, length: number): void {
+  onChunk(
+    minTimeMs: number,
+    maxTimeMs: number,
+    offset: number,
+    length: number,
+    encoding: number,
+  ): void {
     const c = this.#chunkCount++;
     if (c === this.chunkFrame.length) this.#growChunks();
     this.chunkFrame[c] = this.#frameNumber;
@@ -112,6 +119,7 @@ export class SeriesJoin implements SeriesFrameHandler {
     this.chunkLength[c] = length;
     this.chunkMinTime[c] = minTimeMs;
     this.chunkMaxTime[c] = maxTimeMs;
+    this.chunkEncoding[c] = encoding;
     this.nextChunk[c] = NO_CHUNK;
     const last = this.#lastChunk[this.#row]!;
     if (last === NO_CHUNK) this.firstChunk[this.#row] = c;
@@ -163,6 +171,7 @@ export class SeriesJoin implements SeriesFrameHandler {
     this.chunkLength = grown(this.chunkLength, new Uint32Array(capacity));
     this.chunkMinTime = grown(this.chunkMinTime, new Float64Array(capacity));
     this.chunkMaxTime = grown(this.chunkMaxTime, new Float64Array(capacity));
+    this.chunkEncoding = grown(this.chunkEncoding, new Uint8Array(capacity));
     this.nextChunk = grown(this.nextChunk, new Uint32Array(capacity));
   }
 }
@@ -242,7 +251,10 @@ function wordAt(bytes: Uint8Array, at: number): number {
   );
 }
 
-function grown<Column extends Float64Array | Uint32Array>(from: Column, to: Column): Column {
+function grown<Column extends Float64Array | Uint8Array | Uint32Array>(
+  from: Column,
+  to: Column,
+): Column {
   to.set(from);
   return to;
 }

@@ -1,13 +1,16 @@
 /**
  * From frames of several replicas to columns: series are joined by fingerprint, equal chunks are
- * decoded once, and where replicas differ the samples are merged by time. At one time with different
- * values the pick is deterministic: not stale before stale, then the larger bit pattern.
+ * decoded once, and where replicas differ the samples are merged by time (chunk/merge-runs.ts).
  */
 import { StarlingError } from '../../model/errors.ts';
+import type { Histogram } from '../../model/histogram.ts';
 import { type Labels, compareLabels } from '../../model/labels.ts';
-import { type TimeRange, isStaleWords } from '../../model/sample.ts';
+import { STALE_NAN_HIGH, STALE_NAN_LOW, type TimeRange } from '../../model/sample.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
+import { decodeHistogramChunk } from '../chunk/histogram-decode.ts';
+import { type HistogramColumn, mergeRuns } from '../chunk/merge-runs.ts';
 import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
+import { CHUNK_FLOAT_HISTOGRAM, CHUNK_XOR } from '../block/format.ts';
 import { NO_CHUNK, SeriesJoin } from './join.ts';
 
 export interface MergeOptions {
@@ -48,6 +51,8 @@ class ColumnsBuilder {
   #values = new Uint32Array(SAMPLES_START * 2);
   #rowCount = 0;
   #length = 0;
+  /** From the first histogram on, as long as the other columns. */
+  #histograms: HistogramColumn | undefined;
   /** The chunks of the row being read. */
   readonly #scratchChunks: number[] = [];
 
@@ -66,7 +71,7 @@ class ColumnsBuilder {
       end = this.#decode(c, from);
       const overlaps = from > start && from < end;
       if (overlaps && this.#timestamps[from]! <= this.#timestamps[from - 1]!) {
-        end = mergeRuns(this.#timestamps, this.#values, start, from, end);
+        end = this.#mergeRuns(start, from, end);
       }
     }
     this.#length = this.#trim(start, end);
@@ -79,6 +84,7 @@ class ColumnsBuilder {
       ends: this.#ends,
       timestamps: this.#timestamps.subarray(0, this.#length),
       values: new Float64Array(this.#values.buffer, 0, this.#length),
+      ...(this.#histograms === undefined ? {} : { histograms: this.#histogramColumn() }),
     };
   }
 
@@ -99,11 +105,12 @@ class ColumnsBuilder {
   }
 
   #order(a: number, b: number): number {
-    const { chunkLength, chunkMaxTime, chunkMinTime } = this.#join;
+    const { chunkEncoding, chunkLength, chunkMaxTime, chunkMinTime } = this.#join;
     return (
       chunkMinTime[a]! - chunkMinTime[b]! ||
       chunkMaxTime[a]! - chunkMaxTime[b]! ||
-      chunkLength[a]! - chunkLength[b]!
+      chunkLength[a]! - chunkLength[b]! ||
+      chunkEncoding[a]! - chunkEncoding[b]!
     );
   }
 
@@ -119,16 +126,62 @@ class ColumnsBuilder {
   }
 
   #decode(c: number, at: number): number {
-    const { chunkFrame, chunkLength, chunkOffset, frames } = this.#join;
+    const { chunkEncoding, chunkFrame, chunkLength, chunkOffset, frames } = this.#join;
     const frame = frames[chunkFrame[c]!]!;
     const offset = chunkOffset[c]!;
     const length = chunkLength[c]!;
+    const encoding = chunkEncoding[c]!;
+    if (encoding !== CHUNK_XOR) {
+      return this.#decodeHistograms(frame, offset, length, at, encoding === CHUNK_FLOAT_HISTOGRAM);
+    }
     const count = length < 2 ? 0 : xorSampleCount(frame, offset);
     if (count > length * SAMPLES_PER_BYTE_MAX) throw corruptChunk(offset);
     this.#reserve(at + count);
     const end = decodeXor(frame, offset, length, this.#timestamps, this.#values, at);
     if (end < 0) throw corruptChunk(offset);
+    if (this.#histograms !== undefined) clear(this.#histograms, at, end);
     return end;
+  }
+
+  #decodeHistograms(
+    frame: Uint8Array,
+    offset: number,
+    length: number,
+    at: number,
+    isFloat: boolean,
+  ): number {
+    const run = decodeHistogramChunk(frame, offset, offset + length, isFloat);
+    if (run === undefined) throw corruptChunk(offset);
+    const end = at + run.samples.length;
+    this.#reserve(end);
+    this.#timestamps.set(run.timestamps, at);
+    this.#histograms ??= [];
+    if (this.#histograms.length < at) clear(this.#histograms, this.#histograms.length, at);
+    for (let i = at; i < end; i++) {
+      const sample = run.samples[i - at];
+      this.#histograms[i] = sample;
+      this.#values[i * 2] = sample?.isStale === true ? STALE_NAN_LOW : 0;
+      this.#values[i * 2 + 1] = sample?.isStale === true ? STALE_NAN_HIGH : 0;
+    }
+    return end;
+  }
+
+  #mergeRuns(start: number, middle: number, end: number): number {
+    const histograms = this.#histograms;
+    const columns = { timestamps: this.#timestamps, values: this.#values, histograms };
+    const merged = mergeRuns(columns, start, middle, end);
+    if (histograms !== undefined) forgetOrder(histograms, start, merged);
+    return merged;
+  }
+
+  /** A stale marker is a number here, as of any series. */
+  #histogramColumn(): (Histogram | undefined)[] {
+    const column = new Array<Histogram | undefined>(this.#length).fill(undefined);
+    for (let i = 0; i < column.length; i++) {
+      const sample = this.#histograms?.[i];
+      if (sample?.isStale === false) column[i] = sample.histogram;
+    }
+    return column;
   }
 
   /** Keeps what is in the range of the samples in [start, end); returns the new end. */
@@ -142,6 +195,7 @@ class ColumnsBuilder {
     if (from > start) {
       timestamps.copyWithin(start, from, to);
       this.#values.copyWithin(start * 2, from * 2, to * 2);
+      this.#histograms?.copyWithin(start, from, to);
     }
     return start + to - from;
   }
@@ -164,42 +218,16 @@ function corruptChunk(offset: number): StarlingError {
   return new StarlingError('protobuf.corrupt', { why: 'a corrupt chunk', offset });
 }
 
-/**
- * Merges the sorted runs [start, middle) and [middle, end) in place, one sample a time; returns the
- * new end. What replicas that differ need: a sample that one has and another lacks.
- */
-function mergeRuns(
-  timestamps: Float64Array,
-  values: Uint32Array,
-  start: number,
-  middle: number,
-  end: number,
-): number {
-  const times = timestamps.slice(start, end);
-  const words = values.slice(start * 2, end * 2);
-  const split = middle - start;
-  let a = 0;
-  let b = split;
-  let at = start;
-  while (a < split || b < times.length) {
-    const isBoth = a < split && b < times.length && times[a] === times[b];
-    const takesA = b === times.length || (a < split && times[a]! <= times[b]!);
-    const from = isBoth ? preferred(words, a, b) : takesA ? a : b;
-    timestamps[at] = times[from]!;
-    values[at * 2] = words[from * 2]!;
-    values[at * 2 + 1] = words[from * 2 + 1]!;
-    at++;
-    if (takesA) a++;
-    if (isBoth || !takesA) b++;
-  }
-  return at;
+/** These places hold numbers. */
+function clear(histograms: HistogramColumn, from: number, to: number): void {
+  for (let i = from; i < to; i++) histograms[i] = undefined;
 }
 
-/** Which of two samples of one time is kept. */
-function preferred(words: Uint32Array, a: number, b: number): number {
-  const staleA = isStaleWords(words[a * 2]!, words[a * 2 + 1]!) ? 1 : 0;
-  const staleB = isStaleWords(words[b * 2]!, words[b * 2 + 1]!) ? 1 : 0;
-  const order =
-    staleA - staleB || words[b * 2 + 1]! - words[a * 2 + 1]! || words[b * 2]! - words[a * 2]!;
-  return order <= 0 ? a : b;
+/** What a chunk knew of resets holds between its own samples only. */
+function forgetOrder(histograms: HistogramColumn, from: number, to: number): void {
+  for (let i = from; i < to; i++) {
+    const sample = histograms[i];
+    if (sample?.histogram.hint !== 'not_reset') continue;
+    histograms[i] = { ...sample, histogram: { ...sample.histogram, hint: 'unknown' } };
+  }
 }

@@ -15,6 +15,7 @@ import { writeFile } from '../../storage/block/block-writer.ts';
 import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { cutBlock } from '../../storage/block/cut.ts';
 import { createSeriesEntry } from '../../storage/block/index-reader.ts';
+import type { ChunkBytes } from '../../storage/block/format.ts';
 import type { BlockMeta } from '../../storage/block/meta.ts';
 import { encodeTombstones } from '../../storage/block/tombstones.ts';
 import type { BlockId } from '../../storage/block/ulid.ts';
@@ -30,6 +31,13 @@ import {
   writeTestBlock,
 } from '../support/block-contents.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import {
+  KINDS,
+  histogramChunks,
+  histogramSeries,
+  histogramsOfBlock,
+  sampleLine,
+} from '../support/histograms.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { askNumber, dump, promtool, startServer } from '../support/prometheus-tools.ts';
 import { refusal } from '../support/refusal.ts';
@@ -295,26 +303,50 @@ t.test(
   },
 );
 
-t.test('chunks of histograms: equal ones collapse, others that overlap are refused', async (t) => {
+t.test('histograms: equal chunks collapse, chunks that overlap become one series', async (t) => {
   const disk = new MemoryDisk();
   await disk.makeDirectory('/d');
-  const put = async (n: number, at: number, byte: number): Promise<BlockId> => {
-    const bytes = Uint8Array.from([0, 9, 0, 0, byte]);
-    const chunk = { encoding: 2, minTimeMs: at, maxTimeMs: at + 100, bytes, from: 0, to: 5 };
-    const labels = seriesOf(1);
-    const source = { symbols: () => labels, series: () => [{ labels, chunks: [chunk] }] };
+  const labels = seriesOf(1);
+  const put = async (n: number, chunks: readonly ChunkBytes[]): Promise<BlockId> => {
+    const source = { symbols: () => labels, series: () => [{ labels, chunks }] };
     const id = testBlockId(n);
     const pacer = new Pacer(new FakeClock());
-    await cutBlock({ disk, directory: '/d', id, pacer }, source, { minTimeMs: 0, maxTimeMs: 999 });
+    const range = { minTimeMs: 0, maxTimeMs: 9_999_999 };
+    await cutBlock({ disk, directory: '/d', id, pacer }, source, range);
     return id;
   };
-  const A = await put(1, 0, 1);
-  const meta = await merge(disk, '/d', [A, await put(2, 0, 1), await put(3, 101, 1)]);
-  t.match(meta?.stats, { histogramSampleCount: 18, chunkCount: 2 });
-  const D = await put(4, 50, 2);
-  const why = new RegExp(`${A}|${D}`);
-  const id = testBlockId(9);
-  await t.rejects(merge(disk, '/d', [A, D], { id }), refusal('block.unsupported', why));
+  for (const kind of KINDS) {
+    await disk.removeTree('/d');
+    await disk.makeDirectory('/d');
+    const samples = histogramSeries(kind, { startMs: 0, count: 200, seed: 11 });
+    const whole = histogramChunks(samples);
+    const A = await put(1, whole);
+    const alike = await merge(disk, '/d', [A, await put(2, whole)], { id: testBlockId(8) });
+    t.match(alike?.stats, { histogramSampleCount: 200, chunkCount: whole.length });
+    const holes = histogramChunks(
+      samples.filter((_, i) => i % 3 !== 0),
+      40,
+    );
+    const others = histogramChunks(
+      samples.filter((_, i) => i % 3 !== 1),
+      70,
+    );
+    const id = testBlockId(9);
+    const meta = await merge(disk, '/d', [await put(3, holes), await put(4, others)], { id });
+    t.equal(meta?.stats.histogramSampleCount, 200);
+    const reader = await BlockReader.open(diskBlockFiles(disk, '/d', id));
+    const read = await histogramsOfBlock(reader);
+    await reader.close();
+    t.strictSame(read.map(sampleLine), samples.map(sampleLine), kind);
+  }
+  const strange = { encoding: 5, bytes: Uint8Array.from([0, 9, 0, 0, 1]), from: 0, to: 5 };
+  const E = await put(5, [{ ...strange, minTimeMs: 0, maxTimeMs: 100 }]);
+  const F = await put(6, [{ ...strange, minTimeMs: 50, maxTimeMs: 150 }]);
+  const why = new RegExp(`${E}|${F}`);
+  await t.rejects(
+    merge(disk, '/d', [E, F], { id: testBlockId(7) }),
+    refusal('block.unsupported', why),
+  );
 });
 
 if (programs === undefined) {

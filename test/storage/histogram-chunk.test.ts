@@ -17,7 +17,7 @@ import {
   readVarbitUint,
   readXorWords,
 } from '../../storage/chunk/varbit.ts';
-import { BitReader } from '../../storage/chunk/xor-decode.ts';
+import { BitReader } from '../../storage/chunk/bit-reader.ts';
 import { Pacer } from '../../storage/pacer.ts';
 import { testBlockId } from '../support/block-contents.ts';
 import { FakeClock } from '../support/fake-clock.ts';

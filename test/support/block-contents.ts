@@ -9,7 +9,7 @@ import type { Disk } from '../../platform/platform.ts';
 import { BlockReader } from '../../storage/block/block-reader.ts';
 import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { type SourceSeries, cutBlock } from '../../storage/block/cut.ts';
-import { FloatSamples } from '../../storage/block/float-samples.ts';
+import { SeriesSamples } from '../../storage/block/series-samples.ts';
 import { CHUNK_XOR } from '../../storage/block/format.ts';
 import { createSeriesEntry } from '../../storage/block/index-reader.ts';
 import type { ChunkBytes } from '../../storage/block/format.ts';
@@ -41,7 +41,7 @@ export function testBlockId(n: number): BlockId {
 /** XOR chunks of samples, cut at so many. */
 export function chunksOf(samples: readonly TestSample[], perChunk = 120): ChunkBytes[] {
   const chunks: ChunkBytes[] = [];
-  const columns = new FloatSamples();
+  const columns = new SeriesSamples();
   for (let from = 0; from < samples.length; from += perChunk) {
     columns.clear();
     for (const { bits, timeMs } of samples.slice(from, from + perChunk)) {
@@ -96,18 +96,19 @@ export async function seriesOfBlock(reader: BlockReader): Promise<TestSeries[]> 
   for (const ref of await reader.select([])) {
     await reader.index.readSeries(ref, entry);
     const labels = await reader.labels(entry);
-    const columns = new FloatSamples();
+    const columns = new SeriesSamples();
     for (const chunkRef of entry.chunkRefs) {
       const { data, encoding } = await reader.readChunk(chunkRef);
       if (encoding !== CHUNK_XOR) throw new Error(`encoding ${encoding}`);
-      if (!columns.addChunk(data, 0, data.length)) throw new Error('a chunk that does not decode');
+      const chunk = { bytes: data, encoding, from: 0, to: data.length };
+      if (!columns.addChunk(chunk)) throw new Error('a chunk that does not decode');
     }
     found.push({ labels, samples: samplesOf(columns) });
   }
   return found;
 }
 
-export function samplesOf(columns: FloatSamples): TestSample[] {
+export function samplesOf(columns: SeriesSamples): TestSample[] {
   return Array.from({ length: columns.length }, (_, i) => {
     const [low, high] = columns.wordsAt(i);
     return { timeMs: columns.timeAt(i), bits: (BigInt(high) << 32n) | BigInt(low) };

@@ -13,6 +13,9 @@ import {
   CHUNK_HISTOGRAM,
   type ChunkBytes,
 } from '../../storage/block/format.ts';
+import type { BlockReader } from '../../storage/block/block-reader.ts';
+import { createSeriesEntry } from '../../storage/block/index-reader.ts';
+import { decodeHistogramChunk } from '../../storage/chunk/histogram-decode.ts';
 import { HistogramChunkWriter } from '../../storage/chunk/histogram-encode.ts';
 
 export interface TimedSample {
@@ -136,6 +139,23 @@ export function histogramChunks(samples: readonly TimedSample[], perChunk = 120)
   }
   close();
   return chunks;
+}
+
+/** All samples of the chunks of a block, which holds histograms only, in the order of its series. */
+export async function histogramsOfBlock(reader: BlockReader): Promise<TimedSample[]> {
+  const found: TimedSample[] = [];
+  const entry = createSeriesEntry();
+  for (const ref of await reader.select([])) {
+    await reader.index.readSeries(ref, entry);
+    for (const chunkRef of entry.chunkRefs) {
+      const { data, encoding } = await reader.readChunk(chunkRef);
+      const isFloat = encoding === CHUNK_FLOAT_HISTOGRAM;
+      const run = decodeHistogramChunk(data, 0, data.length, isFloat);
+      if (run === undefined) throw new Error('a chunk that does not decode');
+      run.samples.forEach((sample, i) => found.push({ sample, timeMs: run.timestamps[i] ?? 0 }));
+    }
+  }
+  return found;
 }
 
 /** Everything about a sample but its hint, as one line. */

@@ -7,7 +7,8 @@ import snappyjs from 'snappyjs';
 export interface TestSeries {
   readonly labels: readonly (readonly [string | Buffer, string | Buffer])[];
   readonly samples?: readonly (readonly [timestampMs: number | bigint, value: number | bigint])[];
-  readonly histograms?: number;
+  /** So many empty ones, or these messages. */
+  readonly histograms?: number | readonly Uint8Array[];
   readonly exemplars?: number;
 }
 
@@ -50,8 +51,13 @@ export function seriesMessage(series: TestSeries): Buffer {
       field(2, sampleMessage(timestampMs, value)),
     ),
     ...Array.from({ length: series.exemplars ?? 0 }, () => field(3, Buffer.alloc(0))),
-    ...Array.from({ length: series.histograms ?? 0 }, () => field(4, Buffer.alloc(0))),
+    ...histogramMessages(series).map((message) => field(4, Buffer.from(message))),
   ]);
+}
+
+function histogramMessages({ histograms = 0 }: TestSeries): readonly Uint8Array[] {
+  if (typeof histograms !== 'number') return histograms;
+  return Array.from({ length: histograms }, () => new Uint8Array(0));
 }
 
 export function writeRequest(series: readonly TestSeries[]): Buffer {

@@ -1,11 +1,15 @@
 /**
- * Float samples of one series as columns, merged by time: what overlapping chunks are decoded into and
+ * Samples of one series as columns, merged by time: what overlapping chunks are decoded into and
  * encoded from again. Reused from series to series; it grows to the largest cluster.
  *
- * Invariant: times rise strictly. Values are two words a sample, low first.
+ * Invariant: times rise strictly. Values are two words a sample, low first; a sample that is a histogram
+ * stands beside them, in a column that series of numbers do not have.
  */
 import { assert } from '../../model/assert.ts';
-import { type TimeRange, isStaleWords } from '../../model/sample.ts';
+import type { TimeRange } from '../../model/sample.ts';
+import { decodeHistogramChunk } from '../chunk/histogram-decode.ts';
+import { encodeHistograms } from '../chunk/histogram-pieces.ts';
+import { type HistogramColumn, mergeRuns } from '../chunk/merge-runs.ts';
 import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
 import {
   XOR_SAMPLE_BYTES_MAX,
@@ -13,17 +17,24 @@ import {
   createXorColumns,
   putXorCount,
 } from '../chunk/xor-encode.ts';
-import { CHUNK_XOR, type ChunkBytes } from './format.ts';
+import {
+  CHUNK_FLOAT_HISTOGRAM,
+  CHUNK_HISTOGRAM,
+  CHUNK_XOR,
+  type ChunkBytes,
+  isDecodable,
+} from './format.ts';
 
 /** What a chunk that is encoded anew aims at. */
 export const SAMPLES_PER_CHUNK_TARGET = 120;
 /** A sample takes two bits or more. */
 const SAMPLES_PER_BYTE_MAX = 4;
 
-export class FloatSamples {
+export class SeriesSamples {
   #times = new Float64Array(1024);
   #values = new Uint32Array(2048);
   #length = 0;
+  #histograms: HistogramColumn | undefined;
   /** The first and last time of the chunk that was added last; NaN: it was empty. */
   addedMinMs = NaN;
   addedMaxMs = NaN;
@@ -35,6 +46,7 @@ export class FloatSamples {
 
   clear(): void {
     this.#length = 0;
+    this.#histograms = undefined;
   }
 
   timeAt(index: number): number {
@@ -53,27 +65,55 @@ export class FloatSamples {
     this.#times[this.#length] = timeMs;
     this.#values[this.#length * 2] = low;
     this.#values[this.#length * 2 + 1] = high;
+    if (this.#histograms !== undefined) this.#histograms[this.#length] = undefined;
     this.#length++;
   }
 
-  /** Merges the XOR chunk `bytes[from..to)` in. False for bytes that do not hold. */
-  addChunk(bytes: Uint8Array, from: number, to: number): boolean {
+  /** Merges a chunk in. False for bytes that do not hold. */
+  addChunk({ bytes, encoding, from, to }: Omit<ChunkBytes, 'maxTimeMs' | 'minTimeMs'>): boolean {
+    if (!isDecodable(encoding)) return false;
     const start = this.#length;
-    const count = to - from < 2 ? 0 : xorSampleCount(bytes, from);
-    if (count > (to - from) * SAMPLES_PER_BYTE_MAX) return false;
-    this.#reserve(start + count);
-    const times = this.#times;
-    const end = decodeXor(bytes, from, to - from, times, this.#values, start);
+    const end =
+      encoding === CHUNK_XOR
+        ? this.#addXor(bytes, from, to)
+        : this.#addHistograms(bytes, from, to, encoding === CHUNK_FLOAT_HISTOGRAM);
     if (end < 0) return false;
-    for (let i = start; i < end; i++) {
-      if (!Number.isSafeInteger(times[i]!)) return false;
-      if (i > start && times[i]! <= times[i - 1]!) return false;
-    }
+    const times = this.#times;
     this.addedMinMs = end > start ? times[start]! : NaN;
     this.addedMaxMs = end > start ? times[end - 1]! : NaN;
     const overlaps = start > 0 && end > start && times[start]! <= times[start - 1]!;
     this.#length = overlaps ? this.#mergeRuns(start, end) : end;
     return true;
+  }
+
+  /** Decodes behind what is there; returns the end, or -1. */
+  #addXor(bytes: Uint8Array, from: number, to: number): number {
+    const start = this.#length;
+    const count = to - from < 2 ? 0 : xorSampleCount(bytes, from);
+    if (count > (to - from) * SAMPLES_PER_BYTE_MAX) return -1;
+    this.#reserve(start + count);
+    const times = this.#times;
+    const end = decodeXor(bytes, from, to - from, times, this.#values, start);
+    for (let i = start; i < end; i++) {
+      if (!Number.isSafeInteger(times[i]!)) return -1;
+      if (i > start && times[i]! <= times[i - 1]!) return -1;
+    }
+    const histograms = this.#histograms;
+    if (histograms !== undefined) for (let i = start; i < end; i++) histograms[i] = undefined;
+    return end;
+  }
+
+  #addHistograms(bytes: Uint8Array, from: number, to: number, isFloat: boolean): number {
+    const run = decodeHistogramChunk(bytes, from, to, isFloat);
+    if (run === undefined) return -1;
+    const start = this.#length;
+    const end = start + run.samples.length;
+    this.#reserve(end);
+    this.#times.set(run.timestamps, start);
+    this.#values.fill(0, start * 2, end * 2);
+    this.#histograms ??= new Array<undefined>(start).fill(undefined);
+    for (let i = start; i < end; i++) this.#histograms[i] = run.samples[i - start];
+    return end;
   }
 
   /** Removes what is in a range. */
@@ -85,15 +125,16 @@ export class FloatSamples {
       this.#move(i, kept++);
     }
     this.#length = kept;
+    this.#histograms?.splice(kept);
   }
 
-  /** Appends all samples as XOR chunks of equal counts near the target. The bytes are new. */
+  /** Appends all samples as chunks of equal counts near the target. The bytes are new. */
   encode(into: ChunkBytes[]): void {
     const pieces = Math.max(1, Math.round(this.#length / SAMPLES_PER_CHUNK_TARGET));
     for (let piece = 0; piece < pieces; piece++) {
       const from = Math.floor((this.#length * piece) / pieces);
       const to = Math.floor((this.#length * (piece + 1)) / pieces);
-      if (to > from) into.push(this.#encodePiece(from, to));
+      if (to > from) this.#encodeRange(from, to, into);
     }
   }
 
@@ -109,17 +150,51 @@ export class FloatSamples {
     return low;
   }
 
-  /** Takes the first `count` samples away, as XOR chunks of equal counts that have the target at most. */
+  /** Takes the first `count` samples away, as chunks of equal counts that have the target at most. */
   takeFirst(count: number, into: ChunkBytes[]): void {
     const pieces = Math.ceil(count / SAMPLES_PER_CHUNK_TARGET);
     for (let piece = 0; piece < pieces; piece++) {
       const from = Math.floor((count * piece) / pieces);
       const to = Math.floor((count * (piece + 1)) / pieces);
-      into.push(this.#encodePiece(from, to));
+      this.#encodeRange(from, to, into);
     }
+    this.#histograms?.splice(0, count);
     this.#times.copyWithin(0, count, this.#length);
     this.#values.copyWithin(0, count * 2, this.#length * 2);
     this.#length -= count;
+  }
+
+  /** Chunks of `[from, to)`: one, if all samples are numbers. */
+  #encodeRange(from: number, to: number, into: ChunkBytes[]): void {
+    const histograms = this.#histograms;
+    for (let start = from; start < to;) {
+      const isHistogram = histograms?.[start] !== undefined;
+      let end = start + 1;
+      if (histograms === undefined) end = to;
+      else while (end < to && (histograms[end] !== undefined) === isHistogram) end++;
+      if (histograms === undefined || !isHistogram) into.push(this.#encodePiece(start, end));
+      else this.#encodeHistograms(histograms, start, end, into);
+      start = end;
+    }
+  }
+
+  #encodeHistograms(
+    histograms: HistogramColumn,
+    from: number,
+    to: number,
+    into: ChunkBytes[],
+  ): void {
+    const range = { from, to };
+    for (const piece of encodeHistograms(
+      this.#times,
+      histograms,
+      range,
+      SAMPLES_PER_CHUNK_TARGET,
+    )) {
+      const { bytes, isFloat, maxTimeMs, minTimeMs } = piece;
+      const encoding = isFloat ? CHUNK_FLOAT_HISTOGRAM : CHUNK_HISTOGRAM;
+      into.push({ encoding, minTimeMs, maxTimeMs, bytes, from: 0, to: bytes.length });
+    }
   }
 
   #encodePiece(from: number, to: number): ChunkBytes {
@@ -143,29 +218,21 @@ export class FloatSamples {
 
   /** Merges the runs [0, middle) and [middle, end); returns the new end. */
   #mergeRuns(middle: number, end: number): number {
-    const times = this.#times.slice(0, end);
-    const words = this.#values.slice(0, end * 2);
-    let a = 0;
-    let b = middle;
-    let at = 0;
-    while (a < middle || b < end) {
-      const isBoth = a < middle && b < end && times[a] === times[b];
-      const takesA = b === end || (a < middle && times[a]! <= times[b]!);
-      const from = isBoth ? preferred(words, a, b) : takesA ? a : b;
-      this.#times[at] = times[from]!;
-      this.#values[at * 2] = words[from * 2]!;
-      this.#values[at * 2 + 1] = words[from * 2 + 1]!;
-      at++;
-      if (takesA) a++;
-      if (isBoth || !takesA) b++;
-    }
-    return at;
+    const columns = {
+      timestamps: this.#times,
+      values: this.#values,
+      histograms: this.#histograms,
+    };
+    const merged = mergeRuns(columns, 0, middle, end);
+    this.#histograms?.splice(merged);
+    return merged;
   }
 
   #move(from: number, to: number): void {
     this.#times[to] = this.#times[from]!;
     this.#values[to * 2] = this.#values[from * 2]!;
     this.#values[to * 2 + 1] = this.#values[from * 2 + 1]!;
+    if (this.#histograms !== undefined) this.#histograms[to] = this.#histograms[from];
   }
 
   #reserve(needed: number): void {
@@ -177,13 +244,4 @@ export class FloatSamples {
     this.#times = times;
     this.#values = values;
   }
-}
-
-/** Which of two samples of one time is kept: not stale, then the larger bits. */
-function preferred(words: Uint32Array, a: number, b: number): number {
-  const staleA = isStaleWords(words[a * 2]!, words[a * 2 + 1]!) ? 1 : 0;
-  const staleB = isStaleWords(words[b * 2]!, words[b * 2 + 1]!) ? 1 : 0;
-  const order =
-    staleA - staleB || words[b * 2 + 1]! - words[a * 2 + 1]! || words[b * 2]! - words[a * 2]!;
-  return order <= 0 ? a : b;
 }
