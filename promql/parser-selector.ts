@@ -3,7 +3,8 @@
  * `(job, "utf-8 name")`. Regular expressions are compiled here once, to judge them.
  */
 import { METRIC_NAME } from '../model/labels.ts';
-import { compileMatcher, type Matcher, type MatcherType, regexCost } from '../model/matchers.ts';
+import { compileMatcher, type Matcher, type MatcherType } from '../model/matchers.ts';
+import { regexCost } from '../model/regex.ts';
 import { StarlingError } from '../model/errors.ts';
 import { isLabelName, type Token, type TokenKind } from './lexer-token.ts';
 import { unquote } from './lexer-string.ts';

@@ -1,7 +1,8 @@
 /** Functions on label sets: label_replace, label_join, the sorts by label, and absent's labels. */
 import { RE2JS } from 're2js';
 import { compareLabels, type Labels, labelValue, METRIC_NAME } from '../../model/labels.ts';
-import { compileRegex, type Matcher } from '../../model/matchers.ts';
+import type { Matcher } from '../../model/matchers.ts';
+import { compileRegex } from '../../model/regex.ts';
 import { withLabel } from '../operators/aggregate.ts';
 import { executionError } from '../operators/context.ts';
 

@@ -6,13 +6,8 @@ import fc from 'fast-check';
 import { RE2JS } from 're2js';
 import t from 'tap';
 import { StarlingError } from '../../model/errors.ts';
-import {
-  compileMatcher,
-  compileRegex,
-  type MatcherType,
-  REGEX_COST_MAX,
-  regexCost,
-} from '../../model/matchers.ts';
+import { compileMatcher, type MatcherType } from '../../model/matchers.ts';
+import { compileRegex, REGEX_COST_MAX, regexCost } from '../../model/regex.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
@@ -114,6 +109,22 @@ t.test('compileRegex() bounds bytes and unrolled repetitions', async (t) => {
   check('[a-c]{2}', 10);
   check('\\p{Greek}', 17);
   check('((', 0);
+});
+
+t.test('compileRegex() gives the same a second time, and after more than it remembers', (t) => {
+  const patterns = Array.from({ length: 300 }, (_, i) => `x${i}[a-c]{200}|y+(z|zz)${i}`);
+  for (let round = 0; round < 2; round++) {
+    for (const [i, pattern] of patterns.entries()) {
+      const regex = compileRegex(pattern);
+      const values = [`yz${i}`, `yyzz${i}`, `yz${i}0`, `x${i}${'ab'.repeat(100)}`, `x${i}ab`];
+      t.same(
+        values.map((value) => regex.matches(value)),
+        [true, true, false, true, false],
+      );
+      t.same(compileRegex(pattern).matches(values[0]!), true);
+    }
+  }
+  t.end();
 });
 
 t.test(`compileRegex() takes fast paths that agree with the engine (seed ${seed})`, async (t) => {
