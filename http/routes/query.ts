@@ -64,7 +64,7 @@ async function serve(
     wants: wantsOf(parameters),
     cancellation: requestCancellation(context),
   });
-  return successBytes(data, warnings, infos);
+  return successBytes(context, data, warnings, infos);
 }
 
 /** Any text asks for statistics, `all` for those of each step too. */

@@ -4,7 +4,7 @@ import { StarlingError } from '../../model/errors.ts';
 import { snappyDecode } from '../../model/wire/snappy.ts';
 import type { AppOptions } from '../options.ts';
 import { FORM_BYTES_MAX, readBody, requestCancellation, requestTenant } from './request.ts';
-import { bodyOf } from './response-body.ts';
+import { sendBytes } from './send-bytes.ts';
 
 const REQUEST_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -31,5 +31,5 @@ async function serveRead(options: AppOptions, context: Context): Promise<Respons
     kind === 'chunks'
       ? { 'content-type': 'application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse' }
       : { 'content-type': 'application/x-protobuf', 'content-encoding': 'snappy' };
-  return new Response(bodyOf([data]), { headers });
+  return sendBytes(context, headers, [data]);
 }

@@ -8,7 +8,7 @@ import type { TenantId } from '../../model/ids.ts';
 import type { Cancellation } from '../api.ts';
 import type { AppOptions } from '../options.ts';
 import { tenantOf } from '../tenant.ts';
-import { bodyOf } from './response-body.ts';
+import { sendBytes } from './send-bytes.ts';
 
 /** A form body over this is refused. */
 export const FORM_BYTES_MAX = 4 * 1024 * 1024;
@@ -75,6 +75,7 @@ const encoder = new TextEncoder();
 
 /** `{"status":"success","data":…}` around JSON that is already bytes. */
 export function successBytes(
+  context: Context,
   data: Uint8Array,
   warnings: readonly string[],
   infos: readonly string[],
@@ -83,13 +84,13 @@ export function successBytes(
   if (warnings.length > 0) tail += `,"warnings":${JSON.stringify(warnings)}`;
   if (infos.length > 0) tail += `,"infos":${JSON.stringify(infos)}`;
   const parts = [encoder.encode('{"status":"success","data":'), data, encoder.encode(`${tail}}`)];
-  return new Response(bodyOf(parts), {
-    headers: { 'content-type': 'application/json' },
-  });
+  return sendBytes(context, { 'content-type': 'application/json' }, parts);
 }
 
+/** The same for what is small. */
 export function success(data: unknown, warnings: readonly string[] = []): Response {
-  return successBytes(encoder.encode(JSON.stringify(data)), warnings, []);
+  const answer = { status: 'success', data, ...(warnings.length > 0 ? { warnings } : {}) };
+  return Response.json(answer);
 }
 
 /** People's browsers ask for HTML first; everything else gets JSON. */
