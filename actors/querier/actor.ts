@@ -53,8 +53,8 @@ export const QUERIES_MAX = 1000;
 export const QUERY_BYTES_MAX = 1024 * 1024 * 1024;
 export const QUERIES_BYTES_MAX = 2 * QUERY_BYTES_MAX;
 export const NAMES_TIMEOUT_MS = 30_000;
-/** Work up to this size is done on the loop: about two milliseconds. */
-const INLINE_BYTES_MAX = 64 * 1024;
+/** Work up to this size is done on the loop: about two milliseconds; the bytes are those of two replicas. */
+const INLINE_BYTES_MAX = 128 * 1024;
 const INLINE_WORK_MAX = 20_000;
 const BYTES_PER_ROW = 500;
 
