@@ -13,6 +13,8 @@ import {
   HISTOGRAM,
   mergeEqualRows,
   NONE,
+  occupiedRows,
+  pickRows,
   sampleAt,
   sameLabelset,
   setCell,
@@ -67,7 +69,12 @@ export function vectorSet(
   context: EvalContext,
 ): Block {
   const { ids, count } = signatures([lhs, rhs], matching);
-  if (op !== 'or') return masked(lhs, ids[0]!, presence(rhs, ids[1]!, count), op === 'and');
+  if (op === 'unless') return masked(lhs, ids[0]!, presence(rhs, ids[1]!, count), false);
+  if (op === 'and') {
+    const found = masked(lhs, ids[0]!, presence(rhs, ids[1]!, count), true);
+    // Rows without partner are gone, as if they had not been fetched (plan/propagate-matchers.ts).
+    return pickRows(found, occupiedRows(found));
+  }
   const rest = masked(rhs, ids[1]!, presence(lhs, ids[0]!, count), false);
   const both = context.block(
     [...lhs.labels, ...rest.labels],

@@ -85,7 +85,8 @@ function mapped(
   return context.droppingNames({ ...block, present, values, histograms: undefined });
 }
 
-const COUNTER_SUFFIX = /_(?:total|sum|count|bucket)$/;
+/** How the names of counters end. */
+export const COUNTER_SUFFIX = /_(?:total|sum|count|bucket)$/;
 
 /** The argument that is `anchored` or `smoothed`, if there is one. */
 function extendedRange({ args }: Call): MatrixSelector | undefined {

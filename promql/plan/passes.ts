@@ -4,6 +4,7 @@
  */
 export const PASSES = [
   'fold_constants',
+  'propagate_matchers',
   'share_expressions',
   'share_fetches',
   'sort_matchers',

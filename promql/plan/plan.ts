@@ -3,7 +3,7 @@
  * for several places. Pure: the reader and the worker that evaluates make the same plan of the same
  * text and parameters, each for itself.
  *
- *   prepare -> fold constants -> project labels -> share fetches and expressions
+ *   prepare -> fold constants -> propagate matchers -> project labels -> share fetches and expressions
  */
 import type { TimeRange } from '../../model/sample.ts';
 import type { Expr, VectorSelector } from '../ast.ts';
@@ -12,6 +12,7 @@ import type { SharedUse } from '../operators/shared-values.ts';
 import { foldConstants } from './fold-constants.ts';
 import { PASSES, type PassName } from './passes.ts';
 import { preparedExpr } from './prepare.ts';
+import { propagateMatchers } from './propagate-matchers.ts';
 import { needsOf, type Selection } from './selections.ts';
 import { sharedExpressions } from './share-expressions.ts';
 import { separateFetches, sharedFetches } from './share-fetches.ts';
@@ -42,6 +43,7 @@ export function planOf(written: Expr, params: QueryParams): Plan {
   const isOn = (name: PassName): boolean => (params.passes ?? PASSES).includes(name);
   let expr = preparedExpr(written, params);
   if (isOn('fold_constants')) expr = foldConstants(expr, params);
+  if (isOn('propagate_matchers')) expr = propagateMatchers(expr);
   const needs = needsOf(expr, params);
   const wanted = needs.map(({ selection }) =>
     isOn('sort_matchers')

@@ -110,7 +110,8 @@ function derived(wanted: Wanted | undefined): Wanted | undefined {
   return wanted === undefined ? undefined : { ...wanted, isDerived: true };
 }
 
-function hasOneName({ matchers }: VectorSelector): boolean {
+/** Whether all series of a selector have one name. */
+export function hasOneName({ matchers }: VectorSelector): boolean {
   return matchers.some(({ name, type }) => name === METRIC_NAME && type === '=');
 }
 
@@ -128,7 +129,7 @@ function withName({ kind, names }: LabelProjection): LabelProjection {
 }
 
 /** Functions whose rows are those of their argument, one to one, whatever its labels. */
-const ROWWISE: ReadonlySet<FunctionName> = new Set([
+export const ROWWISE: ReadonlySet<FunctionName> = new Set([
   'abs',
   'avg_over_time',
   'ceil',
