@@ -40,6 +40,8 @@ export interface QueryAnswer {
   readonly data: Uint8Array;
   readonly warnings: readonly string[];
   readonly infos: readonly string[];
+  /** The JSON of the envelope's `explain`, when it was asked for. */
+  readonly explain?: string | undefined;
 }
 
 export interface FlushOutcome {

@@ -34,7 +34,17 @@ export function evaluate(
   budget: QueryBudget,
   trace?: Trace,
 ): QueryResult {
-  const plan = planOf(written, params);
+  return evaluatePlan(planOf(written, params), params, data, budget, trace);
+}
+
+/** The same for a plan made with the same parameters, whose nodes the trace then tells about. */
+export function evaluatePlan(
+  plan: Plan,
+  params: QueryParams,
+  data: readonly SeriesColumns[],
+  budget: QueryBudget,
+  trace?: Trace,
+): QueryResult {
   const { expr } = plan;
   const state: QueryState = {
     params,

@@ -5,7 +5,9 @@
 export type * from './ast.ts';
 export { formatDuration, parseDuration } from './duration.ts';
 export type { ParsedDuration } from './duration.ts';
-export { evaluate } from './engine.ts';
+export { evaluate, evaluatePlan } from './engine.ts';
+export { explained } from './explain.ts';
+export type { ExplainedNode, Explanation } from './explain.ts';
 export { functionTable } from './functions-table.ts';
 export type { FunctionName, FunctionSpec } from './functions-table.ts';
 export type { QueryBudget, QueryParams } from './operators/context.ts';

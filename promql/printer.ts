@@ -82,6 +82,31 @@ export function printMatcher({ name, type, value }: Matcher): string {
   return labelNameText(name) + type + quote(value);
 }
 
+/** A node without its operands: `sum by (job)`, `rate`, `/ on (job)`; of a selector all. */
+export function headOf(expr: Expr): string {
+  switch (expr.kind) {
+    case 'aggregation':
+      return aggregationHead(expr).trimEnd();
+    case 'binary':
+      return operatorText(expr);
+    case 'call':
+      return expr.name;
+    case 'matrix_selector':
+    case 'number':
+    case 'string':
+    case 'vector_selector':
+      return printExpr(expr);
+    case 'paren':
+      return '()';
+    case 'subquery':
+      return subqueryTail(expr);
+    case 'unary':
+      return expr.op;
+    default:
+      return assertNever(expr);
+  }
+}
+
 function pretty(expr: Expr, level: number, lines: Lines): string {
   const indent = INDENT.repeat(level);
   if (expr.kind === 'unary') return indent + expr.op + pretty(expr.expr, level, lines).trim();

@@ -246,7 +246,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
       ? runEvaluateJob(input, () => clock.monotonicMs())
       : await this.#evaluateInWorker(query, input, gathered, ticket);
     const warnings = [...output.warnings, ...retentionWarning(selections, gathered)];
-    return { data: output.data, warnings, infos: output.infos };
+    return { ...output, warnings };
   }
 
   async #evaluateInWorker(

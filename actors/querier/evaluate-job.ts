@@ -10,11 +10,13 @@ import {
   type QueryResult,
   Trace,
   encodeResult,
-  evaluate,
+  evaluatePlan,
+  explained,
   parseExpr,
+  planOf,
 } from '../../promql/index.ts';
 import type { QueryWants } from './messages.ts';
-import { statsOf } from './query-stats.ts';
+import { phasesOf, statsOf } from './query-stats.ts';
 import { mergeSeriesFrames } from '../../storage/index.ts';
 
 export const EVALUATE_JOB = 'querier.evaluate';
@@ -48,6 +50,8 @@ export interface EvaluateOutput {
   readonly data: Uint8Array;
   readonly warnings: readonly string[];
   readonly infos: readonly string[];
+  /** The plan and what its nodes did, as JSON, when it was asked for. */
+  readonly explain?: string;
 }
 
 /** `nowMs` is read for statistics only. */
@@ -79,17 +83,23 @@ export function runEvaluateJob(input: EvaluateInput, nowMs = (): number => 0): E
     delayedNameRemoval: input.delayedNameRemoval === true,
   };
   const decodedMs = nowMs();
-  const result = evaluate(expr, params, columns, { samplesMax: input.samplesMax, check }, trace);
+  const plan = planOf(expr, params);
+  const budget = { samplesMax: input.samplesMax, check };
+  const result = evaluatePlan(plan, params, columns, budget, trace);
   check();
   const { isCut, kept } = limitedResult(result, input.limit);
   const warnings = isCut ? [...result.warnings, LIMIT_WARNING] : result.warnings;
+  const output = { warnings, infos: result.infos };
+  if (trace === undefined) return { ...output, data: encodeResult(kept) };
+  const before = input.before ?? { queueMs: 0, gatherMs: 0 };
+  const timings = { ...before, startedMs, decodedMs, endedMs: nowMs() };
   const told: Record<string, string> = {};
-  if (trace !== undefined && stats !== undefined) {
-    const before = input.before ?? { queueMs: 0, gatherMs: 0 };
-    const timings = { ...before, startedMs, decodedMs, endedMs: nowMs() };
+  if (stats !== undefined)
     told['stats'] = JSON.stringify(statsOf(trace, params, timings, stats === 'all'));
-  }
-  return { data: encodeResult(kept, told), warnings, infos: result.infos };
+  const data = encodeResult(kept, told);
+  if (!explain) return { ...output, data };
+  const explanation = { timings: phasesOf(timings), ...explained(plan, columns, trace) };
+  return { ...output, data, explain: JSON.stringify(explanation) };
 }
 
 /** What an instance sent is not the client's fault: throws `internal` for what cannot be read. */

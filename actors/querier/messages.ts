@@ -31,6 +31,8 @@ export interface QueryOutcome {
   readonly data: Uint8Array;
   readonly warnings: readonly string[];
   readonly infos: readonly string[];
+  /** The JSON of the envelope's `explain`. */
+  readonly explain?: string | undefined;
 }
 
 export interface SeriesQuery {

@@ -1,4 +1,7 @@
-/** The `stats` member of an answer, in Prometheus' shape: times in seconds, samples in total and by step. */
+/**
+ * The `stats` member of an answer, in Prometheus' shape (times in seconds, samples in total and by step),
+ * and how long each phase took, for `explain`.
+ */
 import type { QueryParams, Trace } from '../../promql/index.ts';
 
 /** When what happened, on one monotonic clock; the first two are lengths. */
@@ -36,5 +39,16 @@ export function statsOf(
       execTotalTime: (queueMs + totalMs) / 1000,
     },
     samples: isByStep ? { ...samples, totalQueryableSamplesPerStep: byStep } : samples,
+  };
+}
+
+/** The phases of a query one after the other, in milliseconds. */
+export function phasesOf({ decodedMs, endedMs, gatherMs, queueMs, startedMs }: Timings): unknown {
+  const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;
+  return {
+    queueMs: rounded(queueMs),
+    gatherMs: rounded(gatherMs),
+    decodeMs: rounded(decodedMs - startedMs),
+    evaluateMs: rounded(endedMs - decodedMs),
   };
 }

@@ -27,6 +27,7 @@ export interface Answer {
   readonly data: unknown;
   readonly warnings: readonly string[];
   readonly infos: readonly string[];
+  readonly explain?: unknown;
 }
 
 type Fields = readonly (readonly [name: string, value: string])[];
@@ -57,7 +58,8 @@ export async function askNode(
   const text = await response.text();
   const body = parsed(text);
   if (response.ok && body.status === 'success') {
-    return { data: body.data, warnings: body.warnings ?? [], infos: body.infos ?? [] };
+    const { data, explain, infos = [], warnings = [] } = body;
+    return { data, warnings, infos, explain };
   }
   const said = body.error ?? text.slice(0, 200);
   const id = body.errorId === undefined ? '' : ` [${body.errorId}]`;
@@ -67,6 +69,7 @@ export async function askNode(
 interface Envelope {
   readonly status?: string;
   readonly data?: unknown;
+  readonly explain?: unknown;
   readonly error?: string;
   readonly errorId?: string;
   readonly warnings?: readonly string[];

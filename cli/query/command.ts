@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { StarlingError } from '../../model/errors.ts';
 import { parseExpr, prettyExpr } from '../../promql/index.ts';
 import { type Answer, type ClientOptions, QueryFailure, askNode } from './client.ts';
+import { type ExplainedQuery, rowsOfPlan } from './explain.ts';
 import {
   type OutputKind,
   type QueryData,
@@ -39,7 +40,10 @@ interface Options {
   readonly start?: string;
   readonly end?: string;
   readonly step?: string;
+  readonly explain?: boolean;
 }
+
+const EXPLAIN_HELP = 'print how the query was answered instead of the answer';
 
 const URL_DEFAULT = 'http://127.0.0.1:9009';
 
@@ -65,17 +69,15 @@ export function queryCommand(world: QueryWorld): Command {
     one.action(() => guarded(world, () => new Run(world, one).print(work)));
   };
   const instant = add('instant <expr>', 'the value of an expression at one time');
-  instant.option('--time <time>', 'when', 'now');
-  remote(instant, async (run) => {
-    const fields = [...run.query(), ['time', run.seconds('time', 'now')] as const];
-    return rowsOfQuery((await run.ask('query', fields)) as QueryData);
-  });
+  instant.option('--time <time>', 'when', 'now').option('--explain', EXPLAIN_HELP);
+  remote(instant, (run) =>
+    run.evaluate('query', [...run.query(), ['time', run.seconds('time', 'now')]]),
+  );
   const range = add('range <expr>', 'the values of an expression over a range of time');
   range.option('--start <time>', 'from', 'now-1h').option('--end <time>', 'to', 'now');
   range.option('--step <duration>', 'from one value to the next (default: about 250 values)');
-  remote(range, async (run) =>
-    rowsOfQuery((await run.ask('query_range', [...run.query(), ...run.grid()])) as QueryData),
-  );
+  range.option('--explain', EXPLAIN_HELP);
+  remote(range, (run) => run.evaluate('query_range', [...run.query(), ...run.grid()]));
   const series = add('series <match...>', 'the series that selectors match');
   bounded(series);
   remote(series, async (run) =>
@@ -197,6 +199,16 @@ class Run {
     return this.#answer.data;
   }
 
+  /** The rows of the answer, or of how it was found. */
+  async evaluate(path: string, fields: readonly (readonly [string, string])[]): Promise<Rows> {
+    if (this.#options.explain !== true)
+      return rowsOfQuery((await this.ask(path, fields)) as QueryData);
+    await this.ask(path, [...fields, ['explain', '1']]);
+    const explanation = this.#answer?.explain;
+    if (explanation === undefined) throw new QueryFailure('the node does not explain', false);
+    return rowsOfPlan(explanation as ExplainedQuery);
+  }
+
   async print(work: (run: Run) => Promise<Rows>): Promise<void> {
     const kind = this.#options.output;
     if (kind !== 'csv' && kind !== 'json' && kind !== 'table') {
@@ -205,7 +217,8 @@ class Run {
     const rows = await work(this);
     for (const note of [...(this.#answer?.warnings ?? []), ...(this.#answer?.infos ?? [])])
       this.#world.err(`${note}\n`);
-    this.#world.out(textOf(kind, rows, this.#answer?.data));
+    const { data, explain } = this.#answer ?? {};
+    this.#world.out(textOf(kind, rows, this.#options.explain === true ? explain : data));
   }
 }
 
@@ -242,6 +255,7 @@ const EXAMPLES = `
 Examples:
   starling query instant 'sum by (job) (rate(http_requests_total[5m]))'
   starling query range --start=now-6h --step=1m --output=csv up
+  starling query range --explain 'sum(rate(a[5m])) / sum(rate(b[5m]))'
   starling query series --limit=10 '{job="api"}'
   starling query label-values instance up
   starling query format 'sum(rate(a[5m]))by(job)'

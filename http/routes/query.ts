@@ -54,7 +54,7 @@ async function serve(
   parameters: Parameters,
   times: { readonly startMs: number; readonly endMs: number; readonly stepMs: number },
 ): Promise<Response> {
-  const { data, warnings, infos } = await options.api.query({
+  const { data, explain, warnings, infos } = await options.api.query({
     ...times,
     tenant: requestTenant(options, context),
     query: required(parameters, 'query'),
@@ -64,7 +64,7 @@ async function serve(
     wants: wantsOf(parameters),
     cancellation: requestCancellation(context),
   });
-  return successBytes(context, data, warnings, infos);
+  return successBytes(context, data, { explain, infos, warnings });
 }
 
 /** Any text asks for statistics, `all` for those of each step too. */

@@ -73,14 +73,20 @@ export function requestCancellation(context: Context): Cancellation {
 
 const encoder = new TextEncoder();
 
+/** What stands beside `data`; `explain` is JSON already. */
+interface Beside {
+  readonly explain?: string | undefined;
+  readonly infos?: readonly string[];
+  readonly warnings?: readonly string[];
+}
+
 /** `{"status":"success","data":…}` around JSON that is already bytes. */
 export function successBytes(
   context: Context,
   data: Uint8Array,
-  warnings: readonly string[],
-  infos: readonly string[],
+  { explain, infos = [], warnings = [] }: Beside = {},
 ): Response {
-  let tail = '';
+  let tail = explain === undefined ? '' : `,"explain":${explain}`;
   if (warnings.length > 0) tail += `,"warnings":${JSON.stringify(warnings)}`;
   if (infos.length > 0) tail += `,"infos":${JSON.stringify(infos)}`;
   const parts = [encoder.encode('{"status":"success","data":'), data, encoder.encode(`${tail}}`)];

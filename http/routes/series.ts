@@ -16,18 +16,18 @@ export function seriesRoutes(options: AppOptions): Hono {
     const request = await readSeriesRequest(options, context);
     if (request.selectors.length === 0) throw invalid('match[]', 'no match[] parameter provided');
     const { data, warnings } = await options.api.series(request);
-    return successBytes(context, data, warnings, []);
+    return successBytes(context, data, { warnings });
   });
   routes.on(methods, '/labels', async (context) => {
     const request = await readSeriesRequest(options, context);
     const { data, warnings } = await options.api.labelNames(request);
-    return successBytes(context, data, warnings, []);
+    return successBytes(context, data, { warnings });
   });
   routes.get('/label/:name/values', async (context) => {
     const request = await readSeriesRequest(options, context);
     const name = labelName(context.req.param('name'));
     const { data, warnings } = await options.api.labelValues(name, request);
-    return successBytes(context, data, warnings, []);
+    return successBytes(context, data, { warnings });
   });
   return routes;
 }

@@ -64,7 +64,7 @@ export function statusRoutes(options: AppOptions): Hono {
       limit,
       cancellation: requestCancellation(context),
     });
-    return successBytes(context, data, [], []);
+    return successBytes(context, data);
   });
   return routes;
 }

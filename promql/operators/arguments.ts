@@ -38,15 +38,12 @@ export function unwrapped(node: Expr): Expr {
 /** The samples and windows of a range vector. */
 export function rangeSource(node: Expr, context: EvalContext): RangeSource {
   const inner = unwrapped(node);
+  assert(inner.kind === 'matrix_selector' || inner.kind === 'subquery', 'checked by the parser');
   const { trace } = context.state;
-  if (inner.kind === 'matrix_selector') {
-    const source = selectorSource(inner, context);
-    if (trace !== undefined) noteSource(inner, source, context, trace);
-    return source;
-  }
-  assert(inner.kind === 'subquery', 'checked by the parser');
-  const source = subquerySource(inner, context);
-  if (trace !== undefined) noteSource(inner, source, context, trace);
+  const startedMs = trace?.nowMs() ?? 0;
+  const source =
+    inner.kind === 'subquery' ? subquerySource(inner, context) : selectorSource(inner, context);
+  if (trace !== undefined) noteSource(inner, source, context, trace, startedMs);
   return source;
 }
 
@@ -55,9 +52,11 @@ function noteSource(
   { columns, firstEndMs, rangeMs, stepMs }: RangeSource,
   context: EvalContext,
   trace: Trace,
+  startedMs: number,
 ): void {
   const { ends, timestamps } = columns;
-  trace.note(node, { series: ends.length, samples: timestamps.length, ms: 0 });
+  const ms = trace.nowMs() - startedMs;
+  trace.note(node, { series: ends.length, samples: timestamps.length, ms });
   if (context.isSubquery) return;
   let start = 0;
   for (const end of ends) {

@@ -128,6 +128,53 @@ t.test('answers are printed as a table, CSV or JSON, warnings beside them', asyn
   t.equal((await run(['labels'], success(['a', 'b']))).out, 'label\na\nb\n');
 });
 
+t.test(
+  '--explain prints how the answer was found: a tree, fetches, passes and times',
+  async (t) => {
+    const figures = { series: 2, samples: 4, ms: 1.5, selfMs: 0.5 };
+    const plan = {
+      ...{ id: 0, kind: 'binary', text: '/', ...figures },
+      children: [
+        { id: 1, kind: 'vector_selector', text: 'up', ...figures, fetch: 0, children: [] },
+        { id: 2, kind: 'vector_selector', text: 'up', ...figures, sharedWith: 1, children: [] },
+      ],
+    };
+    const explain = {
+      timings: { gatherMs: 2 },
+      query: 'up / up',
+      passes: [{ name: 'share_fetches', changes: 1 }],
+      fetches: [
+        {
+          ...{ matchers: ['__name__="up"'], startMs: 0, endMs: 1500, series: 2, samples: 8 },
+          ...{ newestOnly: true, labels: { kind: 'only', names: [] } },
+        },
+      ],
+      plan,
+    };
+    const answer = success({ resultType: 'vector', result: [] }, { explain });
+    const outcome = await run(['instant', 'up / up', '--explain'], answer);
+    t.match(outcome.asked, 'query=up / up&time=1700000000&explain=1');
+    t.equal(
+      outcome.out,
+      [
+        'series  samples  ms   own ms  plan',
+        '2       4        1.5  0.5     #0 /',
+        '2       4        1.5  0.5       #1 up <- fetch 0',
+        '2       4        1.5  0.5       #2 up <- #1',
+        '2       8                     fetch 0: {__name__="up"} 0..1.5, only labels: (none), newest samples',
+        '                              pass share_fetches: 1',
+        '                 2            time: gather',
+        '',
+      ].join('\n'),
+    );
+    const json = await run(['range', 'up', '--explain', '--output=json'], answer);
+    t.same(JSON.parse(json.out), explain);
+    const old = await run(['instant', 'up', '--explain'], VECTOR);
+    t.match(old.err, 'the node does not explain');
+    t.equal(old.exitCode, 1);
+  },
+);
+
 t.test('what fails says why, on standard error, with its exit code', async (t) => {
   const check = async (
     words: readonly string[],

@@ -40,6 +40,7 @@ async function run(t: Test): Promise<void> {
   );
   await t.test('Q14 a client that leaves stops its query within a second', (t) => leaving(t, node));
   await t.test('Q15 a slow reader gets its long answer in pieces', (t) => slowly(t, api));
+  await t.test('explain=1 tells beside the data how it was found', (t) => explains(t, api, nowMs));
   await t.test('Q24 answers are told apart by every parameter', (t) => apart(t, api, nowMs));
   if (programs === undefined) {
     t.comment('skipped: PROM_BIN is not set, no shapes to compare with');
@@ -165,6 +166,45 @@ async function apart(t: Test, api: string, nowMs: number): Promise<void> {
   });
 }
 
+async function explains(t: Test, api: string, nowMs: number): Promise<void> {
+  const query = encodeURIComponent(
+    'sum(rate(jobs_total{job="job-1"}[2m])) / sum(rate(jobs_total{job="job-1"}[2m]))',
+  );
+  const [end, grid] = [nowMs / 1000, `start=${nowMs / 1000 - 300}&end=${nowMs / 1000}&step=60`];
+  for (const path of [`query?time=${end}&query=${query}`, `query_range?${grid}&query=${query}`]) {
+    const plain = (await (await fetch(`${api}/${path}`)).json()) as Record<string, unknown>;
+    t.notOk('explain' in plain, 'nobody asked');
+    const asked = (await (await fetch(`${api}/${path}&explain=1`)).json()) as typeof plain;
+    const { explain, ...rest } = asked;
+    t.same(rest, plain, 'the answer is the same');
+    const samples = path.startsWith('query?') ? 1 : 6;
+    const figures = { ms: Number, selfMs: Number };
+    t.match(explain, {
+      passes: [
+        { name: 'share_fetches', changes: 1 },
+        { name: 'share_expressions', changes: 1 },
+      ],
+      fetches: [{ matchers: ['job="job-1"', '__name__="jobs_total"'], series: 5 }],
+      timings: { queueMs: Number, gatherMs: Number, decodeMs: Number, evaluateMs: Number },
+      plan: {
+        ...{ id: 0, kind: 'binary', text: '/', series: 1, samples, ...figures },
+        children: [
+          {
+            ...{ id: 1, text: 'sum', series: 1, samples, ...figures },
+            children: [
+              {
+                ...{ text: 'rate', series: 5, samples: 5 * samples, ...figures },
+                children: [{ text: 'jobs_total{job="job-1"}[2m]', series: 5, fetch: 0 }],
+              },
+            ],
+          },
+          { text: 'sum', series: 1, samples, sharedWith: 1, children: [] },
+        ],
+      },
+    });
+  }
+}
+
 /** The kinds of a JSON value: of an array, those of its first item. */
 function shapeOf(value: unknown): unknown {
   if (Array.isArray(value)) return value.length === 0 ? [] : [shapeOf(value[0])];
@@ -182,6 +222,10 @@ function sorted(answer: unknown): unknown {
   if (data?.resultType !== 'vector' && data?.resultType !== 'matrix') return answer;
   const result = data.result?.map((one) => JSON.stringify(one)).sort();
   return { ...(answer as object), data: { ...data, result } };
+}
+
+interface Counted {
+  readonly data: { readonly stats: { readonly samples: Record<string, unknown> } };
 }
 
 async function shapes(t: Test, ours: string, theirs: string, nowMs: number): Promise<void> {
@@ -203,6 +247,14 @@ async function shapes(t: Test, ours: string, theirs: string, nowMs: number): Pro
   await check(`query_range?${grid}&query=depth&limit=3`, true);
   await check(`query?time=${end}&query=depth&stats=all`);
   await check(`query_range?${grid}&query=sum_over_time(depth[1m])&stats=true`);
+  // What is evaluated once is counted as often as it is read, as there.
+  const counted = async (base: string): Promise<unknown> => {
+    const path = `query_range?${grid}&query=${encodeURIComponent('rate(depth[2m]) - rate(depth[2m])')}&stats=all`;
+    const answer = (await (await fetch(`${base}/${path}`)).json()) as Counted;
+    const { totalQueryableSamples, totalQueryableSamplesPerStep } = answer.data.stats.samples;
+    return { totalQueryableSamples, totalQueryableSamplesPerStep };
+  };
+  t.same(await counted(ours), await counted(theirs), 'the same statistics');
   await check(`query?time=${end}&query=rate(depth[1m])`, true);
   await check(`series?match[]=depth&start=${end - 300}&end=${end}`, true);
   await check(`labels?start=${end - 300}&end=${end}`, true);

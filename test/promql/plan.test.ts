@@ -12,6 +12,9 @@ import type { SeriesColumns } from '../../model/series-columns.ts';
 import {
   encodeResult,
   evaluate,
+  evaluatePlan,
+  explained,
+  type ExplainedNode,
   EXPERIMENTAL_LANGUAGE,
   type Expr,
   parseExpr,
@@ -229,6 +232,38 @@ t.test('share_expressions: of equal expressions over equal steps one is evaluate
   check('vector(1) + vector(-1) + vector(0) + vector(-0)', 0);
   // The note that it may be no counter has a place: both must say it.
   check('rate(temperature[5m]) + rate(temperature[5m])', 0);
+  t.end();
+});
+
+t.test('explained() tells of every node what it answered with and how long it took', (t) => {
+  const query = '(sum by (job) (up{job="api"}) + timestamp(up)) / 2 ^ 3';
+  const startMs = DATA_START_MS + 600_000;
+  const params: QueryParams = { ...base, startMs, endMs: startMs + 120_000, text: query };
+  const plan = planOf(parseExpr(query), params);
+  const data = plan.selections.map((selection) => fetched(dataSet(1), selection));
+  let nowMs = 0;
+  const trace = new Trace(() => nowMs++);
+  evaluatePlan(plan, params, data, { samplesMax: SAMPLES_MAX }, trace);
+  const explanation = explained(plan, data, trace);
+  t.equal(explanation.query, '(sum by (job) (up{job="api"}) + timestamp(up)) / 8');
+  t.same(explanation.passes, [{ name: 'fold_constants', changes: 2 }]);
+  const told: string[] = [];
+  const tell = (node: ExplainedNode, indent: string): void => {
+    const { children, fetch, ms, samples, selfMs, series, text } = node;
+    told.push([`${indent}${text}`, series, samples, ms, selfMs, fetch].join(' '));
+    for (const child of children) tell(child, `${indent}  `);
+  };
+  tell(explanation.plan, '');
+  // The clock is read once before and once after each node; parentheses are not shown.
+  t.same(told, [
+    '/ 0 0 13 5 ',
+    '  + 0 0 7 3 ',
+    '    sum by (job) 1 3 3 2 ',
+    '      up{job="api"} 3 9 1 1 0',
+    '    timestamp 5 15 1 1 ',
+    '      up     1',
+    '  8 1 3 1 1 ',
+  ]);
   t.end();
 });
 
