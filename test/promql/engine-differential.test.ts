@@ -3,7 +3,7 @@
 // instant and over ranges, are asked of it and of evaluate(). SEED and RUNS choose them.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { StarlingError } from '../../model/errors.ts';
 import { labelsFromPairs, labelValue } from '../../model/labels.ts';
 import { compileMatcher } from '../../model/matchers.ts';
@@ -23,7 +23,7 @@ const SAMPLES_MAX = 50_000_000;
 if (programs === undefined) {
   t.comment('skipped: PROM_BIN is not set, nothing to compare with');
 } else {
-  await compare(programs);
+  await t.test('the engine beside a real Prometheus', (t) => compare(t, programs));
 }
 
 interface Answer {
@@ -42,8 +42,8 @@ interface Question {
   readonly stepMs: number;
 }
 
-async function compare(directory: string): Promise<void> {
-  const { process: prometheus, url } = await startPrometheus(directory);
+async function compare(t: Test, directory: string): Promise<void> {
+  const { process: prometheus, url } = await startPrometheus(t, directory);
   t.teardown(() => prometheus.kill());
   const data = dataSet(seed);
   const body = new Uint8Array(pushBody(data));
@@ -234,7 +234,10 @@ function rounded(query: string, text: string): string {
 }
 
 /** Starts a Prometheus that scrapes nothing and accepts writes, on a free port of loopback. */
-async function startPrometheus(directory: string): Promise<{ process: ChildProcess; url: string }> {
+async function startPrometheus(
+  t: Test,
+  directory: string,
+): Promise<{ process: ChildProcess; url: string }> {
   const work = t.testdir({ 'prometheus.yml': '{}' });
   const prometheus = spawn(
     join(directory, 'prometheus'),

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { StarlingError } from '../../model/errors.ts';
 import { astToJson, parseExpr, prettyExpr } from '../../promql/index.ts';
 import { damagedText, expressionText, tokenSoup } from './parser-expressions.ts';
@@ -20,7 +20,7 @@ const golden = checkout('test/golden/promql/expressions.jsonl');
 if (programs === undefined) {
   t.comment('skipped: PROM_BIN is not set, nothing to compare with');
 } else {
-  await compare(programs);
+  await t.test('the parser beside a real Prometheus', (t) => compare(t, programs));
 }
 
 interface Answer {
@@ -29,8 +29,8 @@ interface Answer {
   readonly tree?: unknown;
 }
 
-async function compare(directory: string): Promise<void> {
-  const { process: prometheus, url } = await startPrometheus(directory);
+async function compare(t: Test, directory: string): Promise<void> {
+  const { process: prometheus, url } = await startPrometheus(t, directory);
   t.teardown(() => prometheus.kill());
 
   await t.test('parseExpr() agrees with Prometheus on the golden table', async (t) => {
@@ -108,7 +108,10 @@ async function ask(
 }
 
 /** Starts a Prometheus that scrapes nothing, on a free port of loopback. */
-async function startPrometheus(directory: string): Promise<{ process: ChildProcess; url: string }> {
+async function startPrometheus(
+  t: Test,
+  directory: string,
+): Promise<{ process: ChildProcess; url: string }> {
   const work = t.testdir({ 'prometheus.yml': '{}' });
   const prometheus = spawn(
     join(directory, 'prometheus'),
