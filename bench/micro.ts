@@ -15,12 +15,8 @@ import {
 import { snappyDecode } from '../model/wire/snappy.ts';
 import type { WriteBatch } from '../model/wire/write-batch.ts';
 import { createKnownSeries } from '../actors/distributor/known-series.ts';
-import {
-  beginPushPlan,
-  continuePushPlan,
-  fillChunk,
-  markHeld,
-} from '../actors/distributor/push-plan.ts';
+import { fillChunk } from '../actors/distributor/fill-chunk.ts';
+import { beginPushPlan, continuePushPlan, markHeld } from '../actors/distributor/push-plan.ts';
 import { encodeResult, evaluate, parseExpr, selectionsOf } from '../promql/index.ts';
 import { mergeSeriesFrames } from '../storage/index.ts';
 import { Head } from '../storage/head/head.ts';

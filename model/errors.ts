@@ -180,10 +180,10 @@ export const errorCatalogue = {
     message: (f: SeriesFacts) =>
       `fingerprint-collision: ${f.series} has the fingerprint of another series and cannot be stored; change one of its labels`,
   },
-  'series.histograms_unsupported': {
+  'series.invalid_histogram': {
     ...invalid,
-    message: (f: SeriesFacts) =>
-      `native-histogram: ${f.series} carries native histograms, which this version does not store yet; its float samples were stored`,
+    message: (f: SeriesFacts & { readonly why: string }) =>
+      `native-histogram: a histogram of ${f.series} was refused: ${f.why}; fix the sender`,
   },
   // --- samples ---
   'histogram.invalid': {

@@ -6,7 +6,14 @@
  * Invariant: integer counts are at most `INTEGER_COUNT_MAX`, so that differences of differences of
  * neighbouring buckets, which chunks store, are exact in a double.
  */
-import { type Buckets, EMPTY_HISTOGRAM, type Histogram, type ResetHint } from './histogram.ts';
+import {
+  type Buckets,
+  EMPTY_HISTOGRAM,
+  type Histogram,
+  type ResetHint,
+  compact,
+  equalHistograms,
+} from './histogram.ts';
 import { STALE_NAN_HIGH, STALE_NAN_LOW } from './sample.ts';
 
 export interface HistogramSample {
@@ -39,6 +46,12 @@ export function putSumWords(sample: HistogramSample, out: Uint32Array, at: numbe
   const words = new Uint32Array(Float64Array.of(sample.histogram.sum).buffer);
   out[at] = words[0]!;
   out[at + 1] = words[1]!;
+}
+
+/** Equal in what counts: the hint, and buckets that are mentioned with nothing in them, do not. */
+export function equalSamples(a: HistogramSample, b: HistogramSample): boolean {
+  if (a.isStale !== b.isStale || a.isFloat !== b.isFloat) return false;
+  return a.isStale || equalHistograms(compact(a.histogram), compact(b.histogram));
 }
 
 /**

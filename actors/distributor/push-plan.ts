@@ -3,7 +3,9 @@
  *
  *   route   each series -> canonical fingerprint (known, or validated now) -> replica set
  *           each *row* (a series, or a piece of one with very many samples) -> a chunk per replica
- *   fill    each chunk is allocated once, in its wire layout, and its rows are copied in
+ *   fill    each chunk is allocated once, in its wire layout, and its rows are copied in (fill-chunk.ts)
+ *
+ * A row is a run of float samples, or one histogram, checked here and sent as the bytes that came.
  *
  * Invariant: every row of a valid series is in exactly `replicas` chunks, and rows of one series
  * reach one ingester in the order of the request. Invalid series become errors, never rows.
@@ -14,9 +16,10 @@ import { printLabels } from '../../model/labels.ts';
 import type { Limits } from '../../model/limits.ts';
 import { type FingerprintKey, fingerprint, viewOf } from '../../model/wire/fingerprint.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
+import { decodeHistogramMessage } from '../../model/wire/histogram-message.ts';
 import { canonicalLabelBytes } from '../../model/wire/raw-labels.ts';
 import type { WriteColumns } from '../../model/wire/remote-write.ts';
-import { type EncodedWriteBatch, allocateWriteBatch } from '../../model/wire/write-batch.ts';
+import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
 import {
   type KnownSeries,
   RING_VERSIONS,
@@ -28,6 +31,9 @@ import {
 export const SAMPLES_PER_CHUNK_MAX = 4096;
 /** A series with its labels is so much more work than one sample, for either end. */
 const LABELS_COST = 16;
+/** A histogram is so much more work than one sample, and a chunk has so many bytes of them. */
+const HISTOGRAM_COST = 32;
+const HISTOGRAM_BYTES_PER_CHUNK = 256 * 1024;
 /** So many series of a chunk come with their labels. */
 export const LABELLED_PER_CHUNK_MAX = SAMPLES_PER_CHUNK_MAX / LABELS_COST;
 const ERRORS_KEPT_MAX = 10;
@@ -63,6 +69,9 @@ export interface Chunk {
   /** Series that go with their labels. */
   labelledCount: number;
   labelLength: number;
+  /** Rows that are a histogram, and the bytes of these. */
+  histogramCount: number;
+  histogramLength: number;
   /** The time of all its samples; NaN when they differ. */
   timeMs: number;
   /** The row of the batch's series i, for i < `seriesCount`; as -row - 1 when its labels go too. */
@@ -76,6 +85,8 @@ export interface PlanColumns {
   rowSampleStart: Uint32Array;
   rowSampleEnd: Uint32Array;
   rowReplicas: Uint8Array;
+  /** Per row: 1 + the histogram it is, of the request's; 0 for a row of floats. */
+  rowHistogram: Uint32Array;
   /** Per row and replica position: the chunk it is in. */
   rowChunks: Uint32Array;
   /** Canonical fingerprints, four words a series. */
@@ -91,6 +102,7 @@ export function createPlanColumns(): PlanColumns {
     rowSampleStart: new Uint32Array(0),
     rowSampleEnd: new Uint32Array(0),
     rowReplicas: new Uint8Array(0),
+    rowHistogram: new Uint32Array(0),
     rowChunks: new Uint32Array(0),
     canonical: new Uint32Array(0),
     spareRows: [],
@@ -126,7 +138,8 @@ export function beginPushPlan(
   columns: WriteColumns,
   pooled: PlanColumns = createPlanColumns(),
 ): PushPlan {
-  const rowsMax = columns.seriesCount + Math.ceil(columns.sampleCount / SAMPLES_PER_CHUNK_MAX);
+  const pieces = Math.ceil(columns.sampleCount / SAMPLES_PER_CHUNK_MAX);
+  const rowsMax = columns.seriesCount + pieces + columns.histogramCount;
   growPlanColumns(pooled, rowsMax, columns.seriesCount, context.ring.replicationFactor);
   return {
     ...pooled,
@@ -158,6 +171,7 @@ function growPlanColumns(
     pooled.rowSampleStart = new Uint32Array(rows);
     pooled.rowSampleEnd = new Uint32Array(rows);
     pooled.rowReplicas = new Uint8Array(rows);
+    pooled.rowHistogram = new Uint32Array(rows);
   }
   if (pooled.rowChunks.length < rows * replicas)
     pooled.rowChunks = new Uint32Array(rows * replicas);
@@ -176,8 +190,9 @@ export function continuePushPlan(plan: PushPlan, seriesMax: number): boolean {
     try {
       routeSeries(plan, series, start, end);
       budget -= labelBytes.size > labelled ? LABELS_COST : 1;
+      budget -= histogramsOf(columns, series) * HISTOGRAM_COST;
     } catch (error) {
-      plan.invalidSamples += end - start;
+      plan.invalidSamples += end - start + histogramsOf(columns, series);
       noteError(plan, toStarlingError(error));
       budget -= LABELS_COST;
     }
@@ -200,11 +215,8 @@ function routeSeries(plan: PushPlan, series: number, start: number, end: number)
   plan.previousEntry = entry;
   const base = series * 4;
   for (let i = 0; i < 4; i++) canonical[base + i] = known.canonical[entry * 4 + i]!;
-  if (columns.histogramCounts[series] !== 0) {
-    const error = 'series.histograms_unsupported';
-    noteError(plan, new StarlingError(error, { series: describeSeries(plan, series) }));
-  }
-  if (start === end) return;
+  const histograms = histogramsOf(columns, series);
+  if (start === end && histograms === 0) return;
   const version = ring.version % RING_VERSIONS;
   if (known.peers[entry]! >>> 8 !== version) {
     known.peers[entry] = version << 8; // what was known of an older ring is void
@@ -219,6 +231,81 @@ function routeSeries(plan: PushPlan, series: number, start: number, end: number)
   for (let from = start; from < end; from += SAMPLES_PER_CHUNK_MAX) {
     const to = Math.min(from + SAMPLES_PER_CHUNK_MAX, end);
     addRow(plan, series, from, to, replicas, from === start ? holders : 0xff);
+  }
+  if (histograms > 0) addHistograms(plan, series, replicas, start === end ? holders : 0xff);
+}
+
+/** How many histograms a series of the request carries. */
+function histogramsOf({ histogramEnds }: WriteColumns, series: number): number {
+  return histogramEnds[series]! - (series === 0 ? 0 : histogramEnds[series - 1]!);
+}
+
+/** Adds a row for each histogram of a series that is valid; notes the others. */
+function addHistograms(plan: PushPlan, series: number, replicas: number, holders: number): void {
+  const { columns, view } = plan;
+  const end = columns.histogramEnds[series]!;
+  let rest = holders;
+  for (let h = end - histogramsOf(columns, series); h < end; h++) {
+    const start = columns.histogramStarts[h]!;
+    const stop = columns.histogramStops[h]!;
+    try {
+      if (stop === start || stop - start > HISTOGRAM_BYTES_MAX) throw badLength(stop - start);
+      const bytes = new Uint8Array(view.buffer, view.byteOffset, stop);
+      const { timestampMs } = decodeHistogramMessage(bytes, start, stop);
+      addHistogramRow(plan, { series, histogram: h, replicas, holders: rest, timestampMs });
+      rest = 0xff;
+    } catch (thrown) {
+      plan.invalidSamples++;
+      noteError(plan, inSeries(plan, series, toStarlingError(thrown)));
+    }
+  }
+}
+
+/** A bound far above what `BUCKETS_MAX` buckets need. */
+const HISTOGRAM_BYTES_MAX = 512 * 1024;
+
+function badLength(bytes: number): StarlingError {
+  const why = `a message of ${bytes} bytes, 1 to ${HISTOGRAM_BYTES_MAX} are taken`;
+  return new StarlingError('histogram.invalid', { why });
+}
+
+/** What is wrong with a histogram, with the series it is of. */
+function inSeries(plan: PushPlan, series: number, cause: StarlingError): StarlingError {
+  if (cause.http >= 500) return cause;
+  const facts = { series: describeSeries(plan, series), why: cause.message };
+  return new StarlingError('series.invalid_histogram', facts, cause);
+}
+
+interface HistogramRow {
+  readonly series: number;
+  readonly histogram: number;
+  readonly replicas: number;
+  readonly holders: number;
+  readonly timestampMs: number;
+}
+
+function addHistogramRow(plan: PushPlan, of: HistogramRow): void {
+  const { histogramStarts, histogramStops } = plan.columns;
+  const row = plan.rowCount++;
+  plan.rowSeries[row] = of.series;
+  plan.rowSampleStart[row] = 0;
+  plan.rowSampleEnd[row] = 0;
+  plan.rowReplicas[row] = of.replicas;
+  plan.rowHistogram[row] = of.histogram + 1;
+  const bytes = histogramStops[of.histogram]! - histogramStarts[of.histogram]!;
+  const rowBase = row * plan.context.ring.replicationFactor;
+  for (let r = 0; r < of.replicas; r++) {
+    const instance = plan.scratchReplicas[r]!;
+    const index = openChunk(plan, instance, HISTOGRAM_COST, of.timestampMs, bytes);
+    const chunk = plan.chunks[index]!;
+    plan.rowChunks[rowBase + r] = index;
+    const isLabelled = (of.holders & (1 << r)) === 0;
+    chunk.rows[chunk.seriesCount++] = isLabelled ? -row - 1 : row;
+    chunk.histogramCount++;
+    chunk.histogramLength += bytes;
+    if (!isLabelled) continue;
+    chunk.labelledCount++;
+    chunk.labelLength += plan.labelBytes.get(of.series)?.length ?? 0;
   }
 }
 
@@ -235,6 +322,7 @@ function addRow(
   plan.rowSampleStart[row] = from;
   plan.rowSampleEnd[row] = to;
   plan.rowReplicas[row] = replicas;
+  plan.rowHistogram[row] = 0;
   const rowBase = row * plan.context.ring.replicationFactor;
   const timeMs = timeOfRow(plan.columns, from, to);
   for (let r = 0; r < replicas; r++) {
@@ -259,12 +347,19 @@ function timeOfRow({ timestamps }: WriteColumns, from: number, to: number): numb
 }
 
 /** The index of the instance's open chunk with room for `samples` more. */
-function openChunk(plan: PushPlan, instance: number, samples: number, timeMs: number): number {
+function openChunk(
+  plan: PushPlan,
+  instance: number,
+  samples: number,
+  timeMs: number,
+  histogramBytes = 0,
+): number {
   const open = plan.openChunks[instance];
   if (open !== undefined) {
-    const { labelledCount, sampleCount } = plan.chunks[open]!;
-    const isShort = sampleCount + samples + labelledCount * LABELS_COST <= SAMPLES_PER_CHUNK_MAX;
-    if (isShort) return open;
+    const { histogramCount, histogramLength, labelledCount, sampleCount } = plan.chunks[open]!;
+    const cost = sampleCount + labelledCount * LABELS_COST + histogramCount * HISTOGRAM_COST;
+    const hasRoom = histogramLength + histogramBytes <= HISTOGRAM_BYTES_PER_CHUNK;
+    if (cost + samples <= SAMPLES_PER_CHUNK_MAX && hasRoom) return open;
   }
   const index = plan.chunks.length;
   plan.chunks.push({
@@ -273,8 +368,10 @@ function openChunk(plan: PushPlan, instance: number, samples: number, timeMs: nu
     sampleCount: 0,
     labelledCount: 0,
     labelLength: 0,
+    histogramCount: 0,
+    histogramLength: 0,
     timeMs,
-    // A row has a sample at least, so a full chunk has no more rows than samples.
+    // A row costs as much as a sample at least, so there are no more rows than samples in a full chunk.
     rows: plan.spareRows.pop() ?? new Int32Array(SAMPLES_PER_CHUNK_MAX),
   });
   plan.openChunks[instance] = index;
@@ -301,56 +398,6 @@ export function describeSeries(plan: PushPlan, series: number): string {
   return printLabels(decodeLabels(labelBytesOf(plan, series)));
 }
 
-/** The filled batch of one chunk; chunks with the same rows, one after another, share theirs. */
-export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
-  const { context, columns, lastFilled } = plan;
-  if (lastFilled !== undefined && hasSameRows(lastFilled.chunk, chunk)) return lastFilled.encoded;
-  const { labelLength, sampleCount, seriesCount, timeMs } = chunk;
-  const hasOneTime = !Number.isNaN(timeMs);
-  const hasOneEach = sampleCount === seriesCount; // a row has a sample at least
-  const encoded = allocateWriteBatch(
-    { tenant: context.tenant, seriesCount, sampleCount, labelLength, hasOneTime, hasOneEach },
-    plan.spareBatches.pop(),
-  );
-  const { fingerprints, sampleEnds, timestamps, values } = encoded.batch;
-  if (hasOneTime) timestamps[0] = timeMs;
-  if (labelLength > 0) fillLabels(plan, chunk, encoded.batch);
-  let sample = 0;
-  for (let i = 0; i < seriesCount; i++) {
-    const row = rowOf(chunk, i);
-    const word = plan.rowSeries[row]! * 4;
-    for (let w = 0; w < 4; w++) fingerprints[i * 4 + w] = plan.canonical[word + w]!;
-    const end = plan.rowSampleEnd[row]!;
-    for (let from = plan.rowSampleStart[row]!; from < end; from++, sample++) {
-      if (!hasOneTime) timestamps[sample] = columns.timestamps[from]!;
-      values[sample * 2] = columns.values[from * 2]!;
-      values[sample * 2 + 1] = columns.values[from * 2 + 1]!;
-    }
-    if (!hasOneEach) sampleEnds[i] = sample;
-  }
-  plan.lastFilled = { chunk, encoded };
-  plan.filled.push(encoded);
-  return encoded;
-}
-
-function fillLabels(
-  { labelBytes, rowSeries }: PushPlan,
-  chunk: Chunk,
-  batch: EncodedWriteBatch['batch'],
-): void {
-  let label = 0;
-  for (let i = 0; i < chunk.seriesCount; i++) {
-    if (chunk.rows[i]! < 0) {
-      const bytes = labelBytes.get(rowSeries[rowOf(chunk, i)]!);
-      if (bytes !== undefined) {
-        batch.labelBytes.set(bytes, label);
-        label += bytes.length;
-      }
-    }
-    batch.labelEnds[i] = label;
-  }
-}
-
 /** The row of the chunk's series `i`. */
 export function rowOf({ rows }: Chunk, i: number): number {
   const marked = rows[i]!;
@@ -369,13 +416,6 @@ export function recyclePlan({ chunks, filled, spareBatches, spareRows }: PushPla
   }
 }
 
-/** As it is where every instance is a replica of every series. */
-function hasSameRows(a: Chunk, b: Chunk): boolean {
-  if (a.seriesCount !== b.seriesCount) return false;
-  for (let i = 0; i < a.seriesCount; i++) if (a.rows[i] !== b.rows[i]) return false;
-  return true;
-}
-
 /** The rows of `chunk` at `indexes`, as a chunk of its own that carries their labels. */
 export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Array): Chunk {
   const again: Chunk = {
@@ -384,6 +424,8 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
     sampleCount: 0,
     labelledCount: 0,
     labelLength: 0,
+    histogramCount: 0,
+    histogramLength: 0,
     timeMs: chunk.timeMs,
     rows: new Int32Array(indexes.length),
   };
@@ -394,6 +436,11 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
     const bytes = plan.labelBytes.get(series) ?? labelBytesOf(plan, series);
     plan.labelBytes.set(series, bytes);
     again.sampleCount += plan.rowSampleEnd[row]! - plan.rowSampleStart[row]!;
+    const h = plan.rowHistogram[row]! - 1;
+    if (h >= 0) {
+      again.histogramCount++;
+      again.histogramLength += plan.columns.histogramStops[h]! - plan.columns.histogramStarts[h]!;
+    }
     const isFirst = !labelled.has(series); // later rows of a series find it known
     labelled.add(series);
     if (isFirst) again.labelledCount++;

@@ -16,6 +16,7 @@ import {
 import { beginSnappyDecode, continueSnappyDecode, snappyLength } from '../../model/wire/snappy.ts';
 import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
 import type { TurnQueue } from '../../platform/turn-queue.ts';
+import { fillChunk } from './fill-chunk.ts';
 import {
   type Chunk,
   LABELLED_PER_CHUNK_MAX,
@@ -26,7 +27,6 @@ import {
   chunkWithLabels,
   createPlanColumns,
   continuePushPlan,
-  fillChunk,
   markHeld,
   recyclePlan,
   rowOf,
@@ -91,7 +91,8 @@ export async function runPush(
   buffers: PushBuffers,
 ): Promise<PushResult> {
   const plan = await decodeAndRoute(dependencies, body, buffers);
-  const samples = plan.columns.sampleCount - plan.invalidSamples;
+  const { histogramCount, sampleCount } = plan.columns;
+  const samples = sampleCount + histogramCount - plan.invalidSamples;
   dependencies.admitSamples(samples);
   const quorum = dependencies.writeQuorum;
   for (let row = 0; row < plan.rowCount; row++) {
@@ -273,7 +274,9 @@ function noQuorum({ reasons, tally }: Flight): StarlingError {
 function refusedSampleCount(plan: PushPlan, tally: PushTally): number {
   let samples = 0;
   for (let row = 0; row < plan.rowCount; row++) {
-    if (tally.decided[row] === 2) samples += plan.rowSampleEnd[row]! - plan.rowSampleStart[row]!;
+    if (tally.decided[row] !== 2) continue;
+    samples += plan.rowSampleEnd[row]! - plan.rowSampleStart[row]!;
+    if (plan.rowHistogram[row]! > 0) samples++;
   }
   return samples;
 }

@@ -3,9 +3,11 @@
  *
  *   ReadRequest      queries=1 accepted_response_types=2        Query  start=1 end=2 matchers=3
  *   LabelMatcher     type=1 (= != =~ !~) name=2 value=3
- *   ReadResponse     results=1 { timeseries=1 { labels=1 samples=2 { value=1 timestamp=2 } } }
+ *   ReadResponse     results=1 { timeseries=1 { labels=1 samples=2 { value=1 timestamp=2 } histograms=4 } }
  *   streamed         uvarint size | crc32c of the message, big endian | ChunkedReadResponse
  *                    chunked_series=1 { labels=1 chunks=2 { min=1 max=2 type=3 data=4 } } query_index=2
+ *
+ * Native histograms are told as float histograms: that is what columns have.
  *
  * What a client sends is bounded and checked; unknown fields are skipped.
  */
@@ -16,7 +18,8 @@ import { type Matcher, type MatcherType, compileMatcher } from '../../model/matc
 import type { TimeRange } from '../../model/sample.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
 import { crc32c } from '../../model/wire/crc32c.ts';
-import { xorChunksOf } from '../../storage/index.ts';
+import { encodeHistogramMessage } from '../../model/wire/histogram-encode.ts';
+import { histogramChunksOf, xorChunksOf } from '../../storage/index.ts';
 
 export const READ_QUERIES_MAX = 100;
 export const READ_MATCHERS_MAX = 100;
@@ -24,6 +27,7 @@ export const READ_MATCHERS_MAX = 100;
 const ANSWER_BYTES_MAX = 256 * 1024 * 1024;
 const STREAMED_XOR_CHUNKS = 1;
 const XOR_ENCODING = 1;
+const FLOAT_HISTOGRAM_ENCODING = 3;
 const MATCHER_TYPES: readonly MatcherType[] = ['=', '!=', '=~', '!~'];
 
 export interface ReadQuery {
@@ -135,7 +139,7 @@ function checkSize(bytes: number): void {
 /** One ReadResponse, uncompressed. */
 export function encodeSamples(results: readonly SeriesColumns[], check: () => void): Uint8Array {
   const writer = protobuf.Writer.create();
-  for (const { ends, labels, timestamps, values } of results) {
+  for (const { ends, histograms, labels, timestamps, values } of results) {
     // Values as words: bits survive, those of stale markers too.
     const words = new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
     writer.uint32(0x0a).fork();
@@ -145,6 +149,12 @@ export function encodeSamples(results: readonly SeriesColumns[], check: () => vo
       writer.uint32(0x0a).fork();
       writeLabels(writer, labels[row]!);
       for (; at < ends[row]!; at++) {
+        const histogram = histograms?.[at];
+        if (histogram !== undefined) {
+          const sample = { histogram, isFloat: true, isStale: false };
+          writer.uint32(0x22).bytes(encodeHistogramMessage(timestamps[at]!, sample));
+          continue;
+        }
         writer.uint32(0x12).fork();
         writer
           .uint32(0x09)
@@ -164,18 +174,15 @@ export function encodeSamples(results: readonly SeriesColumns[], check: () => vo
 export function encodeChunks(results: readonly SeriesColumns[], check: () => void): Uint8Array {
   const frames: Uint8Array[] = [];
   let bytes = 0;
-  results.forEach(({ ends, labels, timestamps, values }, index) => {
+  results.forEach((columns, index) => {
+    const { ends, labels } = columns;
     let at = 0;
     for (let row = 0; row < labels.length; row++) {
       check();
       const writer = protobuf.Writer.create();
       writer.uint32(0x0a).fork();
       writeLabels(writer, labels[row]!);
-      for (const chunk of xorChunksOf(timestamps, values, at, ends[row]!)) {
-        writer.uint32(0x12).fork();
-        writer.uint32(0x08).int64(chunk.minTimeMs).uint32(0x10).int64(chunk.maxTimeMs);
-        writer.uint32(0x18).int32(XOR_ENCODING).uint32(0x22).bytes(chunk.bytes).ldelim();
-      }
+      writeChunks(writer, columns, at, ends[row]!);
       at = ends[row]!;
       const message = writer.ldelim().uint32(0x10).int64(index).finish();
       frames.push(framed(message));
@@ -184,6 +191,31 @@ export function encodeChunks(results: readonly SeriesColumns[], check: () => voi
     }
   });
   return Buffer.concat(frames);
+}
+
+/** The samples [from, to) of one series: a chunk holds numbers or histograms. */
+function writeChunks(
+  writer: protobuf.Writer,
+  { histograms, timestamps, values }: SeriesColumns,
+  from: number,
+  to: number,
+): void {
+  for (let start = from; start < to;) {
+    const isHistogram = histograms?.[start] !== undefined;
+    let end = histograms === undefined ? to : start + 1;
+    while (end < to && (histograms?.[end] !== undefined) === isHistogram) end++;
+    const chunks =
+      histograms === undefined || !isHistogram
+        ? xorChunksOf(timestamps, values, start, end)
+        : histogramChunksOf(timestamps, histograms, start, end);
+    for (const chunk of chunks) {
+      writer.uint32(0x12).fork();
+      writer.uint32(0x08).int64(chunk.minTimeMs).uint32(0x10).int64(chunk.maxTimeMs);
+      writer.uint32(0x18).int32(isHistogram ? FLOAT_HISTOGRAM_ENCODING : XOR_ENCODING);
+      writer.uint32(0x22).bytes(chunk.bytes).ldelim();
+    }
+    start = end;
+  }
 }
 
 function framed(message: Uint8Array): Uint8Array {

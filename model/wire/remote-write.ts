@@ -15,11 +15,14 @@ import { type FingerprintKey, fingerprint } from './fingerprint.ts';
 
 export const SERIES_PER_REQUEST_MAX = 2 ** 20;
 export const SAMPLES_PER_REQUEST_MAX = 2 ** 20;
+const HISTOGRAMS_PER_REQUEST_MAX = 2 ** 18;
+const HISTOGRAMS_START = 64;
 
 /** A request's series and samples as growing columns. Owned by one request at a time; pooled. */
 export interface WriteColumns {
   seriesCount: number;
   sampleCount: number;
+  histogramCount: number;
   metadataCount: number;
   exemplarCount: number;
   /** Four words a series: the hash of its label bytes as sent. */
@@ -29,8 +32,11 @@ export interface WriteColumns {
   labelEnds: Uint32Array;
   /** End of the series' samples in the sample columns. */
   sampleEnds: Uint32Array;
-  /** Native histograms the series carried. */
-  histogramCounts: Uint32Array;
+  /** End of the series' native histograms in the columns of these. */
+  histogramEnds: Uint32Array;
+  /** Byte range of each histogram message in the body; nobody looked into it yet. */
+  histogramStarts: Uint32Array;
+  histogramStops: Uint32Array;
   timestamps: Float64Array;
   /** Two words a sample, low first. */
   values: Uint32Array;
@@ -47,7 +53,6 @@ export interface WriteRequestPass {
   seriesEnd: number;
   labelStart: number;
   labelEnd: number;
-  histograms: number;
 }
 
 /** Fresh columns with room for about `series` series and `samples` samples; they grow as needed. */
@@ -55,13 +60,16 @@ export function createWriteColumns(series = 1024, samples = 2048): WriteColumns 
   return {
     seriesCount: 0,
     sampleCount: 0,
+    histogramCount: 0,
     metadataCount: 0,
     exemplarCount: 0,
     rawFingerprints: new Uint32Array(series * 4),
     labelStarts: new Uint32Array(series),
     labelEnds: new Uint32Array(series),
     sampleEnds: new Uint32Array(series),
-    histogramCounts: new Uint32Array(series),
+    histogramEnds: new Uint32Array(series),
+    histogramStarts: new Uint32Array(HISTOGRAMS_START),
+    histogramStops: new Uint32Array(HISTOGRAMS_START),
     timestamps: new Float64Array(samples),
     values: new Uint32Array(samples * 2),
   };
@@ -76,10 +84,11 @@ export function beginWriteRequestPass(
 ): WriteRequestPass {
   columns.seriesCount = 0;
   columns.sampleCount = 0;
+  columns.histogramCount = 0;
   columns.metadataCount = 0;
   columns.exemplarCount = 0;
   const view = new DataView(body.buffer, body.byteOffset, length);
-  const open = { offset: 0, seriesEnd: 0, labelStart: 0, labelEnd: 0, histograms: 0 };
+  const open = { offset: 0, seriesEnd: 0, labelStart: 0, labelEnd: 0 };
   return { view, length, key, columns, ...open };
 }
 
@@ -126,7 +135,6 @@ function beginSeries(pass: WriteRequestPass, end: number): void {
   pass.seriesEnd = end;
   pass.labelStart = 0;
   pass.labelEnd = 0;
-  pass.histograms = 0;
 }
 
 /**
@@ -136,7 +144,7 @@ function beginSeries(pass: WriteRequestPass, end: number): void {
 function readSeries(pass: WriteRequestPass, from: number, sampleStop: number): number {
   const { view, columns, seriesEnd: end } = pass;
   let at = from;
-  let { histograms, labelEnd, labelStart } = pass;
+  let { labelEnd, labelStart } = pass;
   while (at < end) {
     const fieldStart = at;
     const tag = view.getUint8(at);
@@ -162,13 +170,12 @@ function readSeries(pass: WriteRequestPass, from: number, sampleStop: number): n
       if (columns.sampleCount >= sampleStop && at + size < end) {
         pass.labelStart = labelStart;
         pass.labelEnd = labelEnd;
-        pass.histograms = histograms;
         return at + size;
       }
     } else if (tag === 0x1a) {
       columns.exemplarCount++;
     } else {
-      histograms++;
+      noteHistogram(columns, at, at + size);
     }
     at += size;
   }
@@ -177,7 +184,7 @@ function readSeries(pass: WriteRequestPass, from: number, sampleStop: number): n
   columns.labelStarts[i] = labelStart;
   columns.labelEnds[i] = labelEnd;
   columns.sampleEnds[i] = columns.sampleCount;
-  columns.histogramCounts[i] = histograms;
+  columns.histogramEnds[i] = columns.histogramCount;
   fingerprint(pass.key, view, labelStart, labelEnd, columns.rawFingerprints, i * 4);
   columns.seriesCount = i + 1;
   pass.seriesEnd = 0;
@@ -294,6 +301,18 @@ export function skipField(view: DataView, from: number, end: number): number {
   return at;
 }
 
+function noteHistogram(columns: WriteColumns, start: number, stop: number): void {
+  const i = columns.histogramCount;
+  if (i === columns.histogramStarts.length) {
+    if (i >= HISTOGRAMS_PER_REQUEST_MAX) throw tooMany('histograms', HISTOGRAMS_PER_REQUEST_MAX);
+    columns.histogramStarts = grown(columns.histogramStarts, new Uint32Array(i * 2));
+    columns.histogramStops = grown(columns.histogramStops, new Uint32Array(i * 2));
+  }
+  columns.histogramStarts[i] = start;
+  columns.histogramStops[i] = stop;
+  columns.histogramCount = i + 1;
+}
+
 function growSeries(columns: WriteColumns): void {
   if (columns.seriesCount >= SERIES_PER_REQUEST_MAX)
     throw tooMany('series', SERIES_PER_REQUEST_MAX);
@@ -302,7 +321,7 @@ function growSeries(columns: WriteColumns): void {
   columns.labelStarts = grown(columns.labelStarts, new Uint32Array(count));
   columns.labelEnds = grown(columns.labelEnds, new Uint32Array(count));
   columns.sampleEnds = grown(columns.sampleEnds, new Uint32Array(count));
-  columns.histogramCounts = grown(columns.histogramCounts, new Uint32Array(count));
+  columns.histogramEnds = grown(columns.histogramEnds, new Uint32Array(count));
 }
 
 function growSamples(columns: WriteColumns): void {

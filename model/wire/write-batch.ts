@@ -9,16 +9,17 @@
  *   sampleEnds    Uint32Array   n: end of series i's samples
  *   timestamps    Float64Array  Unix milliseconds; a single one is the time of all samples
  *   values        Uint32Array   2 words a sample, low first: bits survive
+ *   histogramEnds Uint32Array   n: end of series i's histogram message in histogramBytes
  *
  * Encoded it is one buffer: a header of eight u32 (magic, version, seriesCount, sampleCount,
- * labelBytes length, tenant length, flags, 0), then timestamps, values, fingerprints, labelEnds,
- * sampleEnds, label bytes, tenant — 8-byte columns first, so that views need no copy when the
- * buffer is 8-byte aligned. Little-endian, as every platform Node runs on. A scrape of known series
+ * labelBytes length, tenant length, flags, histogramBytes length), then timestamps, values,
+ * fingerprints, labelEnds, sampleEnds, histogramEnds, label bytes, histogram bytes, tenant — 8-byte
+ * columns first, so that views need no copy when the buffer is 8-byte aligned. Little-endian, as every platform Node runs on. A scrape of known series
  * has one time, one sample a series and no labels: what follows from that is not in the bytes.
  *
  *   flags  1  all samples have one time: timestamps is that one
  *          2  every series has one sample: no sampleEnds
- *   labelBytes length 0: no labelEnds
+ *   labelBytes length 0: no labelEnds; histogramBytes length 0: no histogramEnds
  */
 import { StarlingError } from '../errors.ts';
 import { type TenantId, parseTenantId } from '../ids.ts';
@@ -33,6 +34,9 @@ export interface WriteBatch {
   readonly sampleEnds: Uint32Array;
   readonly timestamps: Float64Array;
   readonly values: Uint32Array;
+  readonly histogramEnds: Uint32Array;
+  /** The messages of remote write as they came, checked; a series has one at most. */
+  readonly histogramBytes: Uint8Array;
 }
 
 const MAGIC = 0x31425753; // 'SWB1'
@@ -58,6 +62,8 @@ export interface WriteBatchShape {
   readonly sampleCount: number;
   /** With 0 `labelEnds` is complete as it is, and must not be written. */
   readonly labelLength: number;
+  /** With 0 `histogramEnds` is complete as it is, and must not be written. */
+  readonly histogramLength?: number;
   /** All samples have one time: `timestamps` has room for one. */
   readonly hasOneTime?: boolean;
   /** Every series has one sample: `sampleEnds` is complete as it is, and must not be written. */
@@ -69,18 +75,20 @@ export interface WriteBatchShape {
  * there: zero, or what `spare` held, whose buffer is used when it is large enough.
  */
 export function allocateWriteBatch(shape: WriteBatchShape, spare?: ArrayBuffer): EncodedWriteBatch {
-  const { hasOneEach = false, hasOneTime = false, labelLength, sampleCount, seriesCount } = shape;
+  const { hasOneEach = false, hasOneTime = false, histogramLength = 0 } = shape;
+  const { labelLength, sampleCount, seriesCount } = shape;
   const tenantBytes = Buffer.from(shape.tenant, 'latin1');
   const flags =
     (hasOneTime && sampleCount > 0 ? FLAG_ONE_TIME : 0) + (hasOneEach ? FLAG_ONE_EACH : 0);
-  const layout: Layout = { seriesCount, sampleCount, labelLength, flags };
+  const layout: Layout = { seriesCount, sampleCount, labelLength, histogramLength, flags };
   const tenantStart = HEADER_BYTES + columnBytes(layout);
   const byteLength = tenantStart + tenantBytes.length;
   const isEnough = spare !== undefined && spare.byteLength >= byteLength;
   const buffer = isEnough ? spare : new ArrayBuffer(byteLength);
   const bytes = new Uint8Array(buffer, 0, byteLength);
   const header = new Uint32Array(buffer, 0, 8);
-  header.set([MAGIC, VERSION, seriesCount, sampleCount, labelLength, tenantBytes.length, flags, 0]);
+  header.set([MAGIC, VERSION, seriesCount, sampleCount, labelLength, tenantBytes.length]);
+  header.set([flags, histogramLength], 6);
   bytes.set(tenantBytes, tenantStart);
   return { bytes, batch: { tenant: shape.tenant, ...columnViews(bytes, layout) } };
 }
@@ -90,17 +98,23 @@ interface Layout {
   readonly seriesCount: number;
   readonly sampleCount: number;
   readonly labelLength: number;
+  readonly histogramLength: number;
   readonly flags: number;
 }
 
-function columnBytes({ flags, labelLength, sampleCount, seriesCount }: Layout): number {
+function columnBytes(layout: Layout): number {
+  const { flags, histogramLength, labelLength, sampleCount, seriesCount } = layout;
   const times = (flags & FLAG_ONE_TIME) === 0 ? sampleCount : 1;
-  const ends = (labelLength === 0 ? 0 : 4) + ((flags & FLAG_ONE_EACH) === 0 ? 4 : 0);
-  return times * 8 + sampleCount * 8 + seriesCount * (16 + ends) + labelLength;
+  const ends =
+    (labelLength === 0 ? 0 : 4) +
+    ((flags & FLAG_ONE_EACH) === 0 ? 4 : 0) +
+    (histogramLength === 0 ? 0 : 4);
+  const bytes = labelLength + histogramLength;
+  return times * 8 + sampleCount * 8 + seriesCount * (16 + ends) + bytes;
 }
 
 function columnViews(bytes: Uint8Array, layout: Layout): Omit<WriteBatch, 'tenant'> {
-  const { flags, labelLength, sampleCount, seriesCount } = layout;
+  const { flags, histogramLength, labelLength, sampleCount, seriesCount } = layout;
   const { buffer } = bytes;
   let offset = bytes.byteOffset + HEADER_BYTES;
   const advance = (byteLength: number): number => (offset += byteLength) - byteLength;
@@ -118,7 +132,9 @@ function columnViews(bytes: Uint8Array, layout: Layout): Omit<WriteBatch, 'tenan
     fingerprints: new Uint32Array(buffer, advance(seriesCount * 16), seriesCount * 4),
     labelEnds: ends(labelLength === 0, NO_LABELS),
     sampleEnds: ends((flags & FLAG_ONE_EACH) !== 0, ONE_EACH),
+    histogramEnds: ends(histogramLength === 0, NO_LABELS),
     labelBytes: new Uint8Array(buffer, advance(labelLength), labelLength),
+    histogramBytes: new Uint8Array(buffer, advance(histogramLength), histogramLength),
   };
 }
 
@@ -136,6 +152,7 @@ export function decodeWriteBatch(source: Uint8Array): WriteBatch {
     seriesCount: header[2]!,
     sampleCount: header[3]!,
     labelLength: header[4]!,
+    histogramLength: header[7]!,
     flags: header[6]!,
   };
   const { flags, sampleCount, seriesCount } = layout;
@@ -149,6 +166,7 @@ export function decodeWriteBatch(source: Uint8Array): WriteBatch {
   const batch = columnViews(bytes, layout);
   checkEnds(batch.labelEnds, layout.labelLength);
   checkEnds(batch.sampleEnds, sampleCount);
+  checkEnds(batch.histogramEnds, layout.histogramLength);
   const tenantStart = bytes.byteOffset + bytes.length - tenantLength;
   const tenant = Buffer.from(buffer, tenantStart, tenantLength).toString('latin1');
   return { ...batch, tenant: parseTenantId(tenant) };

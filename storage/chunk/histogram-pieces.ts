@@ -1,4 +1,5 @@
 /** Histograms that are encoded anew, as whole chunks: a new one where one must be, or where it is full. */
+import type { Histogram } from '../../model/histogram.ts';
 import { HistogramChunkWriter } from './histogram-encode.ts';
 import type { HistogramColumn } from './merge-runs.ts';
 
@@ -8,6 +9,24 @@ export interface HistogramPiece {
   readonly minTimeMs: number;
   readonly maxTimeMs: number;
   readonly bytes: Uint8Array;
+}
+
+/** As many samples as a chunk of Prometheus' has. */
+const SAMPLES_PER_CHUNK = 120;
+
+/** The histograms `[from, to)` of columns as chunks of float histograms, for readers that want chunks. */
+export function histogramChunksOf(
+  timestamps: Float64Array,
+  histograms: readonly (Histogram | undefined)[],
+  from: number,
+  to: number,
+): readonly HistogramPiece[] {
+  const samples = histograms.slice(from, to).map((histogram) => {
+    if (histogram === undefined) return undefined;
+    return { histogram, isFloat: true, isStale: false };
+  });
+  const range = { from: 0, to: to - from };
+  return encodeHistograms(timestamps.subarray(from, to), samples, range, SAMPLES_PER_CHUNK);
 }
 
 /** The samples `[from, to)`, all of them histograms, in chunks of at most `samplesMax`. */

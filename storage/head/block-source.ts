@@ -75,7 +75,7 @@ function* seriesOf(
 }
 
 /** The chunks that touch the range, oldest first. */
-function chunksOf(head: Head, s: number, { maxTimeMs, minTimeMs }: TimeRange): ChunkBytes[] {
+export function chunksOf(head: Head, s: number, { maxTimeMs, minTimeMs }: TimeRange): ChunkBytes[] {
   const { arena, chunks, series } = head;
   const found: ChunkBytes[] = [];
   const isOpen = head.completeOpenChunk(s);
@@ -101,7 +101,10 @@ function chunksOf(head: Head, s: number, { maxTimeMs, minTimeMs }: TimeRange): C
       ...(moves ? { bytes: where.bytes.slice(from, to), from: 0, to: to - from } : where),
     });
   }
-  return found.reverse();
+  found.reverse();
+  if (!head.histograms.has(s)) return found;
+  found.push(...head.histograms.chunks(s, minTimeMs, maxTimeMs));
+  return found.sort((a, b) => a.minTimeMs - b.minTimeMs);
 }
 
 function xor(

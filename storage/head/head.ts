@@ -9,6 +9,7 @@
  * offset from the fingerprint, and never across a two-hour border. Replicas therefore cut alike, and
  * equal chunks are equal bytes.
  */
+import type { HistogramSample } from '../../model/histogram-sample.ts';
 import type { Labels } from '../../model/labels.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { Arena } from '../chunk/arena.ts';
@@ -21,6 +22,7 @@ import {
 } from '../chunk/xor-encode.ts';
 import { ChunkTable } from './chunk-table.ts';
 import { Bitmap } from './bitmap.ts';
+import { HistogramChains } from './histogram-chains.ts';
 import { SampleInserter } from './insert.ts';
 import { Postings } from './postings.ts';
 import { PENDING_MAX } from './recent-samples.ts';
@@ -47,6 +49,7 @@ export class Head {
   readonly chunks = new ChunkTable();
   readonly arena = new Arena();
   readonly postings = new Postings();
+  readonly histograms = new HistogramChains();
   readonly #lookup = new SampleLookup(this.series, this.chunks, this.arena);
   readonly #inserter = new SampleInserter({
     series: this.series,
@@ -105,6 +108,33 @@ export class Head {
     return APPENDED;
   }
 
+  /** As `append`, of a histogram: cold beside it. */
+  appendHistogram(s: number, timeMs: number, sample: HistogramSample): number {
+    const { fingerprints, openCapacity, recent } = this.series;
+    const newestMs = recent.newestTime(s);
+    if (timeMs <= newestMs) return this.#compareHistogram(s, timeMs, sample);
+    this.settle(s);
+    if (openCapacity[s]! > 0) this.#closeChunk(s, newestMs);
+    const intervalMs =
+      newestMs > Number.NEGATIVE_INFINITY ? timeMs - newestMs : INTERVAL_ASSUMED_MS;
+    this.histograms.append(s, timeMs, sample, newestMs, () =>
+      cutTime(timeMs, intervalMs, fingerprints[s * 4 + 1]!),
+    );
+    recent.putNewestTime(s, timeMs);
+    if (timeMs > this.maxTimeMs) this.maxTimeMs = timeMs;
+    if (timeMs < this.minTimeMs) this.minTimeMs = timeMs;
+    this.samplesAppended++;
+    return APPENDED;
+  }
+
+  #compareHistogram(s: number, timeMs: number, sample: HistogramSample): number {
+    const isEqual = this.histograms.compare(s, timeMs, sample);
+    if (isEqual !== undefined) return isEqual ? DUPLICATE : CONFLICT;
+    this.completeOpenChunk(s);
+    const isFloatThere = this.#lookup.compare(s, timeMs, 0, 0) !== undefined;
+    return isFloatThere ? CONFLICT : OUT_OF_ORDER;
+  }
+
   /** Encodes the samples of a series that wait for it: before its chunks are looked at. Hot. */
   settle(s: number): void {
     const { recent, xor, openCapacity, openCutTime } = this.series;
@@ -134,6 +164,7 @@ export class Head {
     const low = samples.values[at * 2]!;
     const high = samples.values[at * 2 + 1]!;
     const newest = recent.newest(s);
+    if (this.histograms.size > 0 && this.histograms.holds(s, timeMs)) return CONFLICT;
     if (timeMs === recent.timestamps[newest]) {
       const isEqual = recent.values[newest * 2] === low && recent.values[newest * 2 + 1] === high;
       return isEqual ? DUPLICATE : CONFLICT;
@@ -172,7 +203,7 @@ export class Head {
     for (let c = this.series.newestChunk[s]!; c !== NO_CHUNK; c = this.chunks.older[c]!) {
       oldest = this.chunks.minTime[c]!;
     }
-    return oldest;
+    return Math.min(oldest, this.histograms.oldestTime(s));
   }
 
   /** True when the series has data in the closed range. */
@@ -184,10 +215,10 @@ export class Head {
     this.settle(s);
     if (series.openCapacity[s]! > 0 && series.openMinTime[s]! <= maxTimeMs) return true;
     for (let c = series.newestChunk[s]!; c !== NO_CHUNK; c = chunks.older[c]!) {
-      if (chunks.maxTime[c]! < minTimeMs) return false;
+      if (chunks.maxTime[c]! < minTimeMs) break;
       if (chunks.minTime[c]! <= maxTimeMs) return true;
     }
-    return false;
+    return this.histograms.overlaps(s, minTimeMs, maxTimeMs);
   }
 
   /** Lets no open chunk go on past `timeMs`: the next sample after it begins a new one. */
@@ -196,6 +227,7 @@ export class Head {
     for (let s = 0; s < this.series.length; s++) {
       if (openCutTime[s]! > timeMs) openCutTime[s] = timeMs;
     }
+    this.histograms.cutOpenChunks(timeMs);
   }
 
   /** All series that exist, as a fresh bitmap. */
@@ -234,6 +266,7 @@ export class Head {
       if (!series.alive.has(s)) continue;
       this.settle(s);
       this.#dropChunks(s, timeMs);
+      this.histograms.dropBefore(s, timeMs);
       if (series.newestChunk[s] !== NO_CHUNK || series.recent.newestTime(s) >= timeMs) {
         this.#keptMinTimeMs = Math.min(this.#keptMinTimeMs, this.oldestTimeOf(s));
         continue;

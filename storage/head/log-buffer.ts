@@ -1,8 +1,9 @@
 /**
- * What one append has for the log: a record of new series, then one of samples. Its columns are reused
+ * What one append has for the log: a record of new series, one of samples, then those of histograms. Its columns are reused
  * from append to append, and so is the room of the records.
  */
 import type { SampleColumns } from '../chunk/xor-encode.ts';
+import { type WalHistogram, encodeHistogramRecords } from '../wal/histogram-record.ts';
 import {
   RECORD_SERIES,
   encodeSamplesRecord,
@@ -16,6 +17,7 @@ export class LogBuffer {
   #timestamps = new Float64Array(0);
   #values = new Uint32Array(0);
   #samples = 0;
+  #histograms: WalHistogram[] = [];
   #seriesBytes = new Uint8Array(4096);
   #seriesLength = 0;
   #record = new Uint8Array(0);
@@ -23,6 +25,7 @@ export class LogBuffer {
   /** Clears it and makes room for `samplesMax` samples. */
   begin(samplesMax: number): void {
     this.#samples = 0;
+    this.#histograms = [];
     this.#seriesLength = 0;
     if (this.#refs.length >= samplesMax) return;
     this.#refs = new Float64Array(samplesMax);
@@ -51,6 +54,10 @@ export class LogBuffer {
     this.#values[i * 2 + 1] = samples.values[at * 2 + 1]!;
   }
 
+  addHistogram(histogram: WalHistogram): void {
+    this.#histograms.push(histogram);
+  }
+
   /** The records, in the order they must be logged; they hold until `begin`. */
   finish(): readonly Uint8Array[] {
     const records: Uint8Array[] = [];
@@ -66,6 +73,7 @@ export class LogBuffer {
       );
       records.push(this.#record.subarray(0, length));
     }
+    if (this.#histograms.length > 0) records.push(...encodeHistogramRecords(this.#histograms));
     return records;
   }
 }

@@ -5,7 +5,8 @@
  *   slot    0                        1 … PENDING_MAX
  *           newest encoded sample    not encoded yet: `pending[s]` of them
  *
- * Invariant: slot `pending[s]` is the newest sample; a series without samples has -Infinity in slot 0.
+ * Invariant: slot `pending[s]` is the newest sample; a series without samples has -Infinity in slot 0. Of a
+ * histogram (histogram-chains.ts) only the time is there, in slot 0, and the series has no open chunk then.
  */
 import type { SampleColumns } from '../chunk/xor-encode.ts';
 
@@ -47,6 +48,11 @@ export class RecentSamples implements SampleColumns {
   /** Unix milliseconds of the newest sample, or -Infinity. */
   newestTime(s: number): number {
     return this.timestamps[s * SLOTS + this.pending[s]!]!;
+  }
+
+  /** Of a series without pending samples: its newest sample is not among these, and of this time. */
+  putNewestTime(s: number, timeMs: number): void {
+    this.timestamps[s * SLOTS] = timeMs;
   }
 
   /** The index of the oldest sample that is not encoded, when there is one. */

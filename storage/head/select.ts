@@ -10,6 +10,7 @@ import type { LabelProjection } from '../../model/projection.ts';
 import { LabelProjector } from '../../model/wire/labels-codec.ts';
 import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/series-frame.ts';
 import { XOR_SAMPLE_BYTES_MAX, encodeXorSample } from '../chunk/xor-encode.ts';
+import { chunksOf } from './block-source.ts';
 import type { Head } from './head.ts';
 import { Bitmap } from './bitmap.ts';
 import { NO_CHUNK } from './series-table.ts';
@@ -151,7 +152,8 @@ class SeriesPutter {
     }
     const { maxTimeMs, minTimeMs } = this.#range;
     const newestMs = this.#head.series.recent.newestTime(s);
-    if (!this.#hints.newestOnly) this.#putChunks(s, Number.POSITIVE_INFINITY);
+    if (this.#head.histograms.has(s)) this.#putWithHistograms(s, this.#hints.newestOnly);
+    else if (!this.#hints.newestOnly) this.#putChunks(s, Number.POSITIVE_INFINITY);
     else if (newestMs > maxTimeMs) this.#putChunks(s, 1);
     else if (newestMs >= minTimeMs) this.#putNewest(s, newestMs);
   }
@@ -169,6 +171,17 @@ class SeriesPutter {
     }
     const kept = projector.project(slab, start, start + length);
     this.writer.putSeries(series.fingerprints, s * 4, projector.scratch, 0, kept, chunkCount);
+  }
+
+  /** Chunks of both kinds, oldest first; with `newestOnly` the last one. */
+  #putWithHistograms(s: number, newestOnly: boolean): void {
+    const all = chunksOf(this.#head, s, this.#range);
+    const chunks = newestOnly ? all.slice(-1) : all;
+    if (newestOnly && chunks.length === 0) return;
+    this.#putLabels(s, chunks.length);
+    for (const { bytes, encoding, from, maxTimeMs, minTimeMs, to } of chunks) {
+      this.writer.putChunk(minTimeMs, maxTimeMs, bytes, from, to - from, encoding);
+    }
   }
 
   /** The newest sample, as a chunk of its own. */

@@ -1,10 +1,10 @@
 /**
  * What of a record goes into a checkpoint: series and metadata of wanted refs, samples, exemplars,
- * histograms and tombstones that reach `minTimeMs`. Types this version does not decode are kept
- * whole while their time, where the format shows it, says so; the others are counted and dropped,
- * as Prometheus does with types it does not know.
+ * histograms and tombstones that reach `minTimeMs`. Types this version does not know are counted and
+ * dropped, as Prometheus does with types it does not know.
  */
 import { byteReader, isOverrun, readInt64, readVarint } from '../../model/wire/varint.ts';
+import { type WalHistogram, encodeHistogramRecords } from './histogram-record.ts';
 import { RecordDecoder, SAMPLES_PER_SLICE_MAX } from './record-decoder.ts';
 import {
   RECORD_SERIES,
@@ -29,10 +29,6 @@ export interface CheckpointFilterOptions {
 
 const METADATA_PER_RECORD = 256;
 const SERIES_BYTES_MIN = 4096;
-/** Histograms, integer and float, without and with custom buckets: each begins like samples. */
-const FIRST_HISTOGRAM_TYPE = 7;
-const LAST_HISTOGRAM_TYPE = 10;
-const FIRST_TIME_OFFSET = 9;
 
 export class CheckpointFilter implements RecordHandler {
   readonly droppedByType = new Map<number, number>();
@@ -45,6 +41,8 @@ export class CheckpointFilter implements RecordHandler {
   #series: Uint8Array = new Uint8Array(SERIES_BYTES_MIN);
   #seriesBytes = 1;
   #exemplars: WalExemplar[] = [];
+  /** Of one record. */
+  #histograms: WalHistogram[] = [];
 
   constructor(options: CheckpointFilterOptions) {
     this.#options = options;
@@ -60,6 +58,8 @@ export class CheckpointFilter implements RecordHandler {
     this.#seriesBytes = 1;
     if (this.#exemplars.length > 0) append(encodeExemplarsRecord(this.#exemplars));
     this.#exemplars = [];
+    for (const histograms of encodeHistogramRecords(this.#histograms)) append(histograms);
+    this.#histograms = [];
     return why;
   }
 
@@ -100,6 +100,10 @@ export class CheckpointFilter implements RecordHandler {
     if (exemplar.timestampMs >= this.#options.minTimeMs) this.#exemplars.push(exemplar);
   }
 
+  onHistogram(histogram: WalHistogram): void {
+    if (histogram.timestampMs >= this.#options.minTimeMs) this.#histograms.push(histogram);
+  }
+
   onMetadata(metadata: WalMetadata): void {
     if (this.#options.keepSeries(metadata.ref)) this.#metadata.set(metadata.ref, metadata);
   }
@@ -111,10 +115,7 @@ export class CheckpointFilter implements RecordHandler {
 
   #isWanted(type: number): boolean {
     const { minTimeMs } = this.#options;
-    if (type === RECORD_TOMBSTONES) return tombstonesReach(this.#record, minTimeMs);
-    if (type < FIRST_HISTOGRAM_TYPE || type > LAST_HISTOGRAM_TYPE) return false;
-    const reader = byteReader(this.#record, FIRST_TIME_OFFSET);
-    return readInt64(reader) >= minTimeMs && !isOverrun(reader);
+    return type === RECORD_TOMBSTONES && tombstonesReach(this.#record, minTimeMs);
   }
 }
 

@@ -309,6 +309,7 @@ function countingHandler(handler: RecordHandler, { skippedByType }: Tally): Reco
     onSamples: (count, refs, timestamps, values) =>
       handler.onSamples(count, refs, timestamps, values),
     onExemplar: (exemplar) => handler.onExemplar?.(exemplar),
+    onHistogram: (histogram) => handler.onHistogram?.(histogram),
     onMetadata: (metadata) => handler.onMetadata?.(metadata),
     onSkipped: (type) => {
       skippedByType.set(type, (skippedByType.get(type) ?? 0) + 1);

@@ -16,6 +16,13 @@ import {
   readUvarint,
   readVarint,
 } from '../../model/wire/varint.ts';
+import {
+  RECORD_CUSTOM_FLOAT_HISTOGRAMS,
+  RECORD_CUSTOM_HISTOGRAMS,
+  RECORD_FLOAT_HISTOGRAMS,
+  RECORD_HISTOGRAMS,
+  readHistogram,
+} from './histogram-record.ts';
 import { labelsFromBytes, skipBytes, skipLabels, textBefore } from './label-bytes.ts';
 import {
   RECORD_EXEMPLARS,
@@ -51,6 +58,12 @@ export class RecordDecoder {
     reader.offset = 1;
     reader.end = record.length;
     switch (type) {
+      case RECORD_CUSTOM_FLOAT_HISTOGRAMS:
+      case RECORD_CUSTOM_HISTOGRAMS:
+      case RECORD_FLOAT_HISTOGRAMS:
+      case RECORD_HISTOGRAMS:
+        this.#decodeHistograms(reader, type);
+        break;
       case RECORD_EXEMPLARS:
         this.#decodeExemplars(reader);
         break;
@@ -91,6 +104,20 @@ export class RecordDecoder {
     while (reader.offset < reader.end) {
       const count = readSamples(reader, firstRef, firstTime, refs, timestamps, this.#scratchValues);
       if (count > 0) this.#handler.onSamples(count, refs, timestamps, this.#scratchValues);
+    }
+  }
+
+  #decodeHistograms(reader: ByteReader, type: number): void {
+    if (reader.offset === reader.end) return;
+    const firstRef = readUint64(reader);
+    const firstTime = readInt64(reader);
+    while (reader.offset < reader.end) {
+      const ref = firstRef + readVarint(reader);
+      const timestampMs = readTime(reader, firstTime);
+      const sample = readHistogram(reader, type);
+      if (!isRef(ref) || !Number.isSafeInteger(timestampMs)) overrun(reader);
+      if (isOverrun(reader)) return;
+      this.#handler.onHistogram?.({ ref, timestampMs, sample });
     }
   }
 

@@ -6,7 +6,7 @@
  *   exemplars 4  as samples, each followed by uvarint pair count and label bytes
  *   metadata  6  (uvarint ref, u8 metric type, uvarint field count, (string name, string value)*)*
  *
- * Other types are told to `onSkipped`. Refs and times are exact within ±2^53. Label bytes are
+ * Histograms (7 to 10) are in histogram-record.ts; other types are told to `onSkipped`. Refs and times are exact within ±2^53. Label bytes are
  * canonical (model/labels.ts): Prometheus sorts its labels by bytes too, so they need no change.
  */
 import { assert } from '../../model/assert.ts';
@@ -19,6 +19,7 @@ import {
   putVarint,
   uvarintLength,
 } from '../../model/wire/varint.ts';
+import type { WalHistogram } from './histogram-record.ts';
 import { canonicalBytes, countPairs } from './label-bytes.ts';
 
 export const RECORD_SERIES = 1;
@@ -35,7 +36,8 @@ export interface RecordHandler {
   onSamples(count: number, refs: Float64Array, timestamps: Float64Array, values: Uint32Array): void;
   onExemplar?(exemplar: WalExemplar): void;
   onMetadata?(metadata: WalMetadata): void;
-  /** A whole record that this version does not read (tombstones, histograms, unknown types). */
+  onHistogram?(histogram: WalHistogram): void;
+  /** A whole record that this version does not read (tombstones, unknown types). */
   onSkipped?(type: number): void;
 }
 

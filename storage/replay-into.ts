@@ -1,0 +1,31 @@
+/**
+ * What a replay of the log puts into the head: series, then their samples, in the order in which they were
+ * taken. What is older than the newest block is in blocks, or was dropped.
+ */
+import type { BatchAppender } from './batch-appender.ts';
+import { type Head, OUT_OF_ORDER } from './head/head.ts';
+import type { RecordHandler } from './wal/record.ts';
+
+/** The handler of one replay. Samples before `minTimeMs` are passed over. */
+export function replayInto(head: Head, appender: BatchAppender, minTimeMs: number): RecordHandler {
+  const seriesOfRef = new Map<number, number>();
+  return {
+    onSeries: (ref, labelBytes) => seriesOfRef.set(ref, appender.replaySeries(ref, labelBytes)),
+    onSamples(count, refs, timestamps, values) {
+      const samples = { timestamps, values };
+      for (let i = 0; i < count; i++) {
+        const s = seriesOfRef.get(refs[i]!);
+        appender.noteRef(refs[i]!); // its series record may have been lost
+        if (s === undefined || timestamps[i]! < minTimeMs) continue;
+        const what = head.append(s, samples, i);
+        if (what === OUT_OF_ORDER && !head.histograms.has(s)) head.insert(s, samples, i);
+      }
+    },
+    onHistogram({ ref, sample, timestampMs }) {
+      const s = seriesOfRef.get(ref);
+      appender.noteRef(ref);
+      if (s === undefined || timestampMs < minTimeMs) return;
+      head.appendHistogram(s, timestampMs, sample);
+    },
+  };
+}
