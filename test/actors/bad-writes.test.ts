@@ -12,6 +12,8 @@ import { decodeWriteBatch } from '../../model/wire/write-batch.ts';
 import { createNodeClock } from '../../platform/node/clock.ts';
 import { TurnQueue } from '../../platform/turn-queue.ts';
 import type { StarlingError } from '../../model/errors.ts';
+import { encodeHistogramMessage } from '../../model/wire/histogram-encode.ts';
+import { histogramSeries } from '../support/histograms.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import {
   type TestSeries,
@@ -215,13 +217,25 @@ t.test(
   },
 );
 
-t.test('W38, W39 native histograms are 400, exemplars dropped, floats stored', async (t) => {
-  const edge = await store();
-  const { refused, samplesStored } = await edge.push([
-    { ...named([]), histograms: 3, exemplars: 2 },
-  ]);
-  t.match(refused, { id: 'series.histograms_unsupported', http: 400, message: /native-histogram/ });
-  t.equal(samplesStored, 1);
-  t.equal(await edge.outcome([{ ...named([], NOW + 1), exemplars: 5 }]), 'stored');
-  t.equal(edge.lines().length, 2);
-});
+t.test(
+  'W38, W39 a bad native histogram is 400, the rest is stored, exemplars are dropped',
+  async (t) => {
+    const edge = await store();
+    const good = histogramSeries('integer', { startMs: NOW, count: 3, seed: 1 }).map(
+      ({ sample, timeMs }) => encodeHistogramMessage(timeMs, sample),
+    );
+    const bad = Buffer.from('0803', 'hex'); // a count of 3, and nothing in buckets
+    const { refused, samplesStored } = await edge.push([
+      { ...named([['kind', 'mixed']]), exemplars: 2 },
+      { labels: named([['kind', 'histogram']]).labels, histograms: [good[0]!, bad, good[1]!] },
+    ]);
+    t.match(refused, { id: 'series.invalid_histogram', http: 400, message: /the count is 3/ });
+    t.equal(samplesStored, 3);
+    t.equal(edge.lines().length, 3);
+    const none = await edge.push([{ labels: named([['kind', 'none']]).labels, histograms: 1 }]);
+    t.match(none.refused, { id: 'series.invalid_histogram', message: /0 bytes/ });
+    const again = { labels: named([['kind', 'histogram']]).labels, histograms: good };
+    t.equal(await edge.outcome([again]), 'stored', 'two are there already');
+    t.equal(edge.lines().length, 4);
+  },
+);

@@ -3,6 +3,7 @@ import type { StarlingError } from '../../model/errors.ts';
 import type { Labels } from '../../model/labels.ts';
 import type { Disk, Log } from '../../platform/platform.ts';
 import { type CommitMode, Committer } from '../../storage/committer.ts';
+import type { WalHistogram } from '../../storage/wal/histogram-record.ts';
 import { labelsFromBytes } from '../../storage/wal/label-bytes.ts';
 import {
   type RecordHandler,
@@ -29,6 +30,7 @@ export class WalContents implements RecordHandler {
   readonly samples: Sample[] = [];
   readonly exemplars: WalExemplar[] = [];
   readonly metadata: WalMetadata[] = [];
+  readonly histograms: WalHistogram[] = [];
   readonly skipped: number[] = [];
 
   onSeries(ref: number, labelBytes: Uint8Array): void {
@@ -48,6 +50,10 @@ export class WalContents implements RecordHandler {
 
   onMetadata(metadata: WalMetadata): void {
     this.metadata.push(metadata);
+  }
+
+  onHistogram(histogram: WalHistogram): void {
+    this.histograms.push(histogram);
   }
 
   onSkipped(type: number): void {
