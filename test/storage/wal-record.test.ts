@@ -154,7 +154,7 @@ t.test('decode() refuses what cannot be', (t) => {
 
 t.test('decode() tells the types it does not read, and accepts empty samples', (t) => {
   t.strictSame(decoded(hex('03 00')).skipped, [3]);
-  t.strictSame(decoded(hex('07 00')).skipped, [7]);
+  t.strictSame(decoded(hex('07 00')).skipped, [], 'histograms are read');
   t.strictSame(decoded(hex('0b')).skipped, [11]);
   t.equal(decoded(hex('02')).why, undefined);
   t.end();
