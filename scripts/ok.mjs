@@ -48,5 +48,5 @@ ensureInstalled();
 await Promise.all([lint(), everythingElse()]);
 if (failed) process.exit(1);
 const from = Date.now();
-run(node, ['scripts/unit.mjs']);
+run(node, ['scripts/unit.mjs', '--built']);
 console.error(`tests: ${secondsSince(from)}, all checks: ${secondsSince(started)}`);

@@ -1,4 +1,5 @@
-// npm run unit [-- FILES…]: the tests alone, compiled first. Ends with the line `N passed, N failed`.
+// npm run unit [-- FILES…]: the tests alone, compiled first unless --built is given. Ends with the line
+// `N passed, N failed`.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -34,9 +35,10 @@ function groups() {
   });
 }
 
-build();
-const given = process.argv
-  .slice(2)
+const words = process.argv.slice(2);
+if (!words.includes('--built')) build();
+const given = words
+  .filter((word) => !word.startsWith('--'))
   .map((file) => join('dist', relative(root, file)).replace(/\.ts$/, '.js'));
 const tapFile = join(root, '.tap', 'last-run.tap');
 mkdirSync(join(root, '.tap'), { recursive: true });
