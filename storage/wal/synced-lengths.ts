@@ -71,6 +71,11 @@ export class SyncedLengths {
   #file: DiskFile | undefined;
   #writeCount = 0;
   #noteCount = 0;
+  /**
+   * What belongs into slots whose write failed, as on a full disk: a part of it may be there, which the next
+   * replay would take for damage. Each is written anew with a later note; it is old then, never too new.
+   */
+  readonly #torn = new Map<number, Uint8Array>();
 
   constructor(disk: Disk, path: string) {
     this.#disk = disk;
@@ -94,14 +99,27 @@ export class SyncedLengths {
   note(segment: number, byteCount: number): void {
     const file = this.#file;
     if (file === undefined || this.#writeCount >= WRITES_MAX) return;
+    const slot = segment % SLOT_COUNT;
+    this.#torn.delete(slot);
+    const isSynced = ++this.#noteCount % NOTES_PER_SYNC === 0;
+    this.#put(file, slot, encodeSlot(segment, byteCount), isSynced);
+    const [torn] = this.#torn;
+    if (torn === undefined || this.#writeCount >= WRITES_MAX) return;
+    this.#torn.delete(torn[0]);
+    this.#put(file, torn[0], torn[1], false);
+  }
+
+  #put(file: DiskFile, slot: number, bytes: Uint8Array, isSynced: boolean): void {
     this.#writeCount++;
     const done = (): void => {
       this.#writeCount--;
     };
-    const isSynced = ++this.#noteCount % NOTES_PER_SYNC === 0;
+    const failed = (): void => {
+      this.#torn.set(slot, bytes);
+    };
     file
-      .write(encodeSlot(segment, byteCount), (segment % SLOT_COUNT) * SLOT_BYTES)
-      .then(() => (isSynced ? file.sync() : undefined))
+      .write(bytes, slot * SLOT_BYTES)
+      .then(() => (isSynced ? file.sync().catch(() => undefined) : undefined), failed)
       .then(done, done);
   }
 

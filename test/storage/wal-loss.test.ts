@@ -4,7 +4,7 @@
  * flipped bit, every missing file; and a failure of every disk call while a lost log is opened.
  */
 import t, { type Test } from 'tap';
-import { SLOT_BYTES, readSyncedSegments } from '../../storage/wal/synced-lengths.ts';
+import { SLOT_BYTES, SyncedLengths, readSyncedSegments } from '../../storage/wal/synced-lengths.ts';
 import type { WalDamage } from '../../storage/wal/types.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import {
@@ -222,3 +222,36 @@ t.test(
     }
   },
 );
+
+t.test('a length that a full disk took in part is written anew, and is no damage', async (t) => {
+  const disk = new MemoryDisk();
+  await openNode(disk);
+  const path = `${WAL_PATH}2.synced`;
+  const open = disk.open.bind(disk);
+  let isFull = true;
+  disk.open = async (...call) => {
+    const file = await open(...call);
+    const write = file.write.bind(file);
+    file.write = async (bytes, offset) => {
+      await write(isFull ? bytes.subarray(0, 7) : bytes, offset);
+      if (isFull) throw new Error('ENOSPC');
+    };
+    return file;
+  };
+  const synced = new SyncedLengths(disk, path);
+  await synced.open();
+  const note = async (segment: number, byteCount: number): Promise<void> => {
+    const from = disk.countOf('write');
+    synced.note(segment, byteCount);
+    await untilTrue(() => disk.countOf('write') > from);
+    for (let turns = 0; turns < 10; turns++) await turn();
+  };
+  await note(0, 100);
+  await note(1, 40);
+  t.equal((await readSyncedSegments(disk, path)).isDamaged, true);
+  isFull = false;
+  await note(2, 50);
+  await note(1, 60);
+  const lengths = new Map([0, 1, 2].map((segment) => [segment, [100, 60, 50][segment]]));
+  t.strictSame(await readSyncedSegments(disk, path), { lengths, isDamaged: false });
+});
