@@ -74,6 +74,7 @@ export class SyncedLengths {
   /**
    * What belongs into slots whose write failed, as on a full disk: a part of it may be there, which the next
    * replay would take for damage. Each is written anew with a later note; it is old then, never too new.
+   * No more than there are slots.
    */
   readonly #torn = new Map<number, Uint8Array>();
 

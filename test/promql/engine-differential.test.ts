@@ -12,7 +12,14 @@ import type { SeriesColumns } from '../../model/series-columns.ts';
 import { encodeResult, evaluate, parseExpr, selectionsOf } from '../../promql/index.ts';
 import type { QueryParams, Selection } from '../../promql/index.ts';
 import { pushBody } from '../support/remote-write-bodies.ts';
-import { DATA_END_MS, DATA_START_MS, type DataSeries, dataSet, Dice } from './engine-queries.ts';
+import {
+  DATA_END_MS,
+  DATA_START_MS,
+  type DataSeries,
+  columnsOf,
+  dataSet,
+  Dice,
+} from './engine-queries.ts';
 import { QueryWriter, TRANSCENDENTAL } from './engine-queries.ts';
 
 const programs = process.env['PROM_BIN'];
@@ -109,20 +116,7 @@ function select(data: readonly DataSeries[], selection: Selection): SeriesColumn
       labels: projection === undefined ? labels : projectLabels(labels, projection),
       samples: newestOnly ? samples.filter(([timeMs]) => timeMs <= maxTimeMs).slice(-1) : samples,
     }));
-  const samples = found.flatMap((one) => one.samples);
-  const values = new Float64Array(samples.length);
-  const bits = new BigUint64Array(values.buffer);
-  samples.forEach(([, value], i) => {
-    if (typeof value === 'bigint') bits[i] = value;
-    else values[i] = value;
-  });
-  let end = 0;
-  return {
-    labels: found.map(({ labels }) => labels),
-    ends: Uint32Array.from(found, (one) => (end += one.samples.length)),
-    timestamps: Float64Array.from(samples, ([timestampMs]) => timestampMs),
-    values,
-  };
+  return columnsOf(found);
 }
 
 interface Data {

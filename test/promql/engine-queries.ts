@@ -2,6 +2,8 @@
 // resets, stale markers, gaps, NaN, infinities, values of very different size, jittered times,
 // histograms that are not monotonic, series that come and go. All from one seed.
 import { STALE_NAN_HIGH, STALE_NAN_LOW } from '../../model/sample.ts';
+import type { Labels } from '../../model/labels.ts';
+import type { SeriesColumns } from '../../model/series-columns.ts';
 
 /** A small generator (mulberry32): the same numbers everywhere for one seed. */
 export class Dice {
@@ -42,6 +44,26 @@ export const DATA_END_MS = DATA_START_MS + 60 * 60_000;
 const SCRAPE_MS = 15_000;
 const STALE = (BigInt(STALE_NAN_HIGH) << 32n) | BigInt(STALE_NAN_LOW);
 const LE = ['0.1', '0.25', '0.5', '1', '2.5', '+Inf'];
+
+/** Chosen series as the engine reads them: their samples one after the other, a bigint being the bits of a value. */
+export function columnsOf(
+  found: readonly { readonly labels: Labels; readonly samples: DataSeries['samples'] }[],
+): SeriesColumns {
+  const samples = found.flatMap((one) => one.samples);
+  const values = new Float64Array(samples.length);
+  const bits = new BigUint64Array(values.buffer);
+  samples.forEach(([, value], i) => {
+    if (typeof value === 'bigint') bits[i] = value;
+    else values[i] = value;
+  });
+  let end = 0;
+  return {
+    labels: found.map(({ labels }) => labels),
+    ends: Uint32Array.from(found, (one) => (end += one.samples.length)),
+    timestamps: Float64Array.from(samples, ([timestampMs]) => timestampMs),
+    values,
+  };
+}
 
 /** The data set: some 70 series over one hour. */
 export function dataSet(seed: number): readonly DataSeries[] {

@@ -35,6 +35,7 @@ import {
   DATA_END_MS,
   DATA_START_MS,
   type DataSeries,
+  columnsOf,
   dataSet,
   Dice,
   QueryWriter,
@@ -371,18 +372,5 @@ function fetched(data: readonly DataSeries[], selection: Selection): SeriesColum
     .map(({ labels, samples }) => {
       return { labels: projection ? projectLabels(labels, projection) : labels, samples };
     });
-  const samples = found.flatMap((one) => one.samples);
-  const values = new Float64Array(samples.length);
-  const bits = new BigUint64Array(values.buffer);
-  samples.forEach(([, value], i) => {
-    if (typeof value === 'bigint') bits[i] = value;
-    else values[i] = value;
-  });
-  let end = 0;
-  return {
-    labels: found.map(({ labels }) => labels),
-    ends: Uint32Array.from(found, (one) => (end += one.samples.length)),
-    timestamps: Float64Array.from(samples, ([timestampMs]) => timestampMs),
-    values,
-  };
+  return columnsOf(found);
 }
