@@ -9,6 +9,8 @@ export {
   selectBlockFrames,
 } from './block/select-block.ts';
 export { type BlockSource, type SourceSeries, cutBlock } from './block/cut.ts';
+export type { ChunkBytes } from './block/format.ts';
+export { SeriesSamples } from './block/series-samples.ts';
 export { createSeriesEntry } from './block/index-reader.ts';
 export type { BlockMeta } from './block/meta.ts';
 export { type BlockId, blockIdTimeMs, newBlockId, parseBlockId } from './block/ulid.ts';

@@ -44,6 +44,11 @@ export interface Gathered {
   readonly oldestTimeMs: number;
 }
 
+export interface GatheredFrom extends Gathered {
+  /** Whose the frames are, in their order. */
+  readonly instances: readonly InstanceId[];
+}
+
 interface Answer {
   readonly frames: readonly Uint8Array[];
   readonly bytes: number;
@@ -57,7 +62,7 @@ interface Progress {
 }
 
 /** Gathers whole answers until the plan is satisfied. Throws `read.incomplete` when it cannot be. */
-export async function gather(options: GatherOptions): Promise<Gathered> {
+export async function gather(options: GatherOptions): Promise<GatheredFrom> {
   const progress: Progress = { answers: new Map(), failures: new Map() };
   const { answers } = progress;
   const learnt = new Set<string>();
@@ -79,6 +84,7 @@ export async function gather(options: GatherOptions): Promise<Gathered> {
   }
   const kept = [...answers.values()];
   return {
+    instances: [...answers.keys()],
     frames: kept.map((answer) => answer.frames),
     oldestTimeMs: Math.max(Number.MIN_SAFE_INTEGER, ...kept.map((one) => one.summary.oldestTimeMs)),
   };

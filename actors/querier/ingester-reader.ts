@@ -10,7 +10,7 @@ import type { ReadSummary } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
 import { type ExchangeMessage, MEMBERSHIP_PATH } from '../membership/messages.ts';
 import type { ActorRuntime, OutgoingMessage } from '../runtime/index.ts';
-import { type Gathered, gather } from './gather.ts';
+import { type GatheredFrom, gather } from './gather.ts';
 import type { Ticket } from './ticket.ts';
 
 const PULL_TIMEOUT_MS = 3000;
@@ -39,7 +39,7 @@ export interface IngesterRead {
 export function gatherIngesters(
   dependencies: IngesterReaderDependencies,
   { message, order, path, range, ticket, timeoutMs }: IngesterRead,
-): Promise<Gathered> {
+): Promise<GatheredFrom> {
   const { clock, view } = dependencies;
   const runtime = dependencies.runtime();
   return gather({

@@ -21,11 +21,11 @@ import { TENANTS_PATH, ingesterPathOf } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
 import { MEMBERSHIP_PATH } from '../membership/messages.ts';
 import { NodeBytes } from '../querier/byte-budget.ts';
-import type { Gathered } from '../querier/gather.ts';
+import type { GatheredFrom } from '../querier/gather.ts';
 import { gatherIngesters } from '../querier/ingester-reader.ts';
 import { Ticket } from '../querier/ticket.ts';
 import { type ActorRuntime, type OutgoingMessage, unpackControl } from '../runtime/index.ts';
-import { holdersOf } from './holders.ts';
+import { holdingsOf } from './holders.ts';
 import { joinWindow } from './window-join.ts';
 
 export const WINDOW_MS = 2 * 3_600_000;
@@ -166,7 +166,7 @@ export class Refill {
     const startedMs = clock.monotonicMs();
     const scope = { tenant, selectors: [], range: window, limit: 0 };
     const hints = { projection: undefined, newestOnly: false, part };
-    let gathered: Gathered;
+    let gathered: GatheredFrom;
     try {
       const message = { type: 'select', scope, hints };
       gathered = await this.#read(ingesterPathOf(tenant), message, window);
@@ -174,8 +174,12 @@ export class Refill {
       if (error instanceof StarlingError && error.id === 'query.too_large') return false;
       throw error;
     }
-    const keeps = holdersOf(view().registry, runtime().self, window);
-    const source = await joinWindow(clock, gathered.frames, keeps);
+    const holdings = holdingsOf(view().registry, runtime().self, window);
+    const answers = gathered.frames.map((frames, i) => ({
+      holder: holdings.holderOf(gathered.instances[i]!),
+      frames,
+    }));
+    const source = await joinWindow(clock, answers, holdings);
     if (source !== undefined) {
       const tsdb = await tenants.open(tenant);
       await tsdb.fill(source, window, gathered.oldestTimeMs);
@@ -191,7 +195,7 @@ export class Refill {
     });
   }
 
-  #read(path: string, message: OutgoingMessage, range: TimeRange): Promise<Gathered> {
+  #read(path: string, message: OutgoingMessage, range: TimeRange): Promise<GatheredFrom> {
     const { clock, runtime } = this.#dependencies;
     const timeoutMs = READ_TIMEOUT_MS;
     const limits = { nodeBytes: this.#bytes, bytesMax: ANSWER_BYTES_MAX };

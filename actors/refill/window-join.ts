@@ -6,42 +6,50 @@ import { type Labels, compareLabels } from '../../model/labels.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { type SeriesFrameHandler, readSeriesFrame } from '../../model/wire/series-frame.ts';
 import type { Clock } from '../../platform/platform.ts';
-import { type BlockSource, Pacer, type SourceSeries, sortPaced } from '../../storage/index.ts';
+import { type BlockSource, Pacer, sortPaced } from '../../storage/index.ts';
+import type { Holdings } from './holders.ts';
+import { type HeldChunk, scarceChunks } from './scarce-chunks.ts';
 
 /** Reading one frame, roughly, in units of the pacer. */
 const FRAME_UNITS = 2000;
 
-type ChunkBytes = SourceSeries['chunks'][number];
+/** Comparing what holders have of a series, for each of its chunks, in units of the pacer. */
+const CHUNK_UNITS = 100;
 
 interface Joined {
   readonly labels: Labels;
   /** Its place on the ring. */
   readonly hash: number;
-  readonly chunks: ChunkBytes[];
-  /** How many instances answered with it. */
-  instanceCount: number;
-  /** The last of them. */
-  instance: number;
+  /** Of all holders, in no order; what is not to be held is left out at the end. */
+  chunks: HeldChunk[];
 }
 
-/** A series, as whoever keeps or drops it sees it. */
-export type JoinedSeries = Pick<Joined, 'hash' | 'instanceCount'>;
+/** What one instance answered, and what it counts as. */
+export interface HeldFrames {
+  readonly holder: string;
+  readonly frames: readonly Uint8Array[];
+}
 
-/** Joins the frames of instances; what `keeps` does not want is left out. Undefined: nothing is left. */
+/** Joins the frames of instances and leaves out what is not to be held. Undefined: nothing is left. */
 export async function joinWindow(
   clock: Clock,
-  framesOf: readonly (readonly Uint8Array[])[],
-  keeps: (series: JoinedSeries) => boolean,
+  answers: readonly HeldFrames[],
+  { isReplica, quorum }: Pick<Holdings, 'isReplica' | 'quorum'>,
 ): Promise<BlockSource | undefined> {
   const pacer = new Pacer(clock);
   const join = new FrameJoin();
-  for (const [instance, frames] of framesOf.entries()) {
+  for (const { frames, holder } of answers) {
     for (const frame of frames) {
-      join.read(frame, instance);
+      join.read(frame, holder);
       if (pacer.spend(FRAME_UNITS)) await pacer.pause();
     }
   }
-  const kept = [...join.series.values()].filter(keeps);
+  const kept: Joined[] = [];
+  for (const series of join.series.values()) {
+    if (!isReplica(series.hash)) series.chunks = scarceChunks(series.chunks, quorum);
+    if (series.chunks.length > 0) kept.push(series);
+    if (pacer.spend(CHUNK_UNITS * series.chunks.length)) await pacer.pause();
+  }
   if (kept.length === 0) return undefined;
   const order = await sortPaced(
     Uint32Array.from(kept.keys()),
@@ -61,12 +69,12 @@ export async function joinWindow(
 class FrameJoin implements SeriesFrameHandler {
   readonly series = new Map<string, Joined>();
   #frame: Buffer = Buffer.alloc(0);
-  #instance = 0;
-  #current: Joined | undefined;
+  #holder = '';
+  #chunks: HeldChunk[] = [];
 
-  read(frame: Uint8Array, instance: number): void {
+  read(frame: Uint8Array, holder: string): void {
     this.#frame = Buffer.from(frame.buffer, frame.byteOffset, frame.length);
-    this.#instance = instance;
+    this.#holder = holder;
     readSeriesFrame(frame, this);
   }
 
@@ -78,15 +86,10 @@ class FrameJoin implements SeriesFrameHandler {
         labels: decodeLabels(this.#frame, labelOffset, labelOffset + labelLength),
         hash: this.#frame.readUInt32LE(fingerprintOffset),
         chunks: [],
-        instanceCount: 0,
-        instance: -1,
       };
       this.series.set(key, found);
     }
-    // One instance may tell of a series more than once: from blocks and from its head.
-    if (found.instance !== this.#instance) found.instanceCount++;
-    found.instance = this.#instance;
-    this.#current = found;
+    this.#chunks = found.chunks;
   }
 
   onChunk(
@@ -97,15 +100,18 @@ class FrameJoin implements SeriesFrameHandler {
     encoding: number,
   ): void {
     const bytes = this.#frame.subarray(offset, offset + length);
-    const chunks = this.#current?.chunks ?? [];
-    const isKnown = chunks.some(
+    const known = this.#chunks.find(
       (one) =>
         one.minTimeMs === minTimeMs &&
         one.maxTimeMs === maxTimeMs &&
         one.encoding === encoding &&
         bytes.equals(one.bytes.subarray(one.from, one.to)),
     );
-    if (isKnown) return; // replicas cut alike
-    chunks.push({ encoding, minTimeMs, maxTimeMs, bytes, from: 0, to: length });
+    if (known !== undefined) {
+      known.holders.add(this.#holder); // replicas cut alike
+      return;
+    }
+    const holders = new Set([this.#holder]);
+    this.#chunks.push({ encoding, minTimeMs, maxTimeMs, bytes, from: 0, to: length, holders });
   }
 }

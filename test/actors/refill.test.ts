@@ -3,12 +3,13 @@
  * instances made by hand; the refill as a whole is `test/sim/refill.test.ts`.
  */
 import t from 'tap';
-import { holdersOf } from '../../actors/refill/holders.ts';
+import { holdingsOf } from '../../actors/refill/holders.ts';
 import { joinWindow } from '../../actors/refill/window-join.ts';
 import { Ring } from '../../membership/index.ts';
 import { parseInstanceId } from '../../model/ids.ts';
 import { encodeLabels } from '../../model/wire/labels-codec.ts';
 import { SeriesFrameWriter } from '../../model/wire/series-frame.ts';
+import { xorChunksOf } from '../../storage/index.ts';
 import { isInPart } from '../../storage/head/select.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { WALL_MS, instance, registryOf, rfStep } from '../support/registry-records.ts';
@@ -18,66 +19,163 @@ const HOUR_MS = 3_600_000;
 const ids = ['a', 'b', 'c', 'd', 'e'];
 const self = parseInstanceId('a');
 
-t.test('holdersOf() keeps what the ring gives, now or then, and what too few others have', (t) => {
-  const old = ids.map((id) => instance(id, { activeSinceMs: WALL_MS - 10 * HOUR_MS, zone: id }));
-  const newcomer = instance('f', { activeSinceMs: WALL_MS, zone: 'f' });
-  const before = registryOf(rfStep(3), ...old);
-  const now = registryOf(rfStep(3), ...old, newcomer);
-  const isReplica = (registry: typeof now, hash: number): boolean => {
-    const ring = new Ring(registry);
-    const members = new Uint16Array(ring.replicasMax);
-    const count = ring.replicaSet(hash, 'read', members);
-    return members.subarray(0, count).includes(ring.indexOf(self));
-  };
-  const window = { minTimeMs: WALL_MS - 4 * HOUR_MS, maxTimeMs: WALL_MS - 2 * HOUR_MS };
-  const keeps = holdersOf(now, self, window);
-  const lost = HASHES.filter((hash) => isReplica(before, hash) && !isReplica(now, hash));
-  t.ok(lost.length > 0, 'the newcomer took some over');
-  for (const hash of HASHES) {
-    const expected = isReplica(before, hash) || isReplica(now, hash);
-    t.equal(keeps({ hash, instanceCount: 2 }), expected);
-    t.ok(keeps({ hash, instanceCount: 1 }), 'it may have been one of the quorum');
+t.test(
+  'holdingsOf() gives what the ring gives, now or then, and counts holders as the ring does',
+  (t) => {
+    const old = ids.map((id) => instance(id, { activeSinceMs: WALL_MS - 10 * HOUR_MS, zone: id }));
+    const newcomer = instance('f', { activeSinceMs: WALL_MS, zone: 'f' });
+    const before = registryOf(rfStep(3), ...old);
+    const now = registryOf(rfStep(3), ...old, newcomer);
+    const isIn = (registry: typeof now, hash: number): boolean => {
+      const ring = new Ring(registry);
+      const members = new Uint16Array(ring.replicasMax);
+      const count = ring.replicaSet(hash, 'read', members);
+      return members.subarray(0, count).includes(ring.indexOf(self));
+    };
+    const window = { minTimeMs: WALL_MS - 4 * HOUR_MS, maxTimeMs: WALL_MS - 2 * HOUR_MS };
+    const { holderOf, isReplica, quorum } = holdingsOf(now, self, window);
+    const lost = HASHES.filter((hash) => isIn(before, hash) && !isIn(now, hash));
+    t.ok(lost.length > 0, 'the newcomer took some over');
+    for (const hash of HASHES) t.equal(isReplica(hash), isIn(before, hash) || isIn(now, hash));
+    t.notOk(HASHES.every((hash) => isReplica(hash)));
+    t.equal(quorum, 2);
+    const small = holdingsOf(registryOf(rfStep(3), ...old.slice(0, 3)), self, window);
+    t.ok(HASHES.every((hash) => small.isReplica(hash)));
+    const b = parseInstanceId('b');
+    const inOneZone = old.map((record) => ({ ...record, zone: 'one' }));
+    t.equal(holdingsOf(registryOf(rfStep(3), ...inOneZone), self, window).holderOf(b), 'b');
+    const inZones = old.map((record, i) => ({ ...record, zone: `zone-${i % 3}` }));
+    t.equal(holdingsOf(registryOf(rfStep(3), ...inZones), self, window).holderOf(b), 'zone-1');
+    t.equal(holderOf(b), 'b', 'its zone has its name here');
+    t.end();
+  },
+);
+
+/** Chunks with a sample a second, each [first, last] in seconds. */
+function frameOf(...series: readonly (readonly [string, ...(readonly [number, number])[]])[]) {
+  const writer = new SeriesFrameWriter();
+  for (const [name, ...spans] of series) {
+    const labels = encodeLabels(['name', name]);
+    const print = Uint32Array.of(name.charCodeAt(0), 1, 2, 3);
+    writer.putSeries(print, 0, labels, 0, labels.length, spans.length);
+    for (const [first, last] of spans) {
+      const times = Float64Array.from({ length: last - first + 1 }, (_, i) => (first + i) * 1000);
+      const [chunk] = xorChunksOf(times, times, 0, times.length);
+      writer.putChunk(first * 1000, last * 1000, chunk!.bytes, 0, chunk!.bytes.length);
+    }
   }
-  t.ok(HASHES.some((hash) => !keeps({ hash, instanceCount: 3 })));
-  const small = holdersOf(registryOf(rfStep(3), ...old.slice(0, 3)), self, window);
-  t.ok(HASHES.every((hash) => small({ hash, instanceCount: 3 })));
-  t.end();
-});
+  return writer.finish();
+}
 
 t.test('joinWindow() joins by fingerprint, drops equal chunks, sorts by labels', async (t) => {
-  const frameOf = (...series: readonly (readonly [string, readonly number[]])[]): Uint8Array => {
-    const writer = new SeriesFrameWriter();
-    for (const [name, chunks] of series) {
-      const labels = encodeLabels(['name', name]);
-      const print = Uint32Array.of(name.charCodeAt(0), 1, 2, 3);
-      writer.putSeries(print, 0, labels, 0, labels.length, chunks.length);
-      for (const at of chunks) writer.putChunk(at, at + 5, Uint8Array.of(at, 7), 0, 2);
-    }
-    return writer.finish();
-  };
-  const frames = [
-    [frameOf(['z', [10]], ['b', [10, 20]]), frameOf(['b', [30]])],
-    [frameOf(['b', [10, 40]])],
+  const answers = [
+    {
+      holder: '1',
+      frames: [frameOf(['z', [10, 12]], ['b', [10, 12], [20, 22]]), frameOf(['b', [30, 32]])],
+    },
+    { holder: '2', frames: [frameOf(['b', [10, 12], [40, 42]])] },
   ];
-  const seen: unknown[] = [];
-  const source = await joinWindow(new FakeClock(), frames, (series) => {
-    seen.push([String.fromCharCode(series.hash), series.instanceCount]);
-    return true;
-  });
-  t.strictSame(seen, [
-    ['z', 1],
-    ['b', 2],
-  ]);
+  const own = { isReplica: () => true, quorum: 2 };
+  const source = await joinWindow(new FakeClock(), answers, own);
   const found: unknown[] = [];
   for await (const { chunks, labels } of source?.series() ?? []) {
-    found.push([labels[1], chunks.map(({ minTimeMs }) => minTimeMs)]);
+    found.push([labels[1], chunks.map(({ minTimeMs }) => minTimeMs / 1000)]);
   }
   t.strictSame(found, [
     ['b', [10, 20, 30, 40]],
     ['z', [10]],
   ]);
   t.ok([...(source?.symbols() ?? [])].includes('name'));
-  t.equal(await joinWindow(new FakeClock(), frames, () => false), undefined);
+});
+
+t.test('joinWindow() keeps of others what fewer holders than a quorum have', async (t) => {
+  type Spans = readonly (readonly [number, number])[];
+  const check = async (held: readonly Spans[], quorum: number, expected: Spans): Promise<void> => {
+    const answers = held.map((spans, i) => ({
+      holder: `${i}`,
+      frames: [frameOf(['s', ...spans])],
+    }));
+    const rules = { isReplica: () => false, quorum };
+    const source = await joinWindow(new FakeClock(), answers, rules);
+    const found: unknown[] = [];
+    for await (const { chunks } of source?.series() ?? []) {
+      for (const one of chunks) found.push([one.minTimeMs / 1000, one.maxTimeMs / 1000]);
+    }
+    t.strictSame(found, expected, JSON.stringify(held));
+  };
+  await check([[[1, 9]], [[1, 9]], []], 2, []);
+  await check([[[1, 9]], [], []], 2, [[1, 9]]);
+  await check([[[1, 9]]], 1, []);
+  // Cut at other places, but the same samples.
+  await check(
+    [
+      [[1, 9]],
+      [
+        [1, 4],
+        [5, 9],
+      ],
+    ],
+    2,
+    [],
+  );
+  // One sample is with one holder only: the chunk that has it, and no other.
+  await check(
+    [
+      [
+        [1, 4],
+        [5, 9],
+      ],
+      [
+        [1, 4],
+        [5, 8],
+      ],
+    ],
+    2,
+    [[5, 9]],
+  );
+  await check(
+    [
+      [
+        [1, 4],
+        [5, 9],
+      ],
+      [
+        [1, 4],
+        [6, 9],
+      ],
+      [[1, 3]],
+    ],
+    2,
+    [[5, 9]],
+  );
+  // Twice with the same holder, from a block and from its head, is once.
+  await check(
+    [
+      [
+        [1, 9],
+        [1, 8],
+      ],
+      [[1, 7]],
+    ],
+    2,
+    [
+      [1, 9],
+      [1, 8],
+    ],
+  );
+});
+
+t.test('joinWindow() keeps chunks that it cannot read', async (t) => {
+  const writer = new SeriesFrameWriter();
+  const labels = encodeLabels(['name', 's']);
+  writer.putSeries(Uint32Array.of(1, 1, 2, 3), 0, labels, 0, labels.length, 2);
+  writer.putChunk(1, 2, Uint8Array.of(0, 9, 1), 0, 3);
+  writer.putChunk(3, 4, Uint8Array.of(0, 9, 1, 1), 0, 4);
+  const frames = [writer.finish()];
+  const rules = { isReplica: () => false, quorum: 2 };
+  const source = await joinWindow(new FakeClock(), [{ holder: '1', frames }], rules);
+  for await (const { chunks } of source?.series() ?? []) t.equal(chunks.length, 2);
+  t.not(source, undefined);
 });
 
 t.test('isInPart() puts each series in one part, and halves of a part are parts', (t) => {
