@@ -60,8 +60,9 @@ function frameOf(...series: readonly (readonly [string, ...(readonly [number, nu
     writer.putSeries(print, 0, labels, 0, labels.length, spans.length);
     for (const [first, last] of spans) {
       const times = Float64Array.from({ length: last - first + 1 }, (_, i) => (first + i) * 1000);
-      const [chunk] = xorChunksOf(times, times, 0, times.length);
-      writer.putChunk(first * 1000, last * 1000, chunk!.bytes, 0, chunk!.bytes.length);
+      for (const { bytes } of xorChunksOf(times, times, 0, times.length)) {
+        writer.putChunk(first * 1000, last * 1000, bytes, 0, bytes.length);
+      }
     }
   }
   return writer.finish();

@@ -118,27 +118,30 @@ t.test('a machine with an empty disk is filled again, and then counts', async (t
   t.strictSame(found, []);
 });
 
-t.test('with more machines than copies it holds its share and what it took for others, and counts', async (t) => {
-  const found = await tell(5, 4, async (scene) => {
-    const { boot, untilWhole, world } = scene;
-    const [first, ...others] = world.machines;
-    if (first === undefined) return;
-    for (const [i, leaving] of others.entries()) {
-      // The first machine takes some series for the one that leaves, and one more misses them.
-      const dead = others[(i + 1) % others.length] ?? leaving;
-      await world.ask(leaving, 10_000, (node) => node.stop());
-      world.kill(dead);
-      await world.sleep(3000);
-      world.kill(leaving);
-      await Promise.all([boot(leaving), boot(dead)]);
-    }
-    world.wipe(first);
-    await boot(first);
-    t.ok(await untilWhole(), 'it says that it is whole');
-    await auditWithoutEach(scene);
-  });
-  t.strictSame(found, []);
-});
+t.test(
+  'with more machines than copies it holds its share and what it took for others, and counts',
+  async (t) => {
+    const found = await tell(5, 4, async (scene) => {
+      const { boot, untilWhole, world } = scene;
+      const [first, ...others] = world.machines;
+      if (first === undefined) return;
+      for (const [i, leaving] of others.entries()) {
+        // The first machine takes some series for the one that leaves, and one more misses them.
+        const dead = others[(i + 1) % others.length] ?? leaving;
+        await world.ask(leaving, 10_000, (node) => node.stop());
+        world.kill(dead);
+        await world.sleep(3000);
+        world.kill(leaving);
+        await Promise.all([boot(leaving), boot(dead)]);
+      }
+      world.wipe(first);
+      await boot(first);
+      t.ok(await untilWhole(), 'it says that it is whole');
+      await auditWithoutEach(scene);
+    });
+    t.strictSame(found, []);
+  },
+);
 
 t.test('a machine whose log is damaged is filled again, and then counts', async (t) => {
   const found = await tell(3, 2, async (scene) => {
