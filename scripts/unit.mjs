@@ -8,7 +8,7 @@ import { build, root } from './lib.mjs';
 /** A process takes a second and a half of a core before its first test, so these share some. */
 const FILES_PER_PROCESS = 6;
 /** What takes longest begins first, and what waits for other processes before all. */
-const FOLDERS_FIRST = ['cluster', 'sim', 'storage', 'membership', 'promql', 'actors'];
+const FOLDERS_FIRST = ['chaos', 'cluster', 'sim', 'storage', 'membership', 'promql', 'actors'];
 
 /** Writes a file for each few tests of a folder that runs one after the other; returns their paths. */
 function groups() {

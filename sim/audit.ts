@@ -6,7 +6,6 @@
 import { checkAlgebra } from './checkers/algebra.ts';
 import { checkAudited } from './checkers/audited.ts';
 import { checkRejected } from './checkers/rejected.ts';
-import { EPOCH_MS } from './clock.ts';
 import { type SeriesSpan, type TextQuery } from './load-target.ts';
 import { groupBySeries, METRIC_NAME, overSpan, readSamples, SERIES_LABEL } from './texts.ts';
 import { FUTURE_MS, type Workload } from './workload.ts';
@@ -19,7 +18,8 @@ type Span = Omit<SeriesSpan, 'series'>;
 
 /** Asks each node. A node that cannot answer is a violation. */
 export async function audit(load: Workload, nodes: readonly string[]): Promise<void> {
-  const toMs = EPOCH_MS + Math.ceil(load.target.nowMs());
+  const { epochMs } = load.target;
+  const toMs = epochMs + Math.ceil(load.target.nowMs());
   const seriesByTenant = new Map<string, number[]>();
   for (const series of load.history.seriesNumbers) {
     const tenant = load.tenantOf(series);
@@ -27,7 +27,7 @@ export async function audit(load: Workload, nodes: readonly string[]): Promise<v
   }
   for (const node of nodes) {
     for (const [tenant, series] of seriesByTenant) {
-      const span = { tenant, fromMs: EPOCH_MS, toMs };
+      const span = { tenant, fromMs: epochMs, toMs };
       const counts = await auditTenant(load, node, series, span);
       if (counts !== undefined) await auditCounts(load, node, span, counts);
       await auditFuture(load, node, span);

@@ -7,6 +7,7 @@ import { type RunningNode, startNode } from '../cli/node.ts';
 import { assert } from '../model/assert.ts';
 import { parseTenantId } from '../model/ids.ts';
 import type { QueryAnswer } from '../http/api.ts';
+import { EPOCH_MS } from './clock.ts';
 import type { LoadTarget } from './load-target.ts';
 import type { Planted } from './planted/index.ts';
 import type { SimRandom } from './random.ts';
@@ -68,6 +69,7 @@ export function loadTargetOf(world: World<RunningNode>): LoadTarget {
   };
   return {
     random: world.random.child('workload'),
+    epochMs: EPOCH_MS,
     nowMs: () => world.loop.nowMs,
     sleep: (delayMs) => world.sleep(delayMs),
     note: (line) => world.note(line),

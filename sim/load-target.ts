@@ -21,6 +21,8 @@ export interface SeriesSpan {
 
 export interface LoadTarget {
   readonly random: SimRandom;
+  /** Unix time when `nowMs` is 0, by a clock that is right. */
+  readonly epochMs: number;
   nowMs(): number;
   sleep(delayMs: number): Promise<void>;
   note(line: string): void;

@@ -2,7 +2,6 @@
  * Readers ask random nodes for random acknowledged samples while faults happen, in several ways; each
  * answer is judged by the checkers at the moment it arrives, each text for what belongs to others.
  */
-import { toStarlingError } from '../model/errors.ts';
 import { checkAcknowledged } from './checkers/acknowledged.ts';
 import type { CheckedAnswer, Violation } from './checkers/answer.ts';
 import { checkCounted } from './checkers/counted.ts';
@@ -10,7 +9,6 @@ import { checkInvented } from './checkers/invented.ts';
 import { checkIsolation } from './checkers/isolation.ts';
 import { checkPoints } from './checkers/points.ts';
 import { checkSeries } from './checkers/series.ts';
-import { EPOCH_MS } from './clock.ts';
 import type { History, SentSample } from './history.ts';
 import type {
   Failed,
@@ -75,7 +73,7 @@ export class Readers {
 
   /** A query whose answer nobody knows; it must not harm. */
   async askAnything(node: string, text: string): Promise<void> {
-    const atMs = EPOCH_MS + Math.floor(this.#load.target.nowMs());
+    const atMs = this.#load.target.epochMs + Math.floor(this.#load.target.nowMs());
     const tenant = this.#load.tenants[0] ?? 'anonymous';
     await this.ask(node, { tenant, text, startMs: atMs, endMs: atMs, stepMs: 0 });
   }
@@ -102,9 +100,10 @@ export class Readers {
     load.report(checkIsolation(text, tenant, load.tenants, node));
     if (outcome.kind === 'answer') return outcome.value;
     load.counts.readErrors++;
-    const span = `[${startMs - EPOCH_MS}, ${endMs - EPOCH_MS}]`;
+    const { epochMs } = load.target;
+    const span = `[${startMs - epochMs}, ${endMs - epochMs}]`;
     load.target.note(`read of ${span} from ${node} failed: ${text}`);
-    const key = outcome.kind === 'timeout' ? 'timeout' : toStarlingError(outcome.error).id;
+    const key = outcome.kind === 'timeout' ? 'timeout' : errorId(outcome.error);
     load.readErrorsBy.set(key, (load.readErrorsBy.get(key) ?? 0) + 1);
     return undefined;
   }
@@ -179,6 +178,11 @@ export class Readers {
     this.#load.report(checkAcknowledged(history, answer, invariant));
     this.#load.report(checkInvented(history, answer));
   }
+}
+
+/** An error's id, as the catalogue and the API name it. */
+function errorId(error: unknown): string {
+  return error instanceof Error && 'id' in error ? String(error.id) : 'internal';
 }
 
 function errorText(outcome: Failed): string {

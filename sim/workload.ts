@@ -5,7 +5,6 @@
  * (`audit.ts`) asks every node for everything.
  */
 import type { Violation } from './checkers/answer.ts';
-import { EPOCH_MS } from './clock.ts';
 import { History, type SentSample } from './history.ts';
 import type { LoadShape, LoadTarget, RequestEnd } from './load-target.ts';
 import type { SimRandom } from './random.ts';
@@ -90,7 +89,7 @@ export class Workload {
     const { history, target } = this;
     while (!this.isStopped) {
       await target.sleep((everyMs * random.between(0.5, 1.5)) / this.pace);
-      const timestampMs = EPOCH_MS + Math.floor(target.nowMs());
+      const timestampMs = target.epochMs + Math.floor(target.nowMs());
       const first = writer * seriesPerWriter;
       if (history.find(first, timestampMs) !== undefined) continue; // twice in a millisecond
       const samples = Array.from({ length: seriesPerWriter }, (_, i) =>
@@ -120,7 +119,7 @@ export class Workload {
     const { target } = this;
     const node = random.pick(target.readyNodes());
     if (node === undefined) return;
-    const timestampMs = EPOCH_MS + Math.floor(target.nowMs()) + FUTURE_MS;
+    const timestampMs = target.epochMs + Math.floor(target.nowMs()) + FUTURE_MS;
     const sample: SentSample = { series, timestampMs, value: -1, ackedAtMs: undefined };
     const tenant = this.tenantOf(series);
     const body = encodePush([writeSeriesOf(sample, tenant)]);
