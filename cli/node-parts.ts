@@ -31,6 +31,8 @@ import type { Config } from './config.ts';
 import { LossKeeper } from './loss-keeper.ts';
 import { type LoopFigures, NodeMetrics } from './node-metrics.ts';
 
+/** Where a simulator wants many segments. */
+const SMALL_SEGMENT_BYTES = 128 * 1024;
 const TELL_LOSS = { timeoutMs: 10_000, lane: 'control' } as const;
 
 /** `restart`: the same command on the same directory goes on well; `failed`: somebody should look. */
@@ -225,6 +227,7 @@ function createCommitter(
     clock,
     log,
     mode: config.walDurability,
+    ...(platform.odd?.('commit.one-at-a-time') === true ? { concurrencyMax: 1 } : {}),
     intervalMs: config.walSyncIntervalMs,
     onSync: (seconds) => metrics.onWalSync(seconds),
     onFatal: (error) => {
@@ -256,17 +259,20 @@ function createTenants(
   },
 ): TsdbManager {
   const { config, platform } = options;
-  const { clock, disk, log, random } = platform;
+  const { clock, disk, log, odd, random } = platform;
+  const isSmallLog = odd?.('wal.small-segments') === true;
   return new TsdbManager({
     clock,
     disk,
     directory: tenantsDirectory(options),
     openMax: config.tenantsOpenMax,
+    readersIdleMax: platform.odd?.('readers.none-idle') === true ? 0 : undefined,
     optionsOf: (tenant) => {
       return {
         log,
         committer,
         random,
+        walSegmentBytesMax: isSmallLog ? SMALL_SEGMENT_BYTES : undefined,
         cutJitterMs: cutJitterMs(`${instanceId}/${tenant}`),
         retentionMs: config.blocksRetentionMs,
         retentionBytesMax: config.blocksRetentionBytes,

@@ -33,6 +33,11 @@ const REFILL_TICK_MS = 5000;
 const STORE_GATEWAY_TICK_MS = 15 * 60_000;
 const COMPACTOR_TICK_MS = 30_000;
 const MAILBOX_MAX = 5000;
+/** Where a simulator wants the unusual (`platform/rare.ts`). */
+const TINY_TABLE = 16;
+const TINY_CACHE_BYTES = 64 * 1024;
+const SMALL_ANSWER_BYTES = 64 * 1024;
+const LATE_HEDGE_MS = 3000;
 const NOTE_WRITE = { timeoutMs: 2000, lane: 'control' } as const;
 
 export function spawnRoles(
@@ -97,7 +102,7 @@ export function spawnRoles(
 }
 
 function spawnRefill({ losses, options, readiness, runtime, tenants, views }: Parts): void {
-  const { clock, log } = options.platform;
+  const { clock, log, odd } = options.platform;
   runtime.spawn<RefillMessage>({
     path: REFILL_PATH,
     mailboxMax: MAILBOX_MAX,
@@ -112,6 +117,8 @@ function spawnRefill({ losses, options, readiness, runtime, tenants, views }: Pa
         note: losses.note,
         retentionMs: options.config.blocksRetentionMs,
         isReady: () => readiness.reasons().length === 0,
+        probe: log.probe,
+        answerBytesMax: odd?.('refill.small-answers') === true ? SMALL_ANSWER_BYTES : undefined,
         onProgress: (progress) => {
           losses.refill = progress;
         },
@@ -122,7 +129,7 @@ function spawnRefill({ losses, options, readiness, runtime, tenants, views }: Pa
 
 function spawnIngesters(parts: Parts): void {
   const { identity, options, readiness, runtime, shipping, tenants, turns, views } = parts;
-  const { clock, log } = options.platform;
+  const { clock, log, odd } = options.platform;
   let noted: Promise<void> | undefined;
   const noteWrite = (): Promise<void> => {
     noted ??= runtime
@@ -164,6 +171,7 @@ function spawnIngesters(parts: Parts): void {
           },
           noteWrite,
           ship: (tenant) => shipping.ship(tenant),
+          odd,
           onError: (what, error) => log.error(what, { error: error.message }),
         });
       },
@@ -173,10 +181,14 @@ function spawnIngesters(parts: Parts): void {
 
 /** The store-gateway; returns the indexes it shares with the querier. */
 function spawnStoreGateway({ identity, options, runtime, turns, views }: Parts): BucketIndexCache {
-  const { bucket, clock, disk, log } = options.platform;
+  const { bucket, clock, disk, log, odd } = options.platform;
   const indexes = new BucketIndexCache(bucket, clock);
   const directory = `${options.dataDirectory}/store-gateway`;
-  const store = new BucketStore({ bucket, disk, log, directory });
+  const isTiny = odd?.('bucket.tiny-cache') === true;
+  const store = new BucketStore({
+    ...{ bucket, disk, log, directory },
+    ...(isTiny ? { cacheBytesMax: TINY_CACHE_BYTES } : {}),
+  });
   runtime.spawn<StoreGatewayMessage>({
     path: STORE_GATEWAY_PATH,
     mailboxMax: MAILBOX_MAX,
@@ -218,7 +230,10 @@ function spawnCompactor({ compactor, options, runtime }: Parts): void {
 function spawnEdges(parts: Parts): void {
   const { metrics, options, runtime, turns, views } = parts;
   const { config, platform } = options;
-  const { clock } = platform;
+  const { clock, log, odd } = platform;
+  const { probe } = log;
+  const hedgeMs = odd?.('read.hedge-at-once') === true ? 0 : undefined;
+  const isAlone = odd?.('query.one-at-a-time') === true;
   const indexes = spawnStoreGateway(parts);
   runtime.spawn({
     path: DISTRIBUTOR_PATH,
@@ -230,6 +245,8 @@ function spawnEdges(parts: Parts): void {
         runtime: () => runtime,
         view: () => views.current,
         limitsOf: () => config.limits,
+        probe,
+        knownSeriesMax: odd?.('known-series.tiny') === true ? TINY_TABLE : undefined,
         onPush: (tenant, samples, refused) => metrics.onPush(tenant, samples, refused),
       }),
   });
@@ -242,7 +259,10 @@ function spawnEdges(parts: Parts): void {
         runtime: () => runtime,
         view: () => views.current,
         workers: platform.workers,
-        settings: config.query,
+        settings: isAlone ? { ...config.query, concurrentMax: 1 } : config.query,
+        probe,
+        hedgeMs: odd?.('read.hedge-late') === true ? LATE_HEDGE_MS : hedgeMs,
+        inlineBytesMax: odd?.('query.in-worker') === true ? 0 : undefined,
         blocks: { indexes, isShared: hasSharedBucket(options) },
         onQuery: (seconds, error) => metrics.onQuery(seconds, error),
       }),

@@ -15,6 +15,7 @@ import { assert } from '../model/assert.ts';
 import { StarlingError } from '../model/errors.ts';
 import type { InstanceId } from '../model/ids.ts';
 import type { DatagramSocket, Timer } from '../platform/platform.ts';
+import type { Probe } from '../platform/rare.ts';
 import type { SwimHost } from './adapters/host.ts';
 import { createSwimShell } from './adapters/swim-shell.ts';
 import type { GossipOptions, GossipSeams, GossipStats, ListenOptions } from './gossip-types.ts';
@@ -23,7 +24,7 @@ import { PACKET_OVERHEAD_BYTES, PacketCipher } from './swim/cipher.ts';
 import { apply, createCore, nextWakeMs } from './swim/core.ts';
 import { type AcceptedHello, type DialledHello, HelloCipher } from './swim/hello.ts';
 import { createKeyring } from './swim/keyring.ts';
-import { selfClaim, viewOf, zeroDrops, type CoreState } from './swim/state.ts';
+import { selfClaim, viewOf, zeroDrops, type CoreCounter, type CoreState } from './swim/state.ts';
 import {
   DROP_REASONS,
   type CoreInput,
@@ -39,6 +40,17 @@ export * from './gossip-types.ts';
 const LEAVE_POLL_MS = 50;
 /** Dropped datagrams are logged at most this often, with their counts. */
 const DROP_LOG_INTERVAL_MS = 10_000;
+
+/** Those of the core's counters that rise by what is rare. */
+const PROBED_COUNTERS = [
+  'acks_late',
+  'fallback_only_acks',
+  'heal_contacts',
+  'probes_stalled',
+  'push_pulls_failed',
+  'refutations',
+  'suspicions_started',
+] as const;
 
 export class Gossip {
   readonly #options: GossipOptions;
@@ -58,6 +70,7 @@ export class Gossip {
   #timerMs = Infinity;
   #dropLogMs = -Infinity;
   #startError: unknown;
+  readonly #probed = new Map<CoreCounter, number>();
 
   constructor(options: GossipOptions, seams: GossipSeams) {
     this.#options = options;
@@ -213,6 +226,7 @@ export class Gossip {
     const core = this.#core;
     if (core === undefined) return undefined;
     const { outputs } = apply(core, input, this.#seams.clock.monotonicMs());
+    if (this.#seams.log.probe !== undefined) this.#probeCounters(core, this.#seams.log.probe);
     let answer: Uint8Array | undefined;
     for (const output of outputs) {
       if (output.type === 'push_pull_answer') answer = output.bytes;
@@ -220,6 +234,14 @@ export class Gossip {
     }
     this.#arm();
     return answer;
+  }
+
+  /** What the core counted since it was last looked at. */
+  #probeCounters({ counters }: CoreState, probe: NonNullable<Probe>): void {
+    for (const name of PROBED_COUNTERS) {
+      if (counters[name] > (this.#probed.get(name) ?? 0)) probe(`swim.${name}`);
+      this.#probed.set(name, counters[name]);
+    }
   }
 
   #carryOut(output: Exclude<CoreOutput, { type: 'push_pull_answer' }>): void {

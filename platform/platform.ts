@@ -4,6 +4,8 @@
  * same inputs could differ because of it, it goes through here.
  */
 
+import type { Odd, Probe } from './rare.ts';
+
 /** A pending timer. */
 export interface Timer {
   cancel(): void;
@@ -222,6 +224,8 @@ export interface Log {
   error(event: string, facts?: LogFacts): void;
   /** A log that adds `facts` to each line. */
   child(facts: LogFacts): Log;
+  /** Only a simulator counts rare branches. */
+  readonly probe?: Probe;
 }
 
 /** Everything at once: what a node is given. */
@@ -235,4 +239,6 @@ export interface Platform {
   readonly workers: Workers;
   readonly bucket: Bucket;
   readonly log: Log;
+  /** Only a simulator has places do the unusual. */
+  readonly odd?: Odd;
 }

@@ -5,6 +5,7 @@
  *   node dist/sim/main.js --seeds 1..100 --swarm --until 30     at most 30 minutes of the wall
  *   node dist/sim/main.js --seeds 1..20 --planted swallow        stops at the seed that finds it
  *   node dist/sim/main.js --seeds 1..20 --planted all            seeds to detection of each
+ *   node dist/sim/main.js --seeds 1..2000 --all-probes           a rare branch that never ran is a failure
  *   node dist/sim/main.js --seed 1 --shape hour --minutes 60     how fast: an ordinary cluster, no faults
  *   node dist/sim/main.js --membership 50 [--only join]          what membership does, in numbers
  *   node dist/sim/main.js --compaction --seeds 1..20 [--planted NAME]   blocks in a bucket, days of them
@@ -20,6 +21,7 @@ import {
   runEvaluateJob,
 } from '../actors/querier/evaluate-job.ts';
 import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names-job.ts';
+import { PROBES } from '../platform/rare.ts';
 import { createNodeCiphers } from '../platform/node/ciphers.ts';
 import { runCompactionStory } from './compaction/story.ts';
 import { MEASUREMENTS, measure } from './membership/measure.ts';
@@ -51,6 +53,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     minutes: { type: 'string', default: String(MINUTES) },
     planted: { type: 'string' },
+    'all-probes': { type: 'boolean', default: false },
     replay: { type: 'string' },
     faults: { type: 'string' },
     nodes: { type: 'string' },
@@ -124,6 +127,7 @@ async function runCompaction(): Promise<void> {
 
 async function runAll(): Promise<void> {
   let failures = 0;
+  const probes = new Map<string, number>();
   for (let seed = first; seed <= last && performance.now() < endMs; seed++) {
     const startedMs = performance.now();
     const base = { seed, minutes, ciphers: createNodeCiphers(), jobs, swarm: swarmGiven };
@@ -132,6 +136,7 @@ async function runAll(): Promise<void> {
     const seconds = (performance.now() - startedMs) / 1000;
     if (verdict.violations.length > 0) failures++;
     print(verdict, seconds);
+    for (const [name, count] of verdict.probes) probes.set(name, (probes.get(name) ?? 0) + count);
     if (values.shrink && verdict.violations.length > 0) await printShrunk(verdict);
     if (bug !== undefined && failures > 0) {
       process.stdout.write(`planted ${values.planted}: found after ${seed - first + 1} seeds\n`);
@@ -139,8 +144,20 @@ async function runAll(): Promise<void> {
     }
   }
   if (bug !== undefined) process.stdout.write(`planted ${values.planted}: not found\n`);
+  if (last > first) failures += printProbes(probes);
   // A planted bug must be found, a real one must not be there.
   process.exitCode = failures > 0 || bug !== undefined ? 1 : 0;
+}
+
+/** How often each probe came up over all seeds. Returns how many must have and did not. */
+function printProbes(probes: ReadonlyMap<string, number>): number {
+  const never = PROBES.filter((name) => !probes.has(name));
+  const hits = PROBES.filter((name) => probes.has(name)).map((name) => {
+    return `${name}=${probes.get(name) ?? 0}`;
+  });
+  process.stdout.write(`probes: ${hits.join(' ')}\n`);
+  if (never.length > 0) process.stdout.write(`probes never hit: ${never.join(' ')}\n`);
+  return values['all-probes'] ? never.length : 0;
 }
 
 /** What of the swarm the flags fix. */

@@ -1,5 +1,6 @@
 /** The simulated `Platform`: what one life of one node is given. The code above cannot tell. */
 import type { Ciphers, Log, LogFacts, Platform } from '../platform/platform.ts';
+import type { Oddity, ProbeName } from '../platform/rare.ts';
 import type { SimBucketStore } from './bucket.ts';
 import { SimClock, type WallError } from './clock.ts';
 import type { SimDisk } from './disk.ts';
@@ -8,6 +9,9 @@ import type { SimNetwork } from './network.ts';
 import type { SimRandom } from './random.ts';
 import type { Trace } from './trace.ts';
 import { type SimJobs, createSimWorkers } from './workers.ts';
+
+/** How often a place of those that the seed drew is unusual. */
+const ODD_CHANCE = 0.5;
 
 export interface SimPlatformOptions {
   readonly loop: Loop;
@@ -21,6 +25,7 @@ export interface SimPlatformOptions {
   readonly ciphers: Ciphers;
   readonly jobs: SimJobs;
   readonly wall: Readonly<WallError>;
+  readonly oddities: ReadonlySet<Oddity>;
 }
 
 export function createSimPlatform(options: SimPlatformOptions): Platform {
@@ -35,7 +40,13 @@ export function createSimPlatform(options: SimPlatformOptions): Platform {
     workers: createSimWorkers(loop, owner, { jobs, random: random.child('workers') }),
     bucket: options.bucket.sideOf(clock),
     log: createSimLog(loop, trace, owner.name),
+    odd: oddOf(options.oddities, random.child('odd')),
   };
+}
+
+/** Those that the seed drew are unusual now and then. */
+function oddOf(oddities: ReadonlySet<Oddity>, random: SimRandom): (oddity: Oddity) => boolean {
+  return (oddity) => oddities.has(oddity) && random.chance(ODD_CHANCE);
 }
 
 /** Log lines go to the trace. Facts are printed, not hashed by identity; stacks are left out. */
@@ -48,11 +59,13 @@ function createSimLog(loop: Loop, trace: Trace, name: string, base: LogFacts = {
     trace.probe(`log ${event}`);
     trace.line(`${loop.nowMs.toFixed(2)} ${name} ${level} ${event}${text}`);
   };
+  const probe = (probed: ProbeName): void => trace.probe(probed);
   return {
     debug: write('debug'),
     info: write('info'),
     warn: write('warn'),
     error: write('error'),
+    probe,
     child: (facts) => createSimLog(loop, trace, name, { ...base, ...facts }),
   };
 }

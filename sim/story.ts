@@ -85,6 +85,7 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
     machineCount: swarm.machineCount + SPARE_COUNT,
     ciphers: options.ciphers,
     jobs: options.jobs,
+    oddities: swarm.oddities,
     bootNode: bootStarling(swarm.machineCount, flags, plantedBug),
   });
   const workload = new Workload(loadTargetOf(world), swarm.load);

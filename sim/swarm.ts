@@ -3,6 +3,7 @@
  * seed enables a random part of the faults, so that some runs meet only two kinds, often enough for
  * what needs many of one kind in a row.
  */
+import { ODDITIES, type Oddity } from '../platform/rare.ts';
 import { FAULTS } from './faults/index.ts';
 import type { SimRandom } from './random.ts';
 import type { LoadShape } from './load-target.ts';
@@ -14,9 +15,12 @@ export interface Swarm {
   /** Names of faults that may strike. */
   readonly faults: readonly string[];
   readonly load: LoadShape;
+  /** Places of nodes that do the unusual and still right thing now and then. */
+  readonly oddities: readonly Oddity[];
 }
 
 const FAULT_KINDS_MIN = 2;
+const ODDITY_CHANCE = 0.25;
 
 /** Draws a swarm. Calm: the one that the tests of single parts use. */
 export function drawSwarm(random: SimRandom): Swarm {
@@ -42,6 +46,7 @@ export function drawSwarm(random: SimRandom): Swarm {
       futureChance: random.pick([0, 0.02]) ?? 0,
       readBackChance: random.pick([0, 0.1]) ?? 0,
     },
+    oddities: ODDITIES.filter(() => random.chance(ODDITY_CHANCE)),
   };
 }
 
@@ -53,6 +58,7 @@ export const SHAPES: Readonly<Record<string, Partial<Swarm>>> = {
     replicationFactor: 3,
     tenantCount: 1,
     faults: [],
+    oddities: [],
     load: {
       writers: 4,
       seriesPerWriter: 250,
@@ -67,6 +73,7 @@ export const SHAPES: Readonly<Record<string, Partial<Swarm>>> = {
 
 /** One line for people. */
 export function describeSwarm(swarm: Swarm): string {
-  const { faults, machineCount, replicationFactor, tenantCount } = swarm;
-  return `nodes=${machineCount} rf=${replicationFactor} tenants=${tenantCount} faults=${faults.join(',')}`;
+  const { faults, machineCount, oddities, replicationFactor, tenantCount } = swarm;
+  const shape = `nodes=${machineCount} rf=${replicationFactor} tenants=${tenantCount}`;
+  return `${shape} odd=${oddities.join(',')} faults=${faults.join(',')}`;
 }

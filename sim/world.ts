@@ -8,6 +8,7 @@
  * as an event of the world, so neither runs on the other's turn.
  */
 import type { Ciphers, Platform } from '../platform/platform.ts';
+import type { Oddity } from '../platform/rare.ts';
 import { SimBucketStore } from './bucket.ts';
 import type { WallError } from './clock.ts';
 import { SimDisk } from './disk.ts';
@@ -33,6 +34,8 @@ export interface WorldOptions<Node> {
   readonly bootNode: BootNode<Node>;
   /** A run that needs more events is stuck. */
   readonly eventsMax?: number;
+  /** Places of nodes that do the unusual now and then; none when it is not said. */
+  readonly oddities?: readonly Oddity[];
 }
 
 /** One life of a node. */
@@ -160,6 +163,7 @@ export class World<Node> {
         ciphers,
         jobs,
         wall: machine.wall,
+        oddities: new Set(this.#options.oddities),
       });
       const onEnd = (why: string): void => {
         this.note(`${machine.name} ends: ${why}`);

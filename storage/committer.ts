@@ -220,6 +220,7 @@ export class Committer {
     if (this.#fatal !== undefined) return;
     this.#fatal = error;
     this.#options.log.error('wal.sync_failed', { why: error.message });
+    this.#options.log.probe?.('wal.sync_failed');
     for (const { running, next } of this.#states.values()) {
       running?.reject(error);
       next?.reject(error);

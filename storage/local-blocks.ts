@@ -132,6 +132,7 @@ export class LocalBlocks {
       await removeFiles();
       return;
     }
+    log.probe?.('block.removed_in_use');
     entry.onUnpinned = () => {
       removeFiles().catch((thrown: unknown) => {
         log.error('block.not_removed', { block: id, why: toStarlingError(thrown).message });

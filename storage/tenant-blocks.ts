@@ -197,6 +197,7 @@ export class TenantBlocks {
       const meta = await cuts.run(() => cutBlock(options, source, range));
       if (meta === undefined) return;
       await this.#local.add(meta);
+      log.probe?.('block.filled');
       log.info('block filled', { block: id, ...range, ...meta.stats });
     });
   }
@@ -244,6 +245,7 @@ export class TenantBlocks {
     } catch (thrown) {
       this.appendMinMs = before;
       this.cutFailures++;
+      this.#options.log.probe?.('block.cut_failed');
       throw thrown;
     }
     this.#headMinMs = window.endMs;

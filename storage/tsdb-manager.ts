@@ -41,6 +41,8 @@ export interface TsdbManagerOptions {
   readonly optionsOf: (tenant: TenantId) => Omit<TsdbOptions, NodeOwned | 'directory'>;
   /** The most tenants open at once. */
   readonly openMax: number;
+  /** Readers of blocks that stay open while nobody uses them. */
+  readonly readersIdleMax?: number | undefined;
 }
 
 /** An open TSDB and when it was asked for last, on the monotonic clock. */
@@ -56,7 +58,7 @@ export class TsdbManager {
   readonly #opening = new Map<TenantId, Promise<Tsdb>>();
   readonly #closing = new Map<TenantId, Promise<void>>();
   readonly #cuts = new WorkQueue();
-  readonly #readers = new ReaderPool();
+  readonly #readers: ReaderPool;
   /** Since when those that were open are closed. */
   readonly #closedAtMs = new Map<TenantId, number>();
   /** Places taken by tenants that are being opened. */
@@ -64,6 +66,7 @@ export class TsdbManager {
 
   constructor(options: TsdbManagerOptions) {
     this.#options = options;
+    this.#readers = new ReaderPool(options.readersIdleMax);
   }
 
   /**

@@ -30,6 +30,7 @@ export const TSDB_FORMAT = 1;
 
 export interface TsdbOptions extends BatchAppenderOptions, TenantBlocksOptions {
   readonly committer: Committer;
+  readonly walSegmentBytesMax?: number | undefined;
   /** How far ahead of `nowMs` a sample may be. */
   readonly futureMaxMs: number;
   /**
@@ -91,6 +92,7 @@ export class Tsdb {
       onLoss: async () => {
         await options.onLoss?.({ fromMs: minTimeMs, newestMs: tsdb.head.maxTimeMs });
       },
+      segmentBytesMax: options.walSegmentBytesMax,
       handler: replayInto(tsdb.head, tsdb.#appender, minTimeMs),
     });
     tsdb.#wal = opened.wal;

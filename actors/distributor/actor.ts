@@ -9,6 +9,7 @@ import type { Limits } from '../../model/limits.ts';
 import { type FingerprintKey, tenantFingerprintKey } from '../../model/wire/fingerprint.ts';
 import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
 import type { Clock } from '../../platform/platform.ts';
+import type { Probe } from '../../platform/rare.ts';
 import type { TurnQueue } from '../../platform/turn-queue.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
 import type { EncodedPush } from '../ingester/codecs.ts';
@@ -38,6 +39,9 @@ export interface DistributorDependencies {
   readonly view: () => ClusterView;
   readonly limitsOf: (tenant: TenantId) => Limits;
   readonly onPush: (tenant: TenantId, samples: number, refused: StarlingError | undefined) => void;
+  readonly probe?: Probe;
+  /** A power of two; large when not said. */
+  readonly knownSeriesMax?: number | undefined;
 }
 
 interface TenantKeys {
@@ -47,7 +51,7 @@ interface TenantKeys {
 
 export class DistributorActor implements Actor<DistributorMessage> {
   readonly #dependencies: DistributorDependencies;
-  readonly #known: KnownSeries = createKnownSeries();
+  readonly #known: KnownSeries;
   readonly #rates = new RateLimiter();
   readonly #pool: PushBuffers[] = [];
   readonly #keys = new Map<TenantId, TenantKeys>();
@@ -57,6 +61,9 @@ export class DistributorActor implements Actor<DistributorMessage> {
 
   constructor(dependencies: DistributorDependencies) {
     this.#dependencies = dependencies;
+    const { knownSeriesMax, probe } = dependencies;
+    this.#known = createKnownSeries(knownSeriesMax);
+    if (probe !== undefined) this.#known.onEmptied = () => probe('known_series.emptied');
   }
 
   receive({ body, reply, tenant }: DistributorMessage): void {
@@ -128,6 +135,7 @@ export class DistributorActor implements Actor<DistributorMessage> {
       instances: view.instances,
       send: (instance, encoded) => this.#send(tenant, instance, encoded),
       turns,
+      probe: this.#dependencies.probe,
       admitSamples: (samples) => this.#rates.admit(tenant, samples, limits, clock.monotonicMs()),
     };
   }

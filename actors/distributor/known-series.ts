@@ -22,6 +22,8 @@ const NO_VERSION = RING_VERSIONS << 8;
 
 export interface KnownSeries {
   readonly entriesMax: number;
+  /** Called when a full table was emptied. */
+  onEmptied?: () => void;
   count: number;
   capacity: number;
   raw: Uint32Array;
@@ -106,8 +108,10 @@ function growOrForget(table: KnownSeries): void {
   const columns = emptyColumns(
     isFull ? Math.min(ENTRIES_START, table.entriesMax) : table.capacity * 2,
   );
-  if (isFull) table.count = 0;
-  else {
+  if (isFull) {
+    table.count = 0;
+    table.onEmptied?.();
+  } else {
     columns.raw.set(table.raw);
     columns.canonical.set(table.canonical);
     columns.peers.set(table.peers);

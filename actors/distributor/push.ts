@@ -15,6 +15,7 @@ import {
 } from '../../model/wire/remote-write.ts';
 import { beginSnappyDecode, continueSnappyDecode, snappyLength } from '../../model/wire/snappy.ts';
 import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
+import type { Probe } from '../../platform/rare.ts';
 import type { TurnQueue } from '../../platform/turn-queue.ts';
 import { fillChunk } from './fill-chunk.ts';
 import {
@@ -58,6 +59,7 @@ export interface PushDependencies {
   /** Sends one batch to one ingester; rejects with a StarlingError at the latest at its deadline. */
   readonly send: (instance: InstanceId, batch: EncodedWriteBatch) => Promise<IngesterPushAnswer>;
   readonly turns: TurnQueue;
+  readonly probe?: Probe;
   /** Called with the number of samples once validation is done; throws `limit.ingestion_rate`. */
   readonly admitSamples: (samples: number) => void;
 }
@@ -171,8 +173,13 @@ function sendChunks(
     const settle = (released: Promise<void>): void => {
       const verdict = pushVerdict(tally);
       if (verdict === 'pending') return;
-      if (verdict === 'failed') reject(noQuorum(flight));
-      else {
+      const { probe } = dependencies;
+      if (verdict === 'failed') {
+        probe?.('push.no_quorum');
+        reject(noQuorum(flight));
+      } else {
+        if (flight.reasons.size > 0) probe?.('push.without_all');
+        if (verdict === 'refused') probe?.('push.refused');
         const samplesStored = samples - refusedSampleCount(plan, tally);
         // Validation comes first, then what a quorum refused; an overruled refusal is not an error.
         const refused = plan.errors[0] ?? (verdict === 'refused' ? refusalOf(flight) : undefined);
@@ -196,6 +203,7 @@ async function sendChunk(flight: Flight, chunk: Chunk): Promise<void> {
   countChunk(flight, chunk, answer);
   markHeld(plan, chunk);
   if (answer.unknown.length === 0) return;
+  flight.dependencies.probe?.('push.labels_again');
   for (let from = 0; from < answer.unknown.length; from += LABELLED_PER_CHUNK_MAX) {
     const indexes = answer.unknown.subarray(from, from + LABELLED_PER_CHUNK_MAX);
     await sendWithLabels(flight, chunkWithLabels(plan, chunk, indexes));

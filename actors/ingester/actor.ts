@@ -6,6 +6,7 @@
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId, TenantId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/platform.ts';
+import type { Odd } from '../../platform/rare.ts';
 import type { TurnQueue } from '../../platform/turn-queue.ts';
 import type { Tsdb, TsdbManager } from '../../storage/index.ts';
 import type { Actor, StreamReply } from '../runtime/index.ts';
@@ -35,6 +36,7 @@ export interface IngesterDependencies {
   /** Takes what the tenant's blocks are to the bucket; how many it were. */
   readonly ship: (tenant: TenantId) => Promise<number>;
   readonly onError: (what: string, error: StarlingError) => void;
+  readonly odd?: Odd;
 }
 
 type Frames = AsyncGenerator<Uint8Array | undefined, void>;
@@ -112,7 +114,9 @@ export class IngesterActor implements Actor<IngesterMessage> {
 
   /** Cuts, ships and lets go what is due. A bucket that fails keeps no head from being cut. */
   async #maintain(tenant: TenantId, tsdb: Tsdb, nowMs: number): Promise<void> {
-    const { onError, ship } = this.#dependencies;
+    const { odd, onError, ship } = this.#dependencies;
+    if (odd?.('blocks.late-cut') === true) return;
+    if (odd?.('blocks.early-cut') === true) await tsdb.flush();
     await tsdb.maintain(nowMs);
     if (tsdb.blocks().length === 0) return;
     await ship(tenant).catch((error: unknown) => {

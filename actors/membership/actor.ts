@@ -269,6 +269,7 @@ export class MembershipActor implements Actor<MembershipMessage> {
         onReady(true, '');
         break;
       case 'become-unready':
+        log.probe?.('membership.unready');
         onReady(false, effect.why);
         break;
       case 'broadcast':
@@ -283,9 +284,11 @@ export class MembershipActor implements Actor<MembershipMessage> {
         onEnd(effect.why);
         break;
       case 'forget-done':
+        log.probe?.('membership.forgot');
         this.#settleForget(effect.id, (reply) => reply.ok(null));
         break;
       case 'forget-failed':
+        log.probe?.('membership.forget_refused');
         this.#settleForget(effect.id, (reply) =>
           reply.fail(new StarlingError('node.not_ready', { why: effect.why })),
         );
@@ -300,9 +303,11 @@ export class MembershipActor implements Actor<MembershipMessage> {
         this.#sendBallots([effect.to], { ...NO_BALLOT, ...effect, kind: 'ack' });
         break;
       case 'reply-nack':
+        log.probe?.('membership.nacked');
         this.#sendBallots([effect.to], { ...NO_BALLOT, ...effect, kind: 'nack' });
         break;
       case 'save-boot-counter':
+        log.probe?.('membership.boot_raised');
         await identity.raiseBootCounter(effect.bootCounter);
         gossip.raiseBoot(effect.bootCounter);
         break;
@@ -310,6 +315,7 @@ export class MembershipActor implements Actor<MembershipMessage> {
         onStopped();
         break;
       case 'sync-with':
+        log.probe?.('membership.synced_for_ballot');
         this.#exchangeWith(effect.peer);
         break;
     }

@@ -7,6 +7,7 @@ import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import { instancesById } from '../../membership/index.ts';
 import type { Clock, Workers } from '../../platform/platform.ts';
+import type { Probe } from '../../platform/rare.ts';
 import { EXPERIMENTAL_LANGUAGE, parseExpr, selectionsOf } from '../../promql/index.ts';
 import type { BucketIndexCache, SelectHints } from '../../storage/index.ts';
 import { type ReadScope, ingesterPathOf } from '../ingester/messages.ts';
@@ -70,6 +71,10 @@ export interface QuerierDependencies {
     /** Whether all instances have the same bucket. */
     readonly isShared: boolean;
   };
+  readonly probe?: Probe;
+  readonly hedgeMs?: number | undefined;
+  /** What is evaluated where it is; 0: nothing. */
+  readonly inlineBytesMax?: number | undefined;
   readonly onQuery: (seconds: number, error: StarlingError | undefined) => void;
 }
 
@@ -178,6 +183,10 @@ export class QuerierActor implements Actor<QuerierMessage> {
     );
   }
 
+  get #inlineBytesMax(): number {
+    return this.#dependencies.inlineBytesMax ?? INLINE_BYTES_MAX;
+  }
+
   /** Resolves when the tenant's next query may run; the place is given back when the ticket ends. */
   #turnOf(tenant: string, ticket: Ticket): Promise<void> {
     return new Promise((resolve) => {
@@ -241,7 +250,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
       })),
     };
     const isSmall =
-      bytesOf(gathered) <= INLINE_BYTES_MAX && work * rowsOf(gathered) <= INLINE_WORK_MAX;
+      bytesOf(gathered) <= this.#inlineBytesMax && work * rowsOf(gathered) <= INLINE_WORK_MAX;
     const output = isSmall
       ? runEvaluateJob(input, () => clock.monotonicMs())
       : await this.#evaluateInWorker(query, input, gathered, ticket);
@@ -282,7 +291,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
       samplesMax: settings.samplesMax,
       stopFlag: ticket.stopFlag,
     };
-    const isSmall = bytesOf(gathered) <= INLINE_BYTES_MAX;
+    const isSmall = bytesOf(gathered) <= this.#inlineBytesMax;
     const { data } = isSmall
       ? runRemoteReadJob(input)
       : await workers.run<RemoteReadOutput>(
@@ -304,7 +313,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const gathered = await this.#gather(message, scope, NAMES_TIMEOUT_MS, ticket);
     const frames = gathered.frames.flat();
     const input: NamesInput = { kind, frames, limit: query.limit, stopFlag: ticket.stopFlag };
-    if (bytesOf([gathered]) <= INLINE_BYTES_MAX) return runNamesJob(input);
+    if (bytesOf([gathered]) <= this.#inlineBytesMax) return runNamesJob(input);
     const { workers } = this.#dependencies;
     return workers.run<NamesOutput>(NAMES_JOB, input, transferable([gathered]), ticket.signal);
   }
@@ -344,6 +353,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
         return call;
       },
       bytes: ticket.bytes,
+      probe: this.#dependencies.probe,
     });
     return {
       frames: [...gathered.frames, ...fromBlocks],

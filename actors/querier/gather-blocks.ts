@@ -5,6 +5,7 @@
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
+import type { Probe } from '../../platform/rare.ts';
 import type { BlocksSummary } from '../store-gateway/messages.ts';
 import type { QueryBytes } from './byte-budget.ts';
 import { isAboutTheRequest } from './gather.ts';
@@ -24,6 +25,7 @@ export interface GatherBlocksOptions {
   ) => { readonly done: Promise<BlocksSummary>; cancel(): void };
   /** What all answers of the query together may hold. */
   readonly bytes: QueryBytes;
+  readonly probe?: Probe;
 }
 
 /** The frames of all blocks. Throws `read.incomplete` when one was read by nobody. */
@@ -37,6 +39,7 @@ export async function gatherBlocks(
     const asks = [...assign(missing, options, attempt)].map(([instance, blocks]) =>
       askOne(options, instance, blocks),
     );
+    options.probe?.(attempt === 0 ? 'read.blocks' : 'read.blocks_again');
     for (const answer of await Promise.all(asks)) {
       if (answer.frames.length > 0) frames.push(answer.frames);
       for (const block of answer.blocks) missing.delete(block);

@@ -12,6 +12,7 @@
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { ReadPlan, ReadVerdict } from '../../membership/index.ts';
+import type { Probe } from '../../platform/rare.ts';
 import type { ReadSummary } from '../ingester/messages.ts';
 import type { QueryBytes } from './byte-budget.ts';
 
@@ -31,6 +32,7 @@ export interface GatherOptions {
   readonly knowsRegistryOf: (instance: InstanceId) => Promise<boolean>;
   /** What all answers of the query together may hold. */
   readonly bytes: QueryBytes;
+  readonly probe?: Probe;
 }
 
 export interface AskHandle {
@@ -73,10 +75,12 @@ export async function gather(options: GatherOptions): Promise<GatheredFrom> {
     );
     if (stranger === undefined) break;
     const [instance, answer] = stranger;
+    options.probe?.('read.stranger');
     const failure = await learn(options, instance, answer.summary.digest);
     if (failure === undefined) learnt.add(answer.summary.digest);
     else {
       // An answer that we cannot judge does not count; others may be enough.
+      options.probe?.('read.unjudged');
       answers.delete(instance);
       options.bytes.give(answer.bytes);
       progress.failures.set(instance, failure);
@@ -141,7 +145,10 @@ class Round {
     this.#spare = wanted.slice(needed);
     return new Promise((resolve, reject) => {
       this.#onSettled = (error) => (error === undefined ? resolve() : reject(error));
-      this.#stopHedge = this.#options.hedge(() => this.#askSpare());
+      this.#stopHedge = this.#options.hedge(() => {
+        if (this.#spare.length > 0) this.#options.probe?.('read.hedged');
+        this.#askSpare();
+      });
       for (const instance of wanted.slice(0, needed)) this.#ask(instance);
       this.#check();
     });
@@ -185,6 +192,7 @@ class Round {
     this.#options.bytes.give(ask.bytes);
     if (isAboutTheRequest(error)) this.#settle(error);
     this.#progress.failures.set(instance, error);
+    if (this.#spare.length > 0) this.#options.probe?.('read.spare_after_failure');
     this.#askSpare();
     this.#check();
   }
@@ -198,8 +206,10 @@ class Round {
   #check(): void {
     const verdict = this.#plan.isComplete(new Set(this.#progress.answers.keys()));
     if (verdict.ok) this.#settle(undefined);
-    else if (this.#open.size === 0 && this.#spare.length === 0)
+    else if (this.#open.size === 0 && this.#spare.length === 0) {
+      this.#options.probe?.('read.incomplete');
       this.#settle(incomplete(verdict, this.#progress.failures));
+    }
   }
 
   #settle(error: StarlingError | undefined): void {

@@ -6,6 +6,7 @@ import { decodeRecords, mergeRecords, readPlan, registryDigest } from '../../mem
 import type { InstanceId } from '../../model/ids.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { Clock } from '../../platform/platform.ts';
+import type { Probe } from '../../platform/rare.ts';
 import type { ReadSummary } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
 import { type ExchangeMessage, MEMBERSHIP_PATH } from '../membership/messages.ts';
@@ -21,6 +22,9 @@ export interface IngesterReaderDependencies {
   readonly clock: Clock;
   readonly runtime: () => ActorRuntime;
   readonly view: () => ClusterView;
+  readonly probe?: Probe;
+  /** How late an answer is; the usual when not said. */
+  readonly hedgeMs?: number | undefined;
 }
 
 /** One read of enough ingesters. */
@@ -40,14 +44,14 @@ export function gatherIngesters(
   dependencies: IngesterReaderDependencies,
   { message, order, path, range, ticket, timeoutMs }: IngesterRead,
 ): Promise<GatheredFrom> {
-  const { clock, view } = dependencies;
+  const { clock, hedgeMs = HEDGE_MS, probe, view } = dependencies;
   const runtime = dependencies.runtime();
   return gather({
     digest: () => view().digest,
     plan: () => readPlan(view().registry, clampRange(range)),
     order,
     hedge: (callback) => {
-      const timer = clock.after(HEDGE_MS, callback);
+      const timer = clock.after(hedgeMs, callback);
       return () => timer.cancel();
     },
     ask: (instance, onFrame) => {
@@ -64,6 +68,7 @@ export function gatherIngesters(
     },
     knowsRegistryOf: (instance) => knowsRegistryOf(dependencies, instance),
     bytes: ticket.bytes,
+    probe,
   });
 }
 

@@ -45,11 +45,13 @@ export class RefillActor implements Actor<RefillMessage> {
       .run(missingBeforeMs)
       .then(
         ({ restMs }) => {
+          if (restMs === 0) log.probe?.('refill.done');
           if (restMs === 0) log.info('lost data is filled again: this node counts as whole');
           else log.warn('lost data is filled again as far as others have it', { restMs });
           this.#notBeforeMs = clock.monotonicMs() + (restMs === 0 ? 0 : HOPELESS_RETRY_MS);
         },
         (error: unknown) => {
+          log.probe?.('refill.failed');
           if (!this.#isStopped)
             log.warn('lost data is not filled again yet', {
               error: toStarlingError(error).message,

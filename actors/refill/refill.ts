@@ -16,6 +16,7 @@ import { StarlingError } from '../../model/errors.ts';
 import { type InstanceId, type TenantId, parseTenantId } from '../../model/ids.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { Clock, Log } from '../../platform/platform.ts';
+import type { Probe } from '../../platform/rare.ts';
 import type { TsdbManager } from '../../storage/index.ts';
 import { TENANTS_PATH, ingesterPathOf } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
@@ -47,6 +48,8 @@ export interface RefillDependencies {
   /** How far back this node promises data at all. */
   readonly retentionMs: number;
   readonly isStopped: () => boolean;
+  readonly probe?: Probe;
+  readonly answerBytesMax?: number | undefined;
 }
 
 /** What is to be filled, and how far it is. For people. */
@@ -60,13 +63,16 @@ export interface RefillProgress {
 export class Refill {
   progress: RefillProgress | undefined;
   readonly #dependencies: RefillDependencies;
-  readonly #bytes = new NodeBytes(ANSWER_BYTES_MAX);
+  readonly #bytesMax: number;
+  readonly #bytes: NodeBytes;
   /** Of the current window, so that a failure repeats nothing that is on disk. */
   readonly #done = new Set<string>();
   #windowMs = Number.NaN;
 
   constructor(dependencies: RefillDependencies) {
     this.#dependencies = dependencies;
+    this.#bytesMax = dependencies.answerBytesMax ?? ANSWER_BYTES_MAX;
+    this.#bytes = new NodeBytes(this.#bytesMax);
   }
 
   /** Fills everything that `missingBeforeMs` of the own record stands for. Returns what could not be. */
@@ -79,14 +85,20 @@ export class Refill {
     const range = { minTimeMs: loss.fromMs, maxTimeMs: loss.beforeMs + READ_SLACK_MS };
     const oldest = await this.#tenantsOf(range);
     const firstMs = this.#firstMs(loss.fromMs, oldest);
+    log.probe?.('refill.began');
     log.info('filling lost data again', { ...range, firstMs, tenants: oldest.size });
     let restMs = 0;
     for (let atMs = firstMs; atMs <= range.maxTimeMs;) {
       const endMs = (Math.floor(atMs / WINDOW_MS) + 1) * WINDOW_MS;
       const window = { minTimeMs: atMs, maxTimeMs: Math.min(endMs - 1, range.maxTimeMs) };
       this.progress = { fromMs: firstMs, toMs: range.maxTimeMs, atMs };
-      if (isHopeless(this.#dependencies.view().registry, runtime().self, window)) restMs = endMs;
-      else await this.#fillWindow(window, oldest);
+      if (isHopeless(this.#dependencies.view().registry, runtime().self, window)) {
+        log.probe?.('refill.window_hopeless');
+        restMs = endMs;
+      } else {
+        await this.#fillWindow(window, oldest);
+        log.probe?.('refill.window_filled');
+      }
       await note.fill(Math.min(endMs, loss.beforeMs), loss);
       atMs = endMs;
     }
@@ -198,7 +210,7 @@ export class Refill {
   #read(path: string, message: OutgoingMessage, range: TimeRange): Promise<GatheredFrom> {
     const { clock, runtime } = this.#dependencies;
     const timeoutMs = READ_TIMEOUT_MS;
-    const limits = { nodeBytes: this.#bytes, bytesMax: ANSWER_BYTES_MAX };
+    const limits = { nodeBytes: this.#bytes, bytesMax: this.#bytesMax };
     const ticket = new Ticket({ clock, timeoutMs, reply: NOBODY, ...limits });
     const { self } = runtime();
     const order = (all: readonly InstanceId[]): readonly InstanceId[] =>

@@ -138,6 +138,7 @@ export class Link {
     const done = new Promise<Uint8Array>((resolve, reject) => {
       const timer = this.#options.clock.after(timeoutMs, () => {
         const what = `${ask.type} at ${this.#peer}`;
+        this.#options.log.probe?.('link.deadline');
         this.#abandon(id, new StarlingError('request.deadline', { what, timeoutMs }));
       });
       this.#outgoing.set(id, { timer, resolve, reject, onFrame });
@@ -218,6 +219,7 @@ export class Link {
       this.#isBlocked = !this.#options.stream.send(
         this.#options.codec.encode(this.#ready.slice(from, to)),
       );
+      if (this.#isBlocked) this.#options.log.probe?.('link.pushed_back');
       from = to;
     }
     this.#ready = from === this.#ready.length ? [] : this.#ready.slice(from);
@@ -298,6 +300,7 @@ export class Link {
     this.#ready = [];
     this.#readyBytes = 0;
     const peer = this.#peer;
+    if (this.#outgoing.size > 0) this.#options.log.probe?.('link.asks_lost');
     for (const ask of this.#outgoing.values()) {
       ask.timer.cancel();
       ask.reject(new StarlingError('node.unreachable', { instance: peer, why }));

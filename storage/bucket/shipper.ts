@@ -82,11 +82,13 @@ export class Shipper {
         this.#shipped.add(id);
         count++;
         const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+        log.probe?.('ship.done');
         log.info('block shipped', { tenant, block: id, sizeBytes });
       } catch (thrown) {
         const error = toStarlingError(thrown);
         if (await this.#isGone(id)) continue; // removed while it was read
         failure ??= error;
+        log.probe?.('ship.failed');
         log.warn('block not shipped', { tenant, block: id, error: error.message });
         if (error.id.startsWith('bucket.')) break; // the next block would fare the same
       }

@@ -58,6 +58,7 @@ export async function writeCheckpoint(
     await attempt(finished, () => disk.rename(temporary, finished));
     await attempt(directory, () => disk.syncDirectory(directory));
     await removeCovered(request, listing, through, damaged);
+    request.log.probe?.('wal.checkpointed');
   } finally {
     // Leaves nothing half-made. What cannot be removed now is removed when the log is opened.
     await disk.removeTree(temporary).catch(() => undefined);

@@ -93,7 +93,10 @@ export async function openLog(options: WalOptions): Promise<OpenedLog> {
   const replay = new Replay(options, { checkpoint, sources, synced });
   await replay.run();
   const { gaps, reads, tally } = replay;
-  if (tally.lossCount > 0) await options.onLoss?.(tally.damage);
+  if (tally.lossCount > 0) {
+    options.log.probe?.('wal.loss_noted');
+    await options.onLoss?.(tally.damage);
+  }
   const lengths = await putInOrder(options, reads, gaps);
   await noteLengths(options, lengths, synced, tally.lossCount > 0);
   const replayed = { ...tally, checkpoint, segmentCount: sources.length };
@@ -237,6 +240,7 @@ class Replay {
       this.#report({ file: path, offset: goodBytes, why, bytesLost }, true);
     } else {
       this.tally.tornBytes = byteCount - goodBytes;
+      log.probe?.('wal.torn_tail');
       log.warn('wal.torn_tail', {
         file: path,
         offset: goodBytes,
@@ -265,7 +269,10 @@ async function putInOrder(
 ): Promise<ReadonlyMap<number, number>> {
   const { disk, directory } = options;
   const lengths = new Map<number, number>();
-  for (const { from, to } of gaps) await fillGap(options, from, to);
+  for (const { from, to } of gaps) {
+    options.log.probe?.('wal.gap_filled');
+    await fillGap(options, from, to);
+  }
   for (const [i, read] of reads.entries()) {
     const { goodBytes, hasBadPlaces, hasLoss, isCheckpoint, isTorn, path, segment } = read;
     const isLast = !isCheckpoint && i === reads.length - 1;

@@ -58,6 +58,7 @@ export async function repairSegment(
     await disk.syncDirectory(parentPath(path));
   });
   await removeRepairs(options);
+  options.log.probe?.('wal.repaired');
   return byteCount;
 }
 

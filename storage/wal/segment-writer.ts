@@ -169,6 +169,7 @@ export class SegmentWriter implements CommitTarget {
       await file.write(bytes, this.#goodBytes);
     } catch (thrown) {
       this.#isTorn = true;
+      this.#options.log.probe?.('wal.write_failed');
       this.#options.log.warn('wal.write_failed', { path: file.path, why: whyOf(thrown) });
       throw writeFailed(whyOf(thrown), thrown);
     }
@@ -191,6 +192,7 @@ export class SegmentWriter implements CommitTarget {
     } catch (thrown) {
       throw writeFailed(whyOf(thrown), thrown);
     }
+    this.#options.log.probe?.('wal.healed');
     this.#isTorn = false;
     this.#isUnsynced = true; // the cut too must be durable before anything follows it
     if (this.#goodBytes > 0) await this.#seal();

@@ -21,7 +21,7 @@ export interface WalOptions {
    * once it resolves, the loss is known for good. Damage of an end that nobody was promised is no loss.
    */
   readonly onLoss?: (damage: readonly WalDamage[]) => Promise<void>;
-  readonly segmentBytesMax?: number;
+  readonly segmentBytesMax?: number | undefined;
   /** How many bytes may wait to be written before `append` refuses. */
   readonly pendingBytesMax?: number;
 }
