@@ -3,8 +3,10 @@
  * that flags, variables and file keys can never differ.
  */
 import { Command } from 'commander';
+import { blocksCommand } from './blocks/command.ts';
 import { type QueryWorld, queryCommand } from './query/command.ts';
 import { flagName, settings } from './settings.ts';
+import type { ToolsHost } from './tools/world.ts';
 
 export interface ServeArguments {
   readonly flags: ReadonlyMap<string, readonly string[]>;
@@ -15,6 +17,8 @@ export interface ServeArguments {
 export interface CommandHandlers {
   /** What `starling query` touches of the world; without it there is no such command. */
   readonly query?: QueryWorld;
+  /** What the offline commands touch of the process; without it there are none. */
+  readonly tools?: ToolsHost;
   serve(given: ServeArguments): Promise<void>;
 }
 
@@ -25,6 +29,7 @@ export function createProgram(version: string, handlers: CommandHandlers): Comma
   program.version(version);
   program.showHelpAfterError('(run with --help for usage)');
   if (handlers.query !== undefined) program.addCommand(queryCommand(handlers.query));
+  if (handlers.tools !== undefined) program.addCommand(blocksCommand(handlers.tools));
   program.addCommand(serveCommand(handlers));
   return program;
 }

@@ -18,7 +18,8 @@
 import { readFileSync } from 'node:fs';
 import { type Command, CommanderError } from 'commander';
 import { createProgram } from './command-line.ts';
-import { QueryExit, type QueryWorld } from './query/command.ts';
+import { CommandExit } from './command-exit.ts';
+import type { QueryWorld } from './query/command.ts';
 import { EXIT_FAILED, EXIT_USAGE, serve } from './serve.ts';
 
 function readVersion(): string {
@@ -41,12 +42,16 @@ const query: QueryWorld = {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
 };
-const program = createProgram(version, { query, serve: (given) => serve(given, version) });
+const program = createProgram(version, {
+  query,
+  tools: query,
+  serve: (given) => serve(given, version),
+});
 overrideExits(program);
 try {
   await program.parseAsync(process.argv);
 } catch (error) {
-  if (error instanceof QueryExit) process.exit(error.exitCode);
+  if (error instanceof CommandExit) process.exit(error.exitCode);
   if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
   process.stderr.write(`starling: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(EXIT_FAILED);

@@ -13,6 +13,7 @@
  *   <ULID>/                      a block: meta.json, index, tombstones, chunks/000001, …
  *   <ULID>.tmp-for-creation/     a block being written: removed when blocks are opened
  *   <ULID>.tmp-for-deletion/     a block being removed
+ *   <ULID>.damaged/              a block that was repaired, as it was, kept for people
  *
  * Parsing is strict: a name that we would not have written is somebody else's and is left alone.
  */
@@ -108,6 +109,11 @@ export function blockCreationName(block: string): string {
 /** The name of a block's directory from when its removal is decided. */
 export function blockDeletionName(block: string): string {
   return block + BLOCK_DELETION_SUFFIX;
+}
+
+/** The name of a block's directory after a repaired one took its place. */
+export function damagedBlockName(block: string): string {
+  return `${block}.damaged`;
 }
 
 /** True for a block that was never finished, or not removed to the end. */

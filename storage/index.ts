@@ -11,7 +11,7 @@ export {
 export { type BlockSource, type SourceSeries, cutBlock } from './block/cut.ts';
 export type { ChunkBytes } from './block/format.ts';
 export { SeriesSamples } from './block/series-samples.ts';
-export { createSeriesEntry } from './block/index-reader.ts';
+export { createSeriesEntry } from './block/series-reader.ts';
 export type { BlockMeta } from './block/meta.ts';
 export { type BlockId, blockIdTimeMs, newBlockId, parseBlockId } from './block/ulid.ts';
 export { BucketStore } from './bucket/bucket-store.ts';

@@ -5,6 +5,7 @@
 import { Command } from 'commander';
 import { StarlingError } from '../../model/errors.ts';
 import { parseExpr, prettyExpr } from '../../promql/index.ts';
+import { CommandExit } from '../command-exit.ts';
 import { type Answer, type ClientOptions, QueryFailure, askNode } from './client.ts';
 import { type ExplainedQuery, rowsOfPlan } from './explain.ts';
 import {
@@ -47,7 +48,7 @@ const EXPLAIN_HELP = 'print how the query was answered instead of the answer';
 
 const URL_DEFAULT = 'http://127.0.0.1:9009';
 
-/** The command with its subcommands. The promise of each action rejects with `QueryExit` on failure. */
+/** The command with its subcommands. The promise of each action rejects with `CommandExit` on failure. */
 export function queryCommand(world: QueryWorld): Command {
   const command = new Command('query');
   command.description('ask a node in PromQL');
@@ -227,16 +228,6 @@ function textOf(kind: OutputKind, rows: Rows, data: unknown): string {
   return kind === 'csv' ? csvText(rows, true) : tableText(rows);
 }
 
-/** How the command ended badly, already told. */
-export class QueryExit extends Error {
-  readonly exitCode: 1 | 2;
-
-  constructor(exitCode: 1 | 2) {
-    super('the query failed');
-    this.exitCode = exitCode;
-  }
-}
-
 async function guarded(world: QueryWorld, work: () => Promise<void>): Promise<void> {
   try {
     await work();
@@ -247,7 +238,7 @@ async function guarded(world: QueryWorld, work: () => Promise<void>): Promise<vo
       (error instanceof QueryFailure && error.isUsage);
     if (!isUsage && !(error instanceof QueryFailure)) throw error;
     world.err(`starling query: ${error.message}\n`);
-    throw new QueryExit(isUsage ? 2 : 1);
+    throw new CommandExit(isUsage ? 2 : 1);
   }
 }
 

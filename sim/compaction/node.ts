@@ -12,7 +12,7 @@ import type { BlockReader } from '../../storage/block/block-reader.ts';
 import { type SourceSeries, cutBlock } from '../../storage/block/cut.ts';
 import { SeriesSamples } from '../../storage/block/series-samples.ts';
 import type { ChunkBytes } from '../../storage/block/format.ts';
-import { createSeriesEntry } from '../../storage/block/index-reader.ts';
+import { createSeriesEntry } from '../../storage/block/series-reader.ts';
 import { newBlockId } from '../../storage/block/ulid.ts';
 import { updateBucketIndex } from '../../storage/bucket/shipping.ts';
 import { Shipper } from '../../storage/bucket/shipper.ts';

@@ -26,7 +26,7 @@ import {
   CHUNK_SEGMENT_BYTES_MAX,
   CHUNK_XOR,
 } from './format.ts';
-import type { SeriesEntry } from './index-reader.ts';
+import type { SeriesEntry } from './series-reader.ts';
 import { IndexWriter } from './index-writer.ts';
 import { type BlockMeta, encodeBlockMeta } from './meta.ts';
 import { NO_TOMBSTONES, encodeTombstones } from './tombstones.ts';

@@ -41,8 +41,12 @@ export class ChunkSegmentReader {
     this.#files = files;
   }
 
-  /** Opens the files 1, 2, … of a block and checks their headers. */
-  static async open(files: BlockFiles, options: PageOptions): Promise<ChunkSegmentReader> {
+  /** Opens the files 1, 2, … of a block. A bad header is thrown, or told to `onBadHeader` if that is given. */
+  static async open(
+    files: BlockFiles,
+    options: PageOptions,
+    onBadHeader?: (thrown: unknown) => void,
+  ): Promise<ChunkSegmentReader> {
     const opened: PagedSource[] = [];
     try {
       for (;;) {
@@ -51,12 +55,17 @@ export class ChunkSegmentReader {
         if (source === undefined) return new ChunkSegmentReader(files.id, opened);
         const paged = new PagedSource({ block: files.id, file }, source, options);
         opened.push(paged);
-        await checkHeader(paged);
+        if (onBadHeader === undefined) await checkHeader(paged);
+        else await checkHeader(paged).catch(onBadHeader);
       }
     } catch (thrown) {
       for (const file of opened) await file.close();
       throw thrown;
     }
+  }
+
+  get fileCount(): number {
+    return this.#files.length;
   }
 
   get sizeBytes(): number {

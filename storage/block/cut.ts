@@ -10,7 +10,7 @@ import { type Labels, compareUtf8 } from '../../model/labels.ts';
 import { assert } from '../../model/assert.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { type BlockWriterOptions, BlockWriter } from './block-writer.ts';
-import { type SeriesEntry, createSeriesEntry } from './index-reader.ts';
+import { type SeriesEntry, createSeriesEntry } from './series-reader.ts';
 import type { ChunkBytes } from './format.ts';
 import { ChunkMerger } from './merge-chunks.ts';
 import type { BlockMeta } from './meta.ts';

@@ -22,7 +22,7 @@ import {
   INDEX_VERSION,
   SERIES_ALIGN_BYTES,
 } from './format.ts';
-import type { SeriesEntry } from './index-reader.ts';
+import type { SeriesEntry } from './series-reader.ts';
 import { PostingsWriter } from './postings-writer.ts';
 import { SymbolTable } from './symbol-table.ts';
 import type { Pacer } from '../pacer.ts';

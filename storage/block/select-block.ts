@@ -10,7 +10,7 @@ import { type SelectHints, type Selectors, isInPart } from '../head/select.ts';
 import type { Pacer } from '../pacer.ts';
 import type { BlockReader } from './block-reader.ts';
 import { type ChunkBytes, isDecodable } from './format.ts';
-import { type SeriesEntry, createSeriesEntry } from './index-reader.ts';
+import { type SeriesEntry, createSeriesEntry } from './series-reader.ts';
 import { ChunkMerger, UndecodableChunk } from './merge-chunks.ts';
 
 /** What one series costs, roughly, in units of the pacer. */

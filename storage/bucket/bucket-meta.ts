@@ -19,7 +19,7 @@ import { blockKey } from './layout.ts';
 import { readObject } from './objects.ts';
 
 /** Who made a block, as Thanos' `source` names it. */
-export type BlockOrigin = 'compactor' | 'receive';
+export type BlockOrigin = 'bucket.repair' | 'bucket.upload' | 'compactor' | 'receive';
 
 const TENANT_LABEL = '__org_id__';
 /** Cortex' own name; its tools leave it out when they compare blocks. */

@@ -5,7 +5,7 @@
 import type { TimeRange } from '../../model/sample.ts';
 import type { BlockReader } from '../block/block-reader.ts';
 import { SERIES_ALIGN_BYTES, chunkRefFile, chunkRefOffset } from '../block/format.ts';
-import { createSeriesEntry } from '../block/index-reader.ts';
+import { createSeriesEntry } from '../block/series-reader.ts';
 import { BLOCK_INDEX_FILE, blockChunksName } from '../filenames.ts';
 import type { ByteRange, CachedObject, RangeCache } from './range-cache.ts';
 

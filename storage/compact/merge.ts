@@ -18,7 +18,7 @@ import { type BlockWriterOptions, BlockWriter } from '../block/block-writer.ts';
 import { compareBytes } from '../block/bytes.ts';
 import { putChunks } from '../block/cut.ts';
 import { type ChunkBytes, chunkSampleCount } from '../block/format.ts';
-import { type SeriesEntry, createSeriesEntry } from '../block/index-reader.ts';
+import { type SeriesEntry, createSeriesEntry } from '../block/series-reader.ts';
 import { compareSymbols } from '../block/index-writer.ts';
 import { ChunkMerger, UndecodableChunk } from '../block/merge-chunks.ts';
 import type { BlockMeta } from '../block/meta.ts';

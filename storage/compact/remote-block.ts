@@ -23,7 +23,8 @@ export function openRemoteBlock(
   return BlockReader.open(files, { indexPages: INDEX_PAGES, chunkPages: CHUNK_PAGES });
 }
 
-function remoteBlockFiles(bucket: Bucket, tenant: TenantId, id: BlockId): BlockFiles {
+/** The files of a block in the bucket, asked for one by one. */
+export function remoteBlockFiles(bucket: Bucket, tenant: TenantId, id: BlockId): BlockFiles {
   return {
     id,
     async open(path) {

@@ -2,7 +2,7 @@
 // Method: the commands with a `fetch` that records and answers; nothing is listened on.
 import t from 'tap';
 import { createProgram } from '../../cli/command-line.ts';
-import { QueryExit } from '../../cli/query/command.ts';
+import { CommandExit } from '../../cli/command-exit.ts';
 import { csvText, rowsOfQuery, tableText } from '../../cli/query/output.ts';
 import { readTime, stepFor } from '../../cli/query/time.ts';
 
@@ -51,7 +51,7 @@ async function run(
   try {
     await program.parseAsync(['node', 'starling', 'query', ...words]);
   } catch (error) {
-    exitCode = error instanceof QueryExit ? error.exitCode : 99;
+    exitCode = error instanceof CommandExit ? error.exitCode : 99;
   }
   return { asked, out, err, exitCode, headers };
 }

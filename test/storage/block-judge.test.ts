@@ -11,7 +11,7 @@ import { createNodeDisk } from '../../platform/node/disk.ts';
 import { BlockReader } from '../../storage/block/block-reader.ts';
 import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { type SourceSeries, cutBlock } from '../../storage/block/cut.ts';
-import { createSeriesEntry } from '../../storage/block/index-reader.ts';
+import { createSeriesEntry } from '../../storage/block/series-reader.ts';
 import { parseBlockId } from '../../storage/block/ulid.ts';
 import { Pacer } from '../../storage/pacer.ts';
 import { FakeClock } from '../support/fake-clock.ts';

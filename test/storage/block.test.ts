@@ -12,7 +12,7 @@ import { BlockReader } from '../../storage/block/block-reader.ts';
 import { removeBlock, removeTemporaryBlocks } from '../../storage/block/block-writer.ts';
 import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { cutBlock } from '../../storage/block/cut.ts';
-import { createSeriesEntry } from '../../storage/block/index-reader.ts';
+import { createSeriesEntry } from '../../storage/block/series-reader.ts';
 import { type BlockMeta, encodeBlockMeta, parseBlockMeta } from '../../storage/block/meta.ts';
 import { blockIdTimeMs, newBlockId, parseBlockId } from '../../storage/block/ulid.ts';
 import { Pacer } from '../../storage/pacer.ts';

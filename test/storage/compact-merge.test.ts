@@ -14,7 +14,7 @@ import { BlockReader } from '../../storage/block/block-reader.ts';
 import { writeFile } from '../../storage/block/block-writer.ts';
 import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { cutBlock } from '../../storage/block/cut.ts';
-import { createSeriesEntry } from '../../storage/block/index-reader.ts';
+import { createSeriesEntry } from '../../storage/block/series-reader.ts';
 import type { ChunkBytes } from '../../storage/block/format.ts';
 import type { BlockMeta } from '../../storage/block/meta.ts';
 import { encodeTombstones } from '../../storage/block/tombstones.ts';

@@ -11,7 +11,7 @@ import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { type SourceSeries, cutBlock } from '../../storage/block/cut.ts';
 import { SeriesSamples } from '../../storage/block/series-samples.ts';
 import { CHUNK_XOR } from '../../storage/block/format.ts';
-import { createSeriesEntry } from '../../storage/block/index-reader.ts';
+import { createSeriesEntry } from '../../storage/block/series-reader.ts';
 import type { ChunkBytes } from '../../storage/block/format.ts';
 import type { BlockMeta } from '../../storage/block/meta.ts';
 import { type BlockId, parseBlockId } from '../../storage/block/ulid.ts';

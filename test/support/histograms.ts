@@ -14,7 +14,7 @@ import {
   type ChunkBytes,
 } from '../../storage/block/format.ts';
 import type { BlockReader } from '../../storage/block/block-reader.ts';
-import { createSeriesEntry } from '../../storage/block/index-reader.ts';
+import { createSeriesEntry } from '../../storage/block/series-reader.ts';
 import { decodeHistogramChunk } from '../../storage/chunk/histogram-decode.ts';
 import { HistogramChunkWriter } from '../../storage/chunk/histogram-encode.ts';
 

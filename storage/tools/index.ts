@@ -1,0 +1,18 @@
+/** The offline tools' public face: apart from storage/index.ts, so that a node does not load them. */
+export { removeMark, putMark } from '../bucket/marks.ts';
+export type { MarkKind } from '../bucket/layout.ts';
+export { listBucketTenants } from '../bucket/scan.ts';
+export { type BlockId, parseBlockId } from '../block/ulid.ts';
+export { Pacer } from '../pacer.ts';
+export { type Finding, FINDINGS, isFault } from './findings.ts';
+export {
+  type BlockPlace,
+  type ListedBlock,
+  bucketPlace,
+  directoryPlace,
+  listPlace,
+} from './place.ts';
+export type { Repaired } from './repair.ts';
+export { repairInBucket, repairInDirectory } from './replace.ts';
+export { type BlockStatistics, blockStatistics } from './statistics.ts';
+export { verifyBlock } from './verify.ts';
