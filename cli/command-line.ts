@@ -4,6 +4,7 @@
  */
 import { Command } from 'commander';
 import { blocksCommand } from './blocks/command.ts';
+import { importCommand } from './import/command.ts';
 import { type QueryWorld, queryCommand } from './query/command.ts';
 import { flagName, settings } from './settings.ts';
 import type { ToolsHost } from './tools/world.ts';
@@ -29,7 +30,10 @@ export function createProgram(version: string, handlers: CommandHandlers): Comma
   program.version(version);
   program.showHelpAfterError('(run with --help for usage)');
   if (handlers.query !== undefined) program.addCommand(queryCommand(handlers.query));
-  if (handlers.tools !== undefined) program.addCommand(blocksCommand(handlers.tools));
+  if (handlers.tools !== undefined) {
+    program.addCommand(blocksCommand(handlers.tools));
+    program.addCommand(importCommand(handlers.tools));
+  }
   program.addCommand(serveCommand(handlers));
   return program;
 }

@@ -354,6 +354,27 @@ export const errorCatalogue = {
     message: (f: { readonly block: string; readonly file: string; readonly why: string }) =>
       `block ${f.block} cannot be read by this version: ${f.file}: ${f.why}`,
   },
+  'block.refused': {
+    ...unprocessable,
+    message: (f: { readonly block: string; readonly rule: string; readonly why: string }) =>
+      `block ${f.block} is not taken (${f.rule}): ${f.why}`,
+  },
+  // --- imports ---
+  'openmetrics.invalid': {
+    ...invalid,
+    message: (f: { readonly line: number; readonly column: number; readonly why: string }) =>
+      `line ${f.line}, column ${f.column}: ${f.why}`,
+  },
+  'openmetrics.duplicate': {
+    ...invalid,
+    message: (f: SeriesFacts & { readonly timeMs: number; readonly values: string }) =>
+      `the series ${f.series} has two values at ${f.timeMs} ms: ${f.values}: keep one of them`,
+  },
+  'openmetrics.too_large': {
+    ...invalid,
+    message: (f: { readonly what: string; readonly countMax: number }) =>
+      `the file has more than ${f.countMax} ${f.what}: import it in parts`,
+  },
   // --- bucket ---
   'bucket.not_found': {
     http: 500,

@@ -75,6 +75,12 @@ export function textOf(given: Given, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
+export function textsOf(given: Given, name: string): readonly string[] {
+  const value = given[name];
+  if (value === undefined || typeof value === 'boolean') return [];
+  return typeof value === 'string' ? [value] : value;
+}
+
 /** The directory that was named, as an absolute path; undefined: none was. */
 export function directoryOf(given: Given, name = 'directory'): string | undefined {
   const text = textOf(given, name);

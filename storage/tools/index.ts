@@ -2,9 +2,12 @@
 export { removeMark, putMark } from '../bucket/marks.ts';
 export type { MarkKind } from '../bucket/layout.ts';
 export { listBucketTenants } from '../bucket/scan.ts';
+export type { ByteSource } from '../block/byte-source.ts';
 export { type BlockId, parseBlockId } from '../block/ulid.ts';
 export { Pacer } from '../pacer.ts';
 export { type Finding, FINDINGS, isFault } from './findings.ts';
+export { importBlock } from './import-block.ts';
+export { importOpenMetrics } from './openmetrics/import.ts';
 export {
   type BlockPlace,
   type ListedBlock,

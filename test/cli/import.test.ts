@@ -1,0 +1,115 @@
+/**
+ * Goal: `starling import` puts blocks into a bucket whole and once, and every refusal names its rule and both values.
+ * Method: the command itself on real files.
+ */
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import t from 'tap';
+import { labelsFromPairs } from '../../model/labels.ts';
+import { createNodeDisk } from '../../platform/node/disk.ts';
+import {
+  type TestSeries,
+  bitsOf,
+  dumpLines,
+  readTestBlock,
+  testBlockId,
+  writeTestBlock,
+} from '../support/block-contents.ts';
+import { runCommand } from '../support/run-command.ts';
+import { parseBlockId } from '../../storage/block/ulid.ts';
+
+const disk = createNodeDisk();
+const START_MS = 1_699_999_200_000; // a two-hour border
+const HOUR_MS = 3_600_000;
+
+function testData(startMs: number): TestSeries[] {
+  return ['a', 'b'].map((job, s) => ({
+    labels: labelsFromPairs([
+      ['__name__', 'up'],
+      ['job', job],
+    ]),
+    samples: Array.from({ length: 30 }, (_, i) => ({
+      timeMs: startMs + i * 60_000,
+      bits: bitsOf(i / 7 + s),
+    })),
+  }));
+}
+
+async function promBlock(directory: string, n: number, startMs: number): Promise<void> {
+  const range = { minTimeMs: startMs, maxTimeMs: startMs + 2 * HOUR_MS - 1 };
+  await writeTestBlock(disk, directory, testBlockId(n), testData(startMs), range);
+}
+
+t.test('import prom-blocks uploads each block once and refuses by named rules', async (t) => {
+  const root = t.testdir({ data: { wal: {} }, bucket: {} });
+  const data = `${root}/data`;
+  await promBlock(data, 1, START_MS);
+  await promBlock(data, 2, START_MS + 2 * HOUR_MS);
+  const where = [`--bucket=file://${root}/bucket`, '--tenant=team-a'];
+  const run = (...more: string[]) => runCommand(['import', 'prom-blocks', data, ...where, ...more]);
+  const first = await run('--label=replica=one');
+  t.match(first, { exitCode: 0, err: '' });
+  t.equal(first.out.match(/uploaded, \d+ bytes, 2 series, 60 samples/g)?.length, 2);
+  t.match((await run()).out, /^(\w{26} already in the bucket, 2 series, 60 samples\n){2}$/);
+  const verify = await runCommand(['blocks', 'verify', ...where]);
+  t.match(verify, { exitCode: 0, out: '' });
+  const json = await readFile(`${root}/bucket/team-a/${testBlockId(1)}/meta.json`, 'utf8');
+  t.match(JSON.parse(json), {
+    thanos: { labels: { __org_id__: 'team-a', replica: 'one' }, source: 'bucket.upload' },
+  });
+
+  const check = async (from: string, to: string, expected: RegExp): Promise<void> => {
+    const path = `${data}/${testBlockId(2)}/meta.json`;
+    const text = await readFile(path, 'utf8');
+    t.match(text, from);
+    await writeFile(path, text.replace(from, to));
+    t.match(await run(), { exitCode: 1, err: expected, out: /already in the bucket/ }, to);
+    await writeFile(path, text);
+  };
+  const endMs = START_MS + 4 * HOUR_MS;
+  await check(`"maxTime": ${endMs}`, '"maxTime": 9999999999999', /time\.future.* 9999999999999/);
+  await check(`"maxTime": ${endMs}`, `"maxTime": ${START_MS + 2 * HOUR_MS}`, /time\.order/);
+  const ofOther = '"thanos": {"labels": {"__org_id__": "team-b"}}, "version": 1';
+  await check('"version": 1', ofOther, /\(tenant\).*"team-b", the tenant is team-a/);
+  const thinned = '"thanos": {"downsample": {"resolution": 300000}}, "version": 1';
+  await check('"version": 1', thinned, /\(resolution\): its resolution is 300000 ms/);
+
+  await promBlock(data, 3, START_MS + 4 * HOUR_MS);
+  const chunks = `${data}/${testBlockId(3)}/chunks/000001`;
+  const bytes = await readFile(chunks);
+  bytes[bytes.length - 8]! ^= 1;
+  await writeFile(chunks, bytes);
+  t.match(await run(), { exitCode: 1, err: /\(whole\): chunk\.unreadable in chunks\/000001/ });
+  t.strictSame((await readdir(`${root}/bucket/team-a`)).length, 2, 'nothing of it is there');
+  await writeFile(`${data}/${testBlockId(1)}/chunks/000001`, bytes.subarray(0, 30));
+  t.match(await run(), { exitCode: 1, err: /\(name\): the bucket has \(chunks\/000001 \d+ bytes/ });
+  const mark = ['blocks', 'mark', testBlockId(2), '--deletion', '--reason=x', ...where];
+  t.match(await runCommand(mark), { exitCode: 0 });
+  t.match((await run()).err, /\(marked\)/);
+});
+
+t.test('import openmetrics writes blocks into a directory or a bucket', async (t) => {
+  const root = t.testdir({ bucket: {}, out: {} });
+  const lines = dumpLines(testData(START_MS));
+  const text = testData(START_MS).flatMap(({ labels, samples }) =>
+    samples.map(
+      ({ timeMs }, i) =>
+        `up{job="${labels[3]!}"} ${i / 7 + (labels[3] === 'b' ? 1 : 0)} ${timeMs / 1000}`,
+    ),
+  );
+  await writeFile(`${root}/in.om`, `${text.join('\n')}\n# EOF\n`);
+  const words = ['import', 'openmetrics', `${root}/in.om`];
+  const made = await runCommand([...words, `--directory=${root}/out`]);
+  t.match(made, { exitCode: 0, err: '60 samples of 2 series in 1 blocks\n' });
+  const where = [`--bucket=file://${root}/bucket`, `--scratch=${root}/scratch`];
+  t.match(await runCommand([...words, ...where]), { exitCode: 0, out: /uploaded/ });
+  t.strictSame(await readdir(`${root}/scratch`), []);
+  for (const directory of [`${root}/out`, `${root}/bucket/anonymous`]) {
+    const [id] = (await readdir(directory)).flatMap((name) => parseBlockId(name) ?? []);
+    t.ok(id);
+    if (id === undefined) continue;
+    t.strictSame(dumpLines(await readTestBlock(disk, directory, id)), lines);
+  }
+  t.match(await runCommand(['import', 'openmetrics', `${root}/none`, ...where]), { exitCode: 2 });
+  await writeFile(`${root}/in.om`, 'up 1\n# EOF\n');
+  t.match(await runCommand([...words, ...where]), { exitCode: 1, err: /line 1, column 5/ });
+});
