@@ -35,7 +35,7 @@ export interface StoryOptions {
   readonly flags?: Readonly<Record<string, string>>;
   /** What is not left to the seed. */
   readonly swarm?: Partial<Swarm>;
-  /** A bug that the checkers must find. */
+  /** A bug that the checkers must find: the first violation ends the story. */
   readonly planted?: Planted;
 }
 
@@ -98,7 +98,11 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
     operator.report(watch.saw({ ...seen, why }));
   };
   try {
-    await world.run(() => tell(telling));
+    const isFound = (): boolean => workload.violations.length + operator.violations.length > 0;
+    await world.run(async () => {
+      if (bug === undefined) await tell(telling);
+      else await Promise.race([tell(telling), world.until(isFound, Infinity)]);
+    });
   } catch (error) {
     world.broken.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
   }
@@ -139,7 +143,7 @@ async function tell(telling: Telling): Promise<void> {
   await operator.bootDead();
   await settle(telling, 'after the first boot');
   // A young cluster still minds the time when it had fewer replicas, and refuses more reads.
-  if (random.chance(0.5)) await world.sleep(AGE_MS);
+  if (random.chance(0.5)) await growOld(telling);
   const endMs = world.loop.nowMs + minutes * MINUTE_MS;
   workload.start();
   await world.sleep(isCalm ? endMs - world.loop.nowMs : random.between(0, REST_MS_MAX));
@@ -164,6 +168,15 @@ async function tell(telling: Telling): Promise<void> {
     workload,
     operator.members().map((machine) => machine.name),
   );
+}
+
+/** All are down meanwhile, so that a quarter of an hour costs no events. */
+async function growOld(telling: Telling): Promise<void> {
+  const { operator, world } = telling;
+  for (const machine of operator.members()) world.kill(machine);
+  await world.sleep(AGE_MS);
+  await operator.bootDead();
+  await settle(telling, 'grown old');
 }
 
 /** Everything is whole again: all must be well soon. */

@@ -73,7 +73,9 @@ async function tell(
     );
   await world.run(async () => {
     await Promise.all(world.machines.map(boot));
-    await world.sleep(YOUNG_MS);
+    for (const machine of world.machines) world.kill(machine);
+    await world.sleep(YOUNG_MS); // without events
+    await Promise.all(world.machines.map(boot));
     workload.start();
     await world.sleep(5000);
     // Each of the others misses some samples: these are on the first machine and one more.
