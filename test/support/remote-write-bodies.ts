@@ -12,14 +12,23 @@ export interface TestSeries {
   readonly exemplars?: number;
 }
 
+const VARINT_BYTES_MAX = 10;
+
+/** Without bigints and small buffers, which take most of the time of a large body. Returns the end. */
+function putVarint(bytes: Buffer, at: number, value: number): number {
+  let small = value;
+  let end = at;
+  for (; small > 0x7f; small = Math.floor(small / 128)) bytes[end++] = (small % 128) | 0x80;
+  bytes[end++] = small;
+  return end;
+}
+
 export function uvarint(value: number | bigint): Buffer {
-  const bytes: number[] = [];
   if (typeof value === 'number' && value >= 0) {
-    let small = value; // without bigints, which take most of the time of a large body
-    for (; small > 0x7f; small = Math.floor(small / 128)) bytes.push((small % 128) | 0x80);
-    bytes.push(small);
-    return Buffer.from(bytes);
+    const small = Buffer.allocUnsafe(VARINT_BYTES_MAX);
+    return small.subarray(0, putVarint(small, 0, value));
   }
+  const bytes: number[] = [];
   let rest = BigInt.asUintN(64, BigInt(value));
   do {
     bytes.push(Number(rest & 0x7fn) | (rest > 0x7fn ? 0x80 : 0));
@@ -29,15 +38,22 @@ export function uvarint(value: number | bigint): Buffer {
 }
 
 export function field(number: number, bytes: Buffer): Buffer {
-  return Buffer.concat([uvarint((number << 3) | 2), uvarint(bytes.length), bytes]);
+  const whole = Buffer.allocUnsafe(2 * VARINT_BYTES_MAX + bytes.length);
+  const at = putVarint(whole, putVarint(whole, 0, (number << 3) | 2), bytes.length);
+  whole.set(bytes, at);
+  return whole.subarray(0, at + bytes.length);
 }
 
 /** A value given as a bigint is its bit pattern. */
 export function sampleMessage(timestampMs: number | bigint, value: number | bigint): Buffer {
-  const bits = Buffer.alloc(8);
-  if (typeof value === 'bigint') bits.writeBigUInt64LE(value);
-  else bits.writeDoubleLE(value);
-  return Buffer.concat([Buffer.of(0x09), bits, Buffer.of(0x10), uvarint(timestampMs)]);
+  const message = Buffer.allocUnsafe(10 + VARINT_BYTES_MAX);
+  message[0] = 0x09;
+  if (typeof value === 'bigint') message.writeBigUInt64LE(value, 1);
+  else message.writeDoubleLE(value, 1);
+  message[9] = 0x10;
+  const time = uvarint(timestampMs);
+  message.set(time, 10);
+  return message.subarray(0, 10 + time.length);
 }
 
 export function labelMessage(name: string | Buffer, value: string | Buffer): Buffer {
