@@ -93,14 +93,16 @@ class ColumnsBuilder {
     const { chunkMaxTime, chunkMinTime, firstChunk, nextChunk } = this.#join;
     const { maxTimeMs, minTimeMs } = this.#range;
     const chunks = this.#scratchChunks;
-    chunks.length = 0;
+    let count = 0;
     for (let c = firstChunk[row]!; c !== NO_CHUNK; c = nextChunk[c]!) {
       if (chunkMaxTime[c]! < minTimeMs || chunkMinTime[c]! > maxTimeMs) continue;
-      let at = chunks.length; // insertion sort: each replica's chunks come sorted
+      let at = count; // insertion sort: each replica's chunks come sorted
       while (at > 0 && this.#order(chunks[at - 1]!, c) > 0) at--;
       if (at > 0 && this.#isEqual(chunks[at - 1]!, c)) continue;
-      chunks.splice(at, 0, c);
+      for (let i = count++; i > at; i--) chunks[i] = chunks[i - 1]!;
+      chunks[at] = c;
     }
+    chunks.length = count;
     return chunks;
   }
 

@@ -1,5 +1,7 @@
 // Goal: gRPC streams carry frames both ways, tell both ends of a close, and serve nobody unproven.
 // Method: real loopback pairs on port 0; hellos through the peers that a node uses.
+import { type Http2Session, connect, createServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { Peers, type PeersOptions } from '../../actors/runtime/peers.ts';
 import type { InstanceId } from '../../model/ids.ts';
@@ -42,6 +44,34 @@ function framesOf(stream: RpcStream, count: number): Promise<readonly string[]> 
     }),
   );
 }
+
+/** What the other end of a session lets this one send: to a stream, and in all. */
+async function windowsOf(session: Http2Session): Promise<readonly (number | undefined)[]> {
+  await new Promise((resolve) => session.once('remoteSettings', resolve));
+  await new Promise((resolve) => session.ping(resolve)); // then what came with the settings is here
+  return [session.remoteSettings.initialWindowSize, session.state.remoteWindowSize];
+}
+
+t.test('both ends take megabytes before they have read any', async (t) => {
+  const atLeast = 4 * 1024 * 1024;
+  const streams = createGrpcStreams();
+  const listener = await streams.listen('127.0.0.1:0', () => undefined);
+  const client = connect(`http://${listener.address}`);
+  const ofServer = await windowsOf(client);
+  client.destroy();
+  await listener.close();
+
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const connected = new Promise<Http2Session>((resolve) => server.once('session', resolve));
+  const near = streams.connect(`127.0.0.1:${(server.address() as AddressInfo).port}`, 'read');
+  const session = await connected;
+  const ofClient = await windowsOf(session);
+  near.close('the test is over');
+  session.destroy();
+  server.close();
+  for (const bytes of [...ofServer, ...ofClient]) t.ok((bytes ?? 0) >= atLeast, `${bytes} bytes`);
+});
 
 t.test('frames travel both ways, in order, also those before anybody listened', async (t) => {
   const { far, near } = await pair(t);
