@@ -4,6 +4,7 @@
  */
 import { Command } from 'commander';
 import { blocksCommand } from './blocks/command.ts';
+import { exportCommand } from './export/command.ts';
 import { importCommand } from './import/command.ts';
 import { type QueryWorld, queryCommand } from './query/command.ts';
 import { flagName, settings } from './settings.ts';
@@ -33,6 +34,7 @@ export function createProgram(version: string, handlers: CommandHandlers): Comma
   if (handlers.tools !== undefined) {
     program.addCommand(blocksCommand(handlers.tools));
     program.addCommand(importCommand(handlers.tools));
+    program.addCommand(exportCommand(handlers.tools));
   }
   program.addCommand(serveCommand(handlers));
   return program;

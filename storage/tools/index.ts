@@ -6,6 +6,12 @@ export type { ByteSource } from '../block/byte-source.ts';
 export { type BlockId, parseBlockId } from '../block/ulid.ts';
 export { Pacer } from '../pacer.ts';
 export { type Finding, FINDINGS, isFault } from './findings.ts';
+export type { SourceSeries } from '../block/cut.ts';
+export type { ChunkBytes } from '../block/format.ts';
+export { exportFromBlocks } from './export/from-blocks.ts';
+export type { ExportSource } from './export/source.ts';
+export { exportBlocks } from './export/to-blocks.ts';
+export { exportText } from './export/to-text.ts';
 export { importBlock } from './import-block.ts';
 export { importOpenMetrics } from './openmetrics/import.ts';
 export {

@@ -1,6 +1,7 @@
 /**
- * Goal: `starling import` puts blocks into a bucket whole and once, and every refusal names its rule and both values.
- * Method: the command itself on real files.
+ * Goal: `starling import` puts blocks into a bucket whole and once, every refusal names its rule and both values, and
+ * `starling export` gives back what was imported or written, bit for bit.
+ * Method: the commands themselves on real files, and a node in this process.
  */
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import t from 'tap';
@@ -14,6 +15,9 @@ import {
   testBlockId,
   writeTestBlock,
 } from '../support/block-contents.ts';
+import { eventually } from '../support/cluster.ts';
+import { start } from '../support/in-process-node.ts';
+import { pushBody } from '../support/remote-write-bodies.ts';
 import { runCommand } from '../support/run-command.ts';
 import { parseBlockId } from '../../storage/block/ulid.ts';
 
@@ -113,3 +117,75 @@ t.test('import openmetrics writes blocks into a directory or a bucket', async (t
   await writeFile(`${root}/in.om`, 'up 1\n# EOF\n');
   t.match(await runCommand([...words, ...where]), { exitCode: 1, err: /line 1, column 5/ });
 });
+
+t.test('what was imported is exported again, as text and as blocks', async (t) => {
+  const root = t.testdir({ data: {}, bucket: {}, again: {} });
+  const where = [`--bucket=file://${root}/bucket`, '--tenant=team-a'];
+  await promBlock(`${root}/data`, 1, START_MS);
+  await promBlock(`${root}/data`, 2, START_MS + 2 * HOUR_MS);
+  await promBlock(`${root}/data`, 3, START_MS + HOUR_MS); // overlaps both
+  await runCommand(['import', 'prom-blocks', `${root}/data`, ...where]);
+  const expected = [0, 1, 2].flatMap((hours) => dumpLines(testData(START_MS + hours * HOUR_MS)));
+  const distinct = [...new Set(expected)].sort();
+  const run = (...more: string[]) => runCommand(['export', ...where, ...more]);
+
+  const text = await run();
+  t.match(text, { exitCode: 0, err: `${distinct.length} samples\n` });
+  await writeFile(`${root}/out.om`, text.out);
+  const again = ['import', 'openmetrics', `${root}/out.om`, `--directory=${root}/again`];
+  t.match(await runCommand(again), { exitCode: 0 });
+  t.strictSame(await samplesIn(`${root}/again`), distinct, 'through text');
+
+  const blocks = await run('--format=blocks', `--into=${root}/blocks`);
+  t.match(blocks, { exitCode: 0, out: /2 series, \d+ samples/ });
+  t.match(await runCommand(['blocks', 'verify', `--directory=${root}/blocks`]), { exitCode: 0 });
+  t.strictSame(await samplesIn(`${root}/blocks`), distinct, 'through blocks');
+
+  const from = START_MS / 1000 + 60;
+  const part = await run(`--start=${from}`, `--end=${from + 60}`, 'up{job="a"}', 'up{job!="b"}');
+  t.equal(part.out, `up{job="a"} ${1 / 7} ${from}\nup{job="a"} ${2 / 7} ${from + 60}\n# EOF\n`);
+  t.match(await run('--start=10', '--end=9'), { exitCode: 2, err: /10000 ms/ });
+  t.match(await run('--format=blocks'), { exitCode: 2, err: /--into/ });
+  t.match(await run('up{'), { exitCode: 2 });
+});
+
+t.test('a running node is exported by remote read', async (t) => {
+  const node = await start(t, 'a');
+  await eventually('ready', async () => (await fetch(`http://${node.http}/ready`)).ok);
+  const nowMs = Math.floor(Date.now() / 1000) * 1000 - 600_000;
+  const samples = [1 / 3, NaN, -0].map((value, i) => [nowMs + i * 1500, value] as const);
+  const body = new Uint8Array(
+    pushBody([
+      {
+        labels: [
+          ['__name__', 'x.y'],
+          ['q', 'a"b'],
+        ],
+        samples: [...samples],
+      },
+    ]),
+  );
+  const headers = { 'content-encoding': 'snappy', 'content-type': 'application/x-protobuf' };
+  const pushed = await fetch(`http://${node.http}/api/v1/push`, { method: 'POST', body, headers });
+  t.ok(pushed.ok);
+  const words = ['export', `--url=http://${node.http}`];
+  const name = '{"x.y",q="a\\"b"}';
+  const lines = samples.map(
+    ([timeMs, value]) => `${name} ${Object.is(value, -0) ? '-0' : value} ${timeMs / 1000}\n`,
+  );
+  t.match(await runCommand(words), { exitCode: 0, out: `${lines.join('')}# EOF\n` });
+  const into = `${t.testdirName}/blocks`;
+  t.match(await runCommand([...words, '--format=blocks', `--into=${into}`]), { exitCode: 0 });
+  t.equal((await samplesIn(into)).length, 3);
+  const nobody = await runCommand(['export', '--url=http://127.0.0.1:1']);
+  t.match(nobody, { exitCode: 1, err: /cannot read http:/ });
+});
+
+async function samplesIn(directory: string): Promise<string[]> {
+  const lines: string[] = [];
+  for (const name of await readdir(directory)) {
+    const id = parseBlockId(name);
+    if (id !== undefined) lines.push(...dumpLines(await readTestBlock(disk, directory, id)));
+  }
+  return lines.sort();
+}
