@@ -62,7 +62,7 @@ export async function runTool(
     if (thrown instanceof CommandExit) throw thrown;
     const isUsage =
       thrown instanceof UsageError ||
-      (thrown instanceof StarlingError && /^(query|tenant)\./.test(thrown.id));
+      (thrown instanceof StarlingError && /^(query|tenant)\./.test(thrown.id as string));
     const isTold = isUsage || thrown instanceof ToolFailure || thrown instanceof StarlingError;
     if (!isTold) throw thrown;
     host.err(`starling ${command.parent?.name() ?? ''} ${command.name()}: ${thrown.message}\n`);

@@ -150,6 +150,7 @@ t.test('what was imported is exported again, as text and as blocks', async (t) =
 });
 
 t.test('a running node is exported by remote read', async (t) => {
+  const root = t.testdir({});
   const node = await start(t, 'a');
   await eventually('ready', async () => (await fetch(`http://${node.http}/ready`)).ok);
   const nowMs = Math.floor(Date.now() / 1000) * 1000 - 600_000;
@@ -174,7 +175,7 @@ t.test('a running node is exported by remote read', async (t) => {
     ([timeMs, value]) => `${name} ${Object.is(value, -0) ? '-0' : value} ${timeMs / 1000}\n`,
   );
   t.match(await runCommand(words), { exitCode: 0, out: `${lines.join('')}# EOF\n` });
-  const into = `${t.testdirName}/blocks`;
+  const into = `${root}/blocks`;
   t.match(await runCommand([...words, '--format=blocks', `--into=${into}`]), { exitCode: 0 });
   t.equal((await samplesIn(into)).length, 3);
   const nobody = await runCommand(['export', '--url=http://127.0.0.1:1']);
