@@ -3,6 +3,7 @@
  *
  *   node dist/sim/main.js --seed 7 [--minutes 5] [--trace]
  *   node dist/sim/main.js --seeds 1..100 --swarm --until 30     at most 30 minutes of the wall
+ *   node dist/sim/main.js --seeds 1..2000 --stop                 no further than the first seed that fails
  *   node dist/sim/main.js --seeds 1..20 --planted swallow        stops at the seed that finds it
  *   node dist/sim/main.js --seeds 1..20 --planted all            seeds to detection of each
  *   node dist/sim/main.js --seeds 1..2000 --all-probes           a rare branch that never ran is a failure
@@ -53,6 +54,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     minutes: { type: 'string', default: String(MINUTES) },
     planted: { type: 'string' },
+    stop: { type: 'boolean', default: false },
     'all-probes': { type: 'boolean', default: false },
     replay: { type: 'string' },
     faults: { type: 'string' },
@@ -138,6 +140,7 @@ async function runAll(): Promise<void> {
     print(verdict, seconds);
     for (const [name, count] of verdict.probes) probes.set(name, (probes.get(name) ?? 0) + count);
     if (values.shrink && verdict.violations.length > 0) await printShrunk(verdict);
+    if (values.stop && failures > 0) break;
     if (bug !== undefined && failures > 0) {
       process.stdout.write(`planted ${values.planted}: found after ${seed - first + 1} seeds\n`);
       return;

@@ -21,6 +21,7 @@ const TRUSTED_TIMEOUT_MS = 60_000;
 const VIOLATIONS_MAX = 20;
 const STOP_TIMEOUT_MS = 30_000;
 const CALL_TIMEOUT_MS = 15_000;
+const FLUSH_TIMEOUT_MS = 60_000;
 
 type NodeMachine = Machine<RunningNode>;
 
@@ -96,6 +97,14 @@ export class StoryOperator implements Operator<RunningNode> {
     const outcome = await world.ask(helper, CALL_TIMEOUT_MS, ({ api }) => api.forget(machine.name));
     const why = outcome.kind === 'error' ? String(outcome.error) : outcome.kind;
     world.note(`${helper.name} is asked to forget ${machine.name}: ${why}`);
+  }
+
+  async flush(machine: NodeMachine): Promise<void> {
+    const { world } = this.#options;
+    const outcome = await world.ask(machine, FLUSH_TIMEOUT_MS, ({ api }) => api.flush());
+    const done = outcome.kind === 'answer' ? JSON.stringify(outcome.value) : '';
+    const why = outcome.kind === 'error' ? String(outcome.error) : outcome.kind;
+    world.note(`${machine.name} flushes: ${done === '' ? why : done}`);
   }
 
   setFlag(name: string, value: string): void {

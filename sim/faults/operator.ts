@@ -25,6 +25,18 @@ export const OPERATOR_FAULTS: Faults = {
       }
     },
   },
+  flush: {
+    sentence: 'an operator has the heads of some machines cut into blocks, a few times',
+    reach: 'all',
+    async strike({ lengthMs, operator, random, world }) {
+      for (let i = 0; i < 3; i++) {
+        for (const machine of operator.members()) {
+          if (random.chance(0.7)) await operator.flush(machine);
+        }
+        await world.sleep(lengthMs / 3);
+      }
+    },
+  },
   'forget-attempt': {
     sentence: 'an operator asks to forget a machine that is down, and it comes back',
     reach: 'one',
