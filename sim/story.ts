@@ -57,7 +57,6 @@ export interface Verdict {
 const MINUTE_MS = 60_000;
 /** Reads stop minding an RF step this long after it. */
 const AGE_MS = READ_SLACK_MS + MINUTE_MS;
-const REST_MS_MAX = 10_000;
 const FAULT_MS_MAX = 40_000;
 /** Some stories end with a calm long enough to see whether everything recovered. */
 const LONG_REST_CHANCE = 0.2;
@@ -77,7 +76,8 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
   const flags = new Map<string, string>([
     ['replication-factor', String(swarm.replicationFactor)],
     ...(swarm.tenantCount > 1 ? ([['multitenancy', 'true']] as const) : []),
-    ...Object.entries(options.flags ?? {}),
+    ...(swarm.hasBucket ? ([['bucket', 's3://sim']] as const) : []),
+    ...Object.entries({ ...swarm.flags, ...options.flags }),
   ]);
   const plantedBug = bug && { bug, random: seedRandom.child('planted') };
   const world = new World<RunningNode>({
@@ -86,8 +86,11 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
     ciphers: options.ciphers,
     jobs: options.jobs,
     oddities: swarm.oddities,
+    hasOwnBuckets: !swarm.hasBucket,
     bootNode: bootStarling(swarm.machineCount, flags, plantedBug),
   });
+  const bucketRandom = world.random.child('bucket');
+  world.bucket.latencyMs = () => bucketRandom.between(1, 10);
   const workload = new Workload(loadTargetOf(world), swarm.load);
   const { machineCount } = swarm;
   const operator = new StoryOperator({ world, workload, flags, machineCount });
@@ -146,14 +149,16 @@ async function tell(telling: Telling): Promise<void> {
   if (random.chance(0.5)) await growOld(telling);
   const endMs = world.loop.nowMs + minutes * MINUTE_MS;
   workload.start();
-  await world.sleep(isCalm ? endMs - world.loop.nowMs : random.between(0, REST_MS_MAX));
+  const flushing = flushNowAndThen(telling);
+  await world.sleep(isCalm ? endMs - world.loop.nowMs : random.between(0, swarm.restMsMax));
   while (world.loop.nowMs < endMs) {
     await breakOne(telling, random);
     await settle(telling, 'after a fault');
-    await world.sleep(random.between(0, REST_MS_MAX));
+    await world.sleep(random.between(0, swarm.restMsMax));
   }
   if (random.chance(LONG_REST_CHANCE)) await world.sleep(RECOVERY_MS + LONG_REST_MS);
   await workload.stop();
+  await flushing;
   telling.watch.disturb();
   for (const machine of operator.members()) {
     if (random.chance(0.5)) world.losePower(machine);
@@ -177,6 +182,17 @@ async function growOld(telling: Telling): Promise<void> {
   await world.sleep(AGE_MS);
   await operator.bootDead();
   await settle(telling, 'grown old');
+}
+
+/** As an operator's clock does, until the load ends. */
+async function flushNowAndThen({ operator, swarm, workload, world }: Telling): Promise<void> {
+  const { flushEveryMs } = swarm;
+  if (flushEveryMs === undefined) return;
+  while (
+    await world.until(() => workload.isStopped, flushEveryMs, 1000).then((isOver) => !isOver)
+  ) {
+    for (const machine of operator.members()) await operator.flush(machine);
+  }
 }
 
 /** Everything is whole again: all must be well soon. */

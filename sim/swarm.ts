@@ -4,6 +4,7 @@
  * what needs many of one kind in a row.
  */
 import { ODDITIES, type Oddity } from '../platform/rare.ts';
+import { BUCKET_FAULTS } from './faults/bucket.ts';
 import { FAULTS } from './faults/index.ts';
 import type { SimRandom } from './random.ts';
 import type { LoadShape } from './load-target.ts';
@@ -15,12 +16,22 @@ export interface Swarm {
   /** Names of faults that may strike. */
   readonly faults: readonly string[];
   readonly load: LoadShape;
+  /** From one fault to the next one there is this long at most. */
+  readonly restMsMax: number;
+  /** Heads are cut and shipped this often, due or not; undefined: as nodes do by themselves. */
+  readonly flushEveryMs?: number;
+  /** All nodes have one bucket; else each has a directory of its own. */
+  readonly hasBucket: boolean;
+  /** Settings of the nodes beyond the story's own. */
+  readonly flags: Readonly<Record<string, string>>;
   /** Places of nodes that do the unusual and still right thing now and then. */
   readonly oddities: readonly Oddity[];
 }
 
 const FAULT_KINDS_MIN = 2;
 const ODDITY_CHANCE = 0.25;
+const BUCKET_CHANCE = 0.7;
+const REST_MS_MAX = 10_000;
 
 /** Draws a swarm. Calm: the one that the tests of single parts use. */
 export function drawSwarm(random: SimRandom): Swarm {
@@ -47,6 +58,9 @@ export function drawSwarm(random: SimRandom): Swarm {
       readBackChance: random.pick([0, 0.1]) ?? 0,
     },
     oddities: ODDITIES.filter(() => random.chance(ODDITY_CHANCE)),
+    restMsMax: REST_MS_MAX,
+    hasBucket: random.chance(BUCKET_CHANCE),
+    flags: {},
   };
 }
 
@@ -69,11 +83,33 @@ export const SHAPES: Readonly<Record<string, Partial<Swarm>>> = {
       lateChance: 0,
     },
   },
+  /** Nodes that keep little, so that most reads need the bucket: for stories of an hour and more. */
+  bucket: {
+    machineCount: 3,
+    replicationFactor: 3,
+    tenantCount: 1,
+    restMsMax: 6 * 60_000,
+    flushEveryMs: 6 * 60_000,
+    oddities: [],
+    hasBucket: true,
+    faults: ['kill', 'restart', 'wipe', ...Object.keys(BUCKET_FAULTS)],
+    flags: { 'blocks-storage.tsdb.retention-period': '15m' },
+    load: {
+      writers: 2,
+      seriesPerWriter: 3,
+      everyMs: 15_000,
+      readEveryMs: 15_000,
+      tenantCount: 1,
+      repeatChance: 0,
+      lateChance: 0,
+      readBackChance: 0.2,
+    },
+  },
 };
 
 /** One line for people. */
 export function describeSwarm(swarm: Swarm): string {
   const { faults, machineCount, oddities, replicationFactor, tenantCount } = swarm;
-  const shape = `nodes=${machineCount} rf=${replicationFactor} tenants=${tenantCount}`;
+  const shape = `nodes=${machineCount} rf=${replicationFactor} tenants=${tenantCount} bucket=${swarm.hasBucket}`;
   return `${shape} odd=${oddities.join(',')} faults=${faults.join(',')}`;
 }

@@ -34,6 +34,8 @@ export interface WorldOptions<Node> {
   readonly bootNode: BootNode<Node>;
   /** A run that needs more events is stuck. */
   readonly eventsMax?: number;
+  /** Each machine has a bucket of its own, on its disk. */
+  readonly hasOwnBuckets?: boolean;
   /** Places of nodes that do the unusual now and then; none when it is not said. */
   readonly oddities?: readonly Oddity[];
 }
@@ -49,6 +51,8 @@ export interface Machine<Node> {
   readonly name: string;
   readonly ip: string;
   readonly disk: SimDisk;
+  /** The directory that stands for a bucket where none is shared; it goes with the disk. */
+  bucket: SimBucketStore;
   /** Set at any time: the wall clock steps. */
   readonly wall: WallError;
   bootCount: number;
@@ -67,7 +71,8 @@ export class World<Node> {
   readonly random: SimRandom;
   readonly loop: Loop;
   readonly network: SimNetwork;
-  readonly bucket = new SimBucketStore();
+  /** The one that all machines share, if they do. */
+  readonly bucket: SimBucketStore;
   readonly machines: readonly Machine<Node>[];
   /** What broke the run itself: real effects, errors nobody handled. */
   readonly broken: string[] = [];
@@ -78,12 +83,13 @@ export class World<Node> {
     this.#options = options;
     this.random = new SimRandom(seed);
     this.loop = new Loop({ seed, trace: this.trace, drain: drainMicrotasks });
-    this.bucket.nowMs = () => this.loop.nowMs;
+    this.bucket = this.#newBucket();
     this.network = new SimNetwork(this.loop, this.random.child('network'), this.trace);
     this.machines = Array.from({ length: machineCount }, (_, i) => ({
       name: `node-${i + 1}`,
       ip: `10.0.0.${i + 1}`,
       disk: new SimDisk(this.loop, this.random.child(`disk-${i + 1}`), this.trace),
+      bucket: this.#newBucket(),
       wall: { offsetMs: 0, driftPpm: 0 },
       bootCount: 0,
       life: undefined,
@@ -115,6 +121,12 @@ export class World<Node> {
     if (state === undefined && this.broken.length === 0) {
       this.broken.push(`the run is stuck after ${this.loop.eventCount} events`);
     }
+  }
+
+  #newBucket(): SimBucketStore {
+    const store = new SimBucketStore();
+    store.nowMs = () => this.loop.nowMs;
+    return store;
   }
 
   /** Writes a line into the trace. */
@@ -158,7 +170,7 @@ export class World<Node> {
         ip: machine.ip,
         network: this.network,
         disk: machine.disk,
-        bucket: this.bucket,
+        bucket: this.#options.hasOwnBuckets === true ? machine.bucket : this.bucket,
         random: this.random.child(`${machine.name} boot ${bootCount}`),
         ciphers,
         jobs,
@@ -195,6 +207,7 @@ export class World<Node> {
     this.note(`wipe ${machine.name}`);
     this.kill(machine);
     machine.disk.wipe();
+    machine.bucket = this.#newBucket();
   }
 
   /** Holds the process, as a long garbage collection or SIGSTOP does: no callback runs. */

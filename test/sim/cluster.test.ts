@@ -57,6 +57,20 @@ t.test('runStory() keeps every acknowledged sample, and repeats to the bit', asy
   );
 });
 
+t.test('runStory() reads from the bucket what nodes do not keep', async (t) => {
+  const shape = { machineCount: 3, tenantCount: 1, replicationFactor: 3, hasBucket: true };
+  const load = { writers: 3, seriesPerWriter: 2, everyMs: 300, tenantCount: 1 };
+  const swarm = {
+    ...shape,
+    faults: ['flush', 'wipe'],
+    load: { ...load, repeatChance: 0, lateChance: 0 },
+  };
+  const { probes, violations } = await run(2, { minutes: 0.6, swarm });
+  t.strictSame(violations, []);
+  const count = probes.get('read.blocks') ?? 0;
+  t.ok(count > 10, `${count} reads of blocks`);
+});
+
 t.test('runStory() finds planted bugs: no canary lives', async (t) => {
   const load = { writers: 3, seriesPerWriter: 2, everyMs: 200, tenantCount: 3 };
   const swarm = {
