@@ -180,6 +180,7 @@ t.test('a running node is exported by remote read', async (t) => {
   t.equal((await samplesIn(into)).length, 3);
   const nobody = await runCommand(['export', '--url=http://127.0.0.1:1']);
   t.match(nobody, { exitCode: 1, err: /cannot read http:/ });
+  await node.end(); // before its directory goes
 });
 
 async function samplesIn(directory: string): Promise<string[]> {
