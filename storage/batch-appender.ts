@@ -34,6 +34,38 @@ export interface AppendResult {
   readonly samplesAppended: number;
 }
 
+/** The series `[from, to)` of a batch. */
+export interface BatchPart {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Series, and samples of more than one series, of a part: a millisecond or two, more when chunks are cut. */
+const SERIES_PER_PART = 1024;
+
+/** The next part of a batch, from a series on. */
+export function batchPart({ sampleEnds, seriesCount }: WriteBatch, from: number): BatchPart {
+  const limit = (from === 0 ? 0 : sampleEnds[from - 1]!) + SERIES_PER_PART;
+  let to = Math.min(from + SERIES_PER_PART, seriesCount);
+  while (to > from + 1 && sampleEnds[to - 1]! > limit) to--;
+  return { from, to };
+}
+
+/** What the parts of a batch had together. */
+export function joinResults(parts: readonly AppendResult[]): AppendResult {
+  return {
+    unknown: Uint32Array.from(parts.flatMap(({ unknown }) => [...unknown])),
+    rejected: Uint32Array.from(parts.flatMap(({ rejected }) => [...rejected])),
+    errors: parts.flatMap(({ errors }) => errors).slice(0, ERRORS_KEPT_MAX),
+    samplesAppended: parts.reduce((sum, { samplesAppended }) => sum + samplesAppended, 0),
+  };
+}
+
+function sampleCountOf({ sampleEnds }: WriteBatch, { from, to }: BatchPart): number {
+  const end = to === 0 ? 0 : sampleEnds[to - 1]!;
+  return end - (from === 0 ? 0 : sampleEnds[from - 1]!);
+}
+
 /** What one append collects. */
 interface Outcome extends TimeRange {
   /** The series appended to last, or -1. */
@@ -64,10 +96,15 @@ export class BatchAppender {
   }
 
   /**
-   * Appends what is within the closed bounds to the head; its records, which hold until the next call, go to
-   * the end of `records`, also when this throws.
+   * Appends those series of a part that are within the closed bounds to the head; its records, which hold until
+   * the next call, go to the end of `records`, also when this throws.
    */
-  append(batch: WriteBatch, bounds: TimeRange, records: Uint8Array[]): AppendResult {
+  append(
+    batch: WriteBatch,
+    part: BatchPart,
+    bounds: TimeRange,
+    records: Uint8Array[],
+  ): AppendResult {
     const outcome: Outcome = {
       ...bounds,
       previous: -1,
@@ -77,11 +114,11 @@ export class BatchAppender {
       errors: [],
       samplesAppended: 0,
     };
-    this.#logBuffer.begin(batch.sampleCount);
+    this.#logBuffer.begin(sampleCountOf(batch, part));
     const samples = this.#samplesOf(batch);
     try {
-      for (let i = 0; i < batch.seriesCount; i++) this.#appendSeries(batch, i, samples, outcome);
-      if (batch.histogramBytes.length > 0) this.#appendHistograms(batch, outcome);
+      for (let i = part.from; i < part.to; i++) this.#appendSeries(batch, i, samples, outcome);
+      if (batch.histogramBytes.length > 0) this.#appendHistograms(batch, part, outcome);
     } finally {
       records.push(...this.#logBuffer.finish());
     }
@@ -165,11 +202,11 @@ export class BatchAppender {
   }
 
   /** The histograms of a batch, after its floats: series it does not know were told already. */
-  #appendHistograms(batch: WriteBatch, outcome: Outcome): void {
+  #appendHistograms(batch: WriteBatch, { from, to }: BatchPart, outcome: Outcome): void {
     const head = this.#head;
     const { histogramBytes, histogramEnds } = batch;
     const refused = new Set(outcome.rejected);
-    for (let i = 0; i < batch.seriesCount; i++) {
+    for (let i = from; i < to; i++) {
       const start = i === 0 ? 0 : histogramEnds[i - 1]!;
       if (histogramEnds[i] === start) continue;
       const s = head.series.find(batch.fingerprints, i * 4);

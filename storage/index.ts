@@ -42,6 +42,6 @@ export { mergeLabelSets, mergeSeriesFrames } from './merge/merge.ts';
 export { Pacer, sortPaced } from './pacer.ts';
 export { histogramChunksOf } from './chunk/histogram-pieces.ts';
 export { xorChunksOf } from './chunk/xor-chunks.ts';
-export type { AppendResult } from './batch-appender.ts';
+export { type AppendResult, batchPart, joinResults } from './batch-appender.ts';
 export { Tsdb, type TsdbOptions, type TsdbStats } from './tsdb.ts';
 export { TsdbManager, type TsdbManagerOptions, tenantPathParts } from './tsdb-manager.ts';

@@ -10,7 +10,12 @@ import type { TimeRange } from '../model/sample.ts';
 import type { WriteBatch } from '../model/wire/write-batch.ts';
 import { makeDurableDirectory } from '../platform/durable-directory.ts';
 import type { Disk } from '../platform/platform.ts';
-import { type AppendResult, BatchAppender, type BatchAppenderOptions } from './batch-appender.ts';
+import {
+  type AppendResult,
+  BatchAppender,
+  type BatchAppenderOptions,
+  type BatchPart,
+} from './batch-appender.ts';
 import type { BlockSource } from './block/cut.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { Committer } from './committer.ts';
@@ -175,11 +180,15 @@ export class Tsdb {
   }
 
   /**
-   * Appends a batch to head and log. Synchronous; acknowledge only after `durable()`. Refused samples
-   * are in the result. Throws `wal.write_failed`, `wal.sync_failed` or `node.overloaded` when the log
+   * Appends a batch, or a part of it, to head and log. Synchronous; acknowledge only after `durable()`. Refused
+   * samples are in the result. Throws `wal.write_failed`, `wal.sync_failed` or `node.overloaded` when the log
    * does not take it: then retry the same batch.
    */
-  append(batch: WriteBatch, nowMs: number): AppendResult {
+  append(
+    batch: WriteBatch,
+    nowMs: number,
+    part: BatchPart = { from: 0, to: batch.seriesCount },
+  ): AppendResult {
     this.#flushUnlogged();
     const blocks = this.#openBlocks;
     blocks.noteAppend();
@@ -187,7 +196,7 @@ export class Tsdb {
       minTimeMs: Math.max(blocks.oldestTimeMs(nowMs), blocks.appendMinMs),
       maxTimeMs: nowMs + this.#options.futureMaxMs,
     };
-    const result = this.#appender.append(batch, bounds, this.#unlogged);
+    const result = this.#appender.append(batch, part, bounds, this.#unlogged);
     this.#flushUnlogged();
     return result;
   }

@@ -1,18 +1,25 @@
 /**
  * One shard of the ingester: appends batches to the TSDBs of its tenants and streams what they hold.
- * Appending is synchronous and short; the acknowledgement waits for the log. A read works in slices
- * between turns of the loop and stops where its reader gives no credit.
+ * Both work in slices between turns of the loop: a batch is appended in parts, and acknowledged when the log
+ * has them all; a read stops where its reader gives no credit.
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId, TenantId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/platform.ts';
 import type { Odd } from '../../platform/rare.ts';
 import type { TurnQueue } from '../../platform/turn-queue.ts';
-import type { Tsdb, TsdbManager } from '../../storage/index.ts';
+import {
+  type AppendResult,
+  type Tsdb,
+  type TsdbManager,
+  batchPart,
+  joinResults,
+} from '../../storage/index.ts';
 import type { Actor, StreamReply } from '../runtime/index.ts';
 import {
   type FlushAnswer,
   type IngesterMessage,
+  type PushAnswer,
   type ReadScope,
   type ReadSummary,
   ingesterShardOf,
@@ -135,29 +142,33 @@ export class IngesterActor implements Actor<IngesterMessage> {
   }
 
   async #push(message: PushMessage): Promise<void> {
-    await this.#dependencies.turns.next();
-    const tsdb = this.#dependencies.tenants.get(message.batch.tenant);
-    if (tsdb !== undefined) {
-      this.#append(tsdb, message);
-      return;
+    try {
+      message.reply.ok(await this.#store(message));
+    } catch (error) {
+      message.reply.fail(toStarlingError(error));
     }
-    this.#dependencies.tenants.open(message.batch.tenant).then(
-      (opened) => this.#append(opened, message),
-      (error: unknown) => message.reply.fail(toStarlingError(error)),
-    );
   }
 
-  #append(tsdb: Tsdb, { batch, from, reply }: PushMessage): void {
-    try {
-      this.#dependencies.checkWritable(from);
-      const answer = tsdb.append(batch, this.#dependencies.clock.wallMs());
-      Promise.all([tsdb.durable(), this.#dependencies.noteWrite()]).then(
-        () => reply.ok(answer),
-        (error: unknown) => reply.fail(toStarlingError(error)),
-      );
-    } catch (error) {
-      reply.fail(toStarlingError(error));
+  /** Appends a batch, each part in a turn of its own; resolves when it is durable. */
+  async #store({ batch, from }: PushMessage): Promise<PushAnswer> {
+    const { checkWritable, clock, noteWrite, tenants, turns } = this.#dependencies;
+    await turns.next();
+    let tsdb = tenants.get(batch.tenant);
+    if (tsdb === undefined) {
+      tsdb = await tenants.open(batch.tenant);
+      await turns.next(); // others waited for it as well
     }
+    const results: AppendResult[] = [];
+    let at = 0;
+    do {
+      if (at > 0) await turns.again();
+      checkWritable(from);
+      const part = batchPart(batch, at);
+      results.push(tsdb.append(batch, clock.wallMs(), part));
+      at = part.to;
+    } while (at < batch.seriesCount);
+    await Promise.all([tsdb.durable(), noteWrite()]);
+    return results.length === 1 ? results[0]! : joinResults(results);
   }
 
   /** All tenants with data here, each with its oldest time; 0 when that cannot be told now. */

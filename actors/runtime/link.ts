@@ -31,6 +31,10 @@ export const FRAME_BYTES_MAX = 1024 * 1024;
 export const LINK_PENDING_BYTES_MAX = 32 * 1024 * 1024;
 /** Envelopes waiting for the stream, in bytes, before a peer that does not read is cut off. */
 export const LINK_QUEUE_BYTES_MAX = 256 * 1024 * 1024;
+/** Envelopes of so many bytes are handled in one turn of the loop; what else arrived waits for the next. */
+const RECEIVE_BYTES_PER_TURN = 128 * 1024;
+/** Beyond so many that wait nothing waits: a peer cannot fill this node's memory. */
+const RECEIVE_WAITING_BYTES_MAX = 8 * 1024 * 1024;
 /** A frame before the hello. */
 export const HELLO_FRAME_BYTES_MAX = 1024;
 export const ASKS_PER_LINK_MAX = 10_000;
@@ -71,7 +75,12 @@ export class Link {
   #ready: Envelope[] = [];
   #readyBytes = 0;
   #isFlushPlanned = false;
+  /** What arrived and was not handled yet, in order. */
+  #arrived: Envelope[] = [];
+  #firstArrived = 0;
+  #arrivedBytes = 0;
   #isBlocked = false;
+  #isBroken = false;
   #isClosed = false;
   #nextId = 1;
 
@@ -237,19 +246,46 @@ export class Link {
       this.#breach(`a malformed frame: ${String(error)}`);
       return;
     }
+    const isWaiting = this.#firstArrived < this.#arrived.length;
     for (const envelope of envelopes) {
-      if (this.#isClosed) return; // a refused hello, say: what came with it is not looked at
-      if (Math.abs(envelope.version - PROTOCOL_VERSION) > 1)
-        this.#breach(`an envelope of protocol ${envelope.version}, this node ${PROTOCOL_VERSION}`);
-      else if ((envelope.kind === 'hello') === this.#isOpen)
-        this.#breach(this.#isOpen ? 'another hello' : `an ${envelope.kind} before the hello`);
-      else this.#dispatch(envelope);
+      this.#arrived.push(envelope);
+      this.#arrivedBytes += envelope.payload.length;
     }
+    const isTooMuch = this.#arrivedBytes > RECEIVE_WAITING_BYTES_MAX;
+    if (isTooMuch) this.#handleArrived(Infinity);
+    else if (!isWaiting) this.#handleArrived(RECEIVE_BYTES_PER_TURN);
+  }
+
+  /** Handles what arrived, as much as one turn may hold. */
+  #handleArrived(bytesMax: number): void {
+    let bytes = 0;
+    while (this.#firstArrived < this.#arrived.length && bytes < bytesMax) {
+      const envelope = this.#arrived[this.#firstArrived++]!; // counted first: to handle it may end the stream
+      bytes += envelope.payload.length;
+      this.#arrivedBytes -= envelope.payload.length;
+      this.#handle(envelope);
+    }
+    if (this.#firstArrived < this.#arrived.length) {
+      this.#options.clock.nextTurn(() => this.#handleArrived(RECEIVE_BYTES_PER_TURN));
+    } else {
+      this.#arrived = [];
+      this.#firstArrived = 0;
+    }
+  }
+
+  #handle(envelope: Envelope): void {
+    if (this.#isClosed || this.#isBroken) return; // what came with a refused hello, say
+    if (Math.abs(envelope.version - PROTOCOL_VERSION) > 1)
+      this.#breach(`an envelope of protocol ${envelope.version}, this node ${PROTOCOL_VERSION}`);
+    else if ((envelope.kind === 'hello') === this.#isOpen)
+      this.#breach(this.#isOpen ? 'another hello' : `an ${envelope.kind} before the hello`);
+    else this.#dispatch(envelope);
   }
 
   /** The peer does not keep to the protocol. */
   #breach(why: string): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#isBroken) return;
+    this.#isBroken = true;
     if (this.#isOpen) this.#options.log.warn('stream closed', { peer: this.#peer, why });
     else this.#options.onEarlyBreach(why);
     this.#options.stream.close(why);
@@ -295,6 +331,7 @@ export class Link {
   }
 
   #closed(why: string): void {
+    this.#handleArrived(Infinity); // what came before the end counts
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#ready = [];

@@ -316,6 +316,34 @@ t.test('a link has so many asks and bytes open, for so long', async (t) => {
   t.same(closed, []);
 });
 
+t.test(
+  'what arrives in one frame is handled in slices, in order, also when the stream ends',
+  async (t) => {
+    const rpc = new MemoryWire();
+    const b = await node('b', rpc, new FakeClock());
+    const actor = box(b);
+    const { stream } = await byHand(rpc, 'b');
+    const texts = Array.from({ length: 12 }, (_, i) => `${i}`.padEnd(64 * 1024, 'x'));
+    const asks = texts.map((text, i) =>
+      envelope({ correlationId: i + 1, payload: packControl({ text }) }),
+    );
+    stream.send(codec.encode(asks));
+    const counts: number[] = [];
+    while (actor.kept.length < texts.length) {
+      await turn();
+      counts.push(actor.kept.length);
+    }
+    t.ok(new Set(counts).size >= texts.length / 3, `handled: ${counts.join(', ')}`);
+    t.same(actor.kept, texts);
+    stream.send(
+      codec.encode(asks.map((ask) => ({ ...ask, correlationId: ask.correlationId + 50 }))),
+    );
+    stream.close('all is said');
+    await turns(30);
+    t.equal(actor.kept.length, texts.length * 2);
+  },
+);
+
 t.test('a correlation id is used once', async (t) => {
   const rpc = new MemoryWire();
   const b = await node('b', rpc);

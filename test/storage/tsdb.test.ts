@@ -6,6 +6,9 @@ import { compileMatcher } from '../../model/matchers.ts';
 import { labelValue } from '../../model/labels.ts';
 import { parseTenantId } from '../../model/ids.ts';
 import {
+  type AppendResult,
+  batchPart,
+  joinResults,
   mergeLabelSets,
   mergeSeriesFrames,
   selectFrames,
@@ -58,6 +61,40 @@ t.test('append() stores samples bit for bit, and a restart finds them all', asyn
   t.match(expected[1], '7ff0000000000002');
   const { tsdb: again } = await openTsdb(disk.losePower());
   t.same(linesOf(selectAll(again)), expected);
+});
+
+t.test('the parts of a batch are appended as the whole, and are short', async (t) => {
+  const names = Array.from({ length: 5000 }, (_, i) => `m${String(i % 4990).padStart(4, '0')}`);
+  const batch = batchOf(
+    names.map((name, i) => ({
+      labels: metric(name),
+      samples: i === 7 ? [] : Array.from({ length: i === 9 ? 3000 : 2 }, (_, k) => [NOW + k, i]),
+      withLabels: i % 1000 !== 0,
+    })),
+  );
+  const disk = new MemoryDisk();
+  const { tsdb } = await openTsdb(disk);
+  const { tsdb: whole } = await openTsdb(new MemoryDisk());
+  const results: AppendResult[] = [];
+  let at = 0;
+  while (at < batch.seriesCount) {
+    const part = batchPart(batch, at);
+    t.equal(part.from, at);
+    const { from, to } = part;
+    const samples = batch.sampleEnds[to - 1]! - (from === 0 ? 0 : batch.sampleEnds[from - 1]!);
+    t.ok(to > from && to - from <= 1024 && (samples <= 1024 || to - from === 1));
+    results.push(tsdb.append(batch, NOW, part));
+    at = part.to;
+  }
+  t.ok(results.length > 9);
+  const joined = joinResults(results);
+  t.same(joined, whole.append(batch, NOW));
+  t.same([...joined.unknown], [0, 1000, 2000, 3000, 4000]);
+  t.ok(joined.rejected.length >= 5, 'names that come again with other values');
+  t.same(linesOf(selectAll(tsdb)), linesOf(selectAll(whole)));
+  await tsdb.durable();
+  const { tsdb: again } = await openTsdb(disk.losePower());
+  t.same(linesOf(selectAll(again)), linesOf(selectAll(whole)));
 });
 
 t.test('a series unknown here is named, and stored once its labels come', async (t) => {
