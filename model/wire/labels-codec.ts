@@ -74,12 +74,15 @@ export class LabelProjector {
     if (to - from > this.scratch.length) this.scratch = new Uint8Array(2 * (to - from));
     const { scratch } = this;
     let length = 0;
-    for (let at = from; at < to;) {
+    // Names are told once: when all that are wanted were met, the rest is not looked at.
+    let wanted = this.#isOnly ? this.#names.length : Infinity;
+    for (let at = from; at < to && wanted > 0;) {
       const nameStart = skipLength(bytes, at);
       const nameEnd = nameStart + lengthAt(bytes, at);
       const valueEnd = skipLength(bytes, nameEnd) + lengthAt(bytes, nameEnd);
       if (this.#has(bytes, nameStart, nameEnd) === this.#isOnly) {
         for (let i = at; i < valueEnd; i++) scratch[length++] = bytes[i]!;
+        wanted--;
       }
       at = valueEnd;
     }

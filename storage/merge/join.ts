@@ -7,13 +7,14 @@
  *   slots  open addressing over fingerprints: 0 = empty, else row + 1
  */
 import { StarlingError } from '../../model/errors.ts';
-import { type Labels, compareLabels } from '../../model/labels.ts';
+import type { Labels } from '../../model/labels.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import {
   type SeriesFrameHandler,
   readSeriesFrame,
   seriesCountOf,
 } from '../../model/wire/series-frame.ts';
+import { sortedByLabels } from './sort-labels.ts';
 
 export const NO_CHUNK = 0xffff_ffff;
 const CHUNKS_START = 256;
@@ -132,8 +133,7 @@ export class SeriesJoin implements SeriesFrameHandler {
    * answered first.
    */
   sortedRows(): Uint32Array {
-    const ids = Uint32Array.from(this.labels.keys());
-    ids.sort((a, b) => compareLabels(this.labels[a]!, this.labels[b]!));
+    const ids = sortedByLabels(this.labels);
     if (this.#interned === undefined) return ids;
     const starts = new Uint32Array(ids.length);
     const counts = new Uint32Array(ids.length);

@@ -41,6 +41,8 @@ export function mergeLabelSets(frames: readonly Uint8Array[]): readonly Labels[]
 
 /** Room for samples at first: most queries are small. */
 const SAMPLES_START = 1024;
+/** By how much columns grow at most, when the first rows have many more samples than the others. */
+const GROWTH_MAX = 16;
 
 /** Growing output columns. Values are two words each, low first. */
 class ColumnsBuilder {
@@ -204,8 +206,11 @@ class ColumnsBuilder {
 
   #reserve(needed: number): void {
     if (needed <= this.#timestamps.length) return;
-    const timestamps = new Float64Array(needed * 2);
-    const values = new Uint32Array(needed * 4);
+    // As much as all rows take if they are like those so far.
+    const likely = Math.ceil((needed / (this.#rowCount + 1)) * this.#ends.length * 1.1);
+    const capacity = Math.max(needed * 2, Math.min(needed * GROWTH_MAX, likely));
+    const timestamps = new Float64Array(capacity);
+    const values = new Uint32Array(capacity * 2);
     timestamps.set(this.#timestamps);
     values.set(this.#values);
     this.#timestamps = timestamps;
