@@ -10,6 +10,8 @@
  *   node dist/sim/main.js --seed 1 --shape hour --minutes 60     how fast: an ordinary cluster, no faults
  *   node dist/sim/main.js --membership 50 [--only join]          what membership does, in numbers
  *   node dist/sim/main.js --compaction --seeds 1..20 [--planted NAME]   blocks in a bucket, days of them
+ *   node dist/sim/main.js --storage --seeds 1..5                 every crash of a tenant's directory, flipped bits
+ *   node dist/sim/main.js --seeds 1..20 --twice                  each twice: the hashes must be equal
  *   node dist/sim/main.js --seed 7 --shrink                      a smaller story that fails, as a command
  *   node dist/sim/main.js --replay 7                             the command, then the run and its trace
  *
@@ -24,10 +26,12 @@ import {
 import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names-job.ts';
 import { PROBES } from '../platform/rare.ts';
 import { createNodeCiphers } from '../platform/node/ciphers.ts';
+import { checkRepeatable } from './checkers/repeatable.ts';
 import { runCompactionStory } from './compaction/story.ts';
 import { MEASUREMENTS, measure } from './membership/measure.ts';
 import { COMPACTION_BUGS } from './planted/compaction.ts';
 import { PLANTED } from './planted/index.ts';
+import { runStorageStory } from './storage/story.ts';
 import { type Verdict, runStory } from './story.ts';
 import { FAULTS } from './faults/index.ts';
 import { shrink } from './shrink.ts';
@@ -38,6 +42,7 @@ const MINUTES = 5;
 /** Blocks of two hours: a day and a little. */
 const COMPACTION_WINDOWS = 13;
 const LINES_ON_FAILURE = 40;
+const STORAGE_FLIPS = 200;
 
 // A job and its caller share the type; the table erases it.
 const jobs: SimJobs = new Map<string, (input: unknown) => { readonly output: unknown }>([
@@ -51,6 +56,8 @@ const { values } = parseArgs({
     seeds: { type: 'string' },
     compaction: { type: 'boolean', default: false },
     membership: { type: 'string' },
+    storage: { type: 'boolean', default: false },
+    twice: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
     minutes: { type: 'string', default: String(MINUTES) },
     planted: { type: 'string' },
@@ -88,6 +95,7 @@ const endMs =
     ? Infinity
     : performance.now() + readNumber(values.until, '--until') * 60_000;
 if (values.compaction) await runCompaction();
+else if (values.storage) await runStorage();
 else if (values.planted === 'all') await runPlanted();
 else if (values.membership === undefined) await runAll();
 else measureMembership(readNumber(values.membership, '--membership'));
@@ -127,6 +135,23 @@ async function runCompaction(): Promise<void> {
   process.exitCode = failures > 0 || bug !== undefined ? 1 : 0;
 }
 
+/** Every crash of one tenant's directory, and flipped bits in it, a line a seed. */
+async function runStorage(): Promise<void> {
+  for (let seed = first; seed <= last && performance.now() < endMs; seed++) {
+    const ciphers = createNodeCiphers();
+    const { violations, ...counts } = await runStorageStory({
+      ...{ seed, ciphers, stride: 1, flipCount: STORAGE_FLIPS },
+    });
+    const isOk = violations.length === 0;
+    const facts = Object.entries(counts).map(([key, value]) => `${key}=${value}`);
+    process.stdout.write(`seed=${seed} verdict=${isOk ? 'ok' : 'violated'} ${facts.join(' ')}\n`);
+    for (const { invariant, what } of violations) {
+      process.stdout.write(`  violated ${invariant}: ${what}\n`);
+    }
+    if (!isOk) process.exitCode = 1;
+  }
+}
+
 async function runAll(): Promise<void> {
   let failures = 0;
   const probes = new Map<string, number>();
@@ -134,7 +159,10 @@ async function runAll(): Promise<void> {
     const startedMs = performance.now();
     const base = { seed, minutes, ciphers: createNodeCiphers(), jobs, swarm: swarmGiven };
 
-    const verdict = await runStory(bug === undefined ? base : { ...base, planted: bug });
+    const told = await runStory(bug === undefined ? base : { ...base, planted: bug });
+    const again = values.twice ? await runStory(base) : told;
+    const violations = [...told.violations, ...checkRepeatable(told, again)];
+    const verdict = { ...told, violations };
     const seconds = (performance.now() - startedMs) / 1000;
     if (verdict.violations.length > 0) failures++;
     print(verdict, seconds);
