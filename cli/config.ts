@@ -39,6 +39,7 @@ export interface Config {
   readonly blocksRetentionBytes: number;
   readonly tenantsOpenMax: number;
   readonly compactor: CompactorSettings;
+  readonly blockUpload: BlockUploadSettings;
   readonly dataDirectory: string;
   /** A valid bucket URL; undefined: a directory in the data directory. */
   readonly bucket: string | undefined;
@@ -47,6 +48,15 @@ export interface Config {
   readonly logLevel: 'debug' | 'error' | 'info' | 'warn';
   readonly query: QuerySettings;
   readonly limits: Limits;
+}
+
+/** Blocks that clients upload. */
+export interface BlockUploadSettings {
+  readonly isEnabled: boolean;
+  readonly verifiesChunks: boolean;
+  /** 0: any. */
+  readonly sizeBytesMax: number;
+  readonly validationsMax: number;
 }
 
 /** One thing that is wrong: where it stands, and what to do. */
@@ -89,12 +99,19 @@ export function readConfig(
   return deriveConfig(values, given);
 }
 
+/** Values by path, with what they are when nobody gave them. */
+function getterOf(
+  values: ReadonlyMap<string, unknown>,
+): <Value>(path: string, fallback: Value) => Value {
+  return <Value>(path: string, fallback: Value) =>
+    (values.get(path) as Value | undefined) ?? fallback; // as its schema made it
+}
+
 function deriveConfig(
   values: ReadonlyMap<string, unknown>,
   given: ReadonlyMap<Setting, Given>,
 ): { readonly config: Config } | { readonly problems: readonly ConfigProblem[] } {
-  const get = <Value>(path: string, fallback: Value): Value =>
-    (values.get(path) as Value | undefined) ?? fallback;
+  const get = getterOf(values);
   const multitenancy = get('multitenancy', false);
   const config: Config = {
     httpListen: get('http.listen', '127.0.0.1:9009'),
@@ -114,16 +131,8 @@ function deriveConfig(
     blocksRetentionMs: get('blocks_storage.tsdb.retention_period', 15 * 24 * 3_600_000),
     blocksRetentionBytes: get('blocks_storage.tsdb.retention_size', 0),
     tenantsOpenMax: get('ingester.instance_limits.max_tenants', 5000),
-    compactor: {
-      blockRangesMs: get(
-        'compactor.block_ranges',
-        [2, 12, 24].map((hours) => hours * 3_600_000),
-      ),
-      intervalMs: get('compactor.compaction_interval', 15 * 60_000),
-      waitMs: get('compactor.first_level_compaction_wait_period', 25 * 60_000),
-      deletionDelayMs: get('compactor.deletion_delay', 12 * 3_600_000),
-      jobBytesMax: get('compactor.max_job_bytes', 64 * 1024 ** 3),
-    },
+    compactor: deriveCompactor(values),
+    blockUpload: deriveBlockUpload(values),
     dataDirectory: get('data_dir', 'data'),
     bucket: get<string | undefined>('bucket', undefined),
     zone: get<string | undefined>('zone', undefined),
@@ -158,6 +167,30 @@ function deriveConfig(
     });
     return { problems };
   }
+}
+
+function deriveCompactor(values: ReadonlyMap<string, unknown>): CompactorSettings {
+  const get = getterOf(values);
+  return {
+    blockRangesMs: get(
+      'compactor.block_ranges',
+      [2, 12, 24].map((hours) => hours * 3_600_000),
+    ),
+    intervalMs: get('compactor.compaction_interval', 15 * 60_000),
+    waitMs: get('compactor.first_level_compaction_wait_period', 25 * 60_000),
+    deletionDelayMs: get('compactor.deletion_delay', 12 * 3_600_000),
+    jobBytesMax: get('compactor.max_job_bytes', 64 * 1024 ** 3),
+  };
+}
+
+function deriveBlockUpload(values: ReadonlyMap<string, unknown>): BlockUploadSettings {
+  const get = getterOf(values);
+  return {
+    isEnabled: get('limits.compactor_block_upload_enabled', false),
+    verifiesChunks: get('limits.compactor_block_upload_verify_chunks', true),
+    sizeBytesMax: get('limits.compactor_block_upload_max_block_size_bytes', 0),
+    validationsMax: get('compactor.max_block_upload_validation_concurrency', 1),
+  };
 }
 
 function deriveLimits(values: ReadonlyMap<string, unknown>, multitenancy: boolean): Limits {

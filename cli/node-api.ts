@@ -17,7 +17,7 @@ import { type Gossip, type Identity, instancesById } from '../membership/index.t
 import { StarlingError } from '../model/errors.ts';
 import { parseInstanceId } from '../model/ids.ts';
 import type { Log } from '../platform/platform.ts';
-import type { TenantDeletion } from '../storage/index.ts';
+import type { BlockUploads, TenantDeletion } from '../storage/index.ts';
 import { parse } from 'yaml';
 import type { Config } from './config.ts';
 import { printConfig } from './print-config.ts';
@@ -33,6 +33,7 @@ const NAMES_TIMEOUT_MS = 35_000;
 const COMPACTOR_TIMEOUT_MS = 60_000;
 
 export interface NodeApiDependencies {
+  readonly blockUploads: BlockUploads;
   readonly config: Config;
   readonly gossip: Gossip;
   readonly identity: Identity;
@@ -100,6 +101,7 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
     flags: () => flat,
     flush: () => flushAll((path) => ask<FlushAnswer>(path, { type: 'flush' }, FLUSH_TIMEOUT_MS)),
     ...compactorApi((message) => ask(COMPACTOR_PATH, message, COMPACTOR_TIMEOUT_MS)),
+    blockUploads: dependencies.blockUploads,
     forget: async (instance) => {
       await ask(
         MEMBERSHIP_PATH,

@@ -20,6 +20,7 @@ import type { Platform } from '../platform/platform.ts';
 import { TurnQueue } from '../platform/turn-queue.ts';
 import { createEnvelopeCodec } from '../proto/envelope-codec.ts';
 import {
+  BlockUploads,
   Committer,
   Compactor,
   Shipping,
@@ -71,6 +72,7 @@ export interface Parts {
   readonly tenants: TsdbManager;
   readonly shipping: Shipping;
   readonly compactor: Compactor;
+  readonly blockUploads: BlockUploads;
   readonly gossip: Gossip;
   readonly runtime: ActorRuntime;
   /** What all roles do in slices takes turns here. */
@@ -158,6 +160,7 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     tenants,
     shipping,
     compactor,
+    blockUploads: createBlockUploads(options),
     gossip,
     runtime,
     turns: new TurnQueue(clock),
@@ -206,6 +209,21 @@ function createCompactor(
     retentionMsOf: () => limits.compactor_blocks_retention_period_ms,
     ownsTenant: (tenant) => owns(tenant),
     ownsJob: (tenant, key) => owns(`${tenant}/${key}`),
+  });
+}
+
+function createBlockUploads({ config, dataDirectory, platform }: NodeOptions): BlockUploads {
+  const { bucket, clock, disk, log } = platform;
+  const { validationsMax, ...limits } = config.blockUpload;
+  const retentionMs = config.limits.compactor_blocks_retention_period_ms;
+  return new BlockUploads({
+    bucket,
+    clock,
+    disk,
+    log,
+    directory: `${dataDirectory}/uploads`,
+    limitsOf: () => ({ ...limits, retentionMs }),
+    validationsMax,
   });
 }
 

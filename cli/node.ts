@@ -59,7 +59,9 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
   const grpc = withPort(options.advertise.grpc, grpcAddress);
   const { log } = platform;
   const { http } = options.advertise;
-  const api = createNodeApi({ config, gossip, identity, log, metrics, readiness, runtime, views });
+  const { blockUploads } = parts;
+  const shown = { blockUploads, config, gossip, identity, log, metrics, readiness, runtime, views };
+  const api = createNodeApi(shown);
   let httpAddress = http;
   try {
     await gossip.start({
@@ -133,6 +135,7 @@ async function stopNode(parts: Parts, drained?: () => Promise<void>): Promise<vo
   const failures = await Promise.allSettled([
     shipping.close(),
     parts.compactor.close(),
+    parts.blockUploads.close(),
     tenants.close().then(() => committer.close()),
   ]);
   for (const failure of failures) {

@@ -3,7 +3,7 @@ import { stringify } from 'yaml';
 import type { Config } from './config.ts';
 
 export function printConfig(config: Config): string {
-  const { compactor, query } = config;
+  const { blockUpload, compactor, query } = config;
   const {
     creation_grace_period_ms: graceMs,
     out_of_order_time_window_ms: windowMs,
@@ -39,6 +39,7 @@ export function printConfig(config: Config): string {
       first_level_compaction_wait_period: `${compactor.waitMs}ms`,
       deletion_delay: `${compactor.deletionDelayMs}ms`,
       max_job_bytes: compactor.jobBytesMax,
+      max_block_upload_validation_concurrency: blockUpload.validationsMax,
     },
     data_dir: config.dataDirectory,
     bucket: config.bucket,
@@ -61,6 +62,9 @@ export function printConfig(config: Config): string {
       out_of_order_time_window: windowMs === 0 ? 0 : `${windowMs}ms`,
       compactor_blocks_retention_period: retentionMs === 0 ? 0 : `${retentionMs}ms`,
       compactor_partial_block_deletion_delay: `${partialDelayMs}ms`,
+      compactor_block_upload_enabled: blockUpload.isEnabled,
+      compactor_block_upload_verify_chunks: blockUpload.verifiesChunks,
+      compactor_block_upload_max_block_size_bytes: blockUpload.sizeBytesMax,
     },
   });
 }

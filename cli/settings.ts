@@ -372,6 +372,32 @@ export const settings: readonly Setting[] = [
     defaultText: '1d',
     help: 'how long an upload to the bucket may stand still before what there is of it is marked for deletion',
   },
+  {
+    path: ['limits', 'compactor_block_upload_enabled'],
+    schema: flag,
+    defaultText: 'false',
+    help: 'allow clients to upload blocks (/api/v1/upload/block)',
+    isSwitch: true,
+  },
+  {
+    path: ['limits', 'compactor_block_upload_verify_chunks'],
+    schema: flag,
+    defaultText: 'true',
+    help: 'decode every sample of an uploaded block, and not only look at checksums',
+    isSwitch: true,
+  },
+  {
+    path: ['limits', 'compactor_block_upload_max_block_size_bytes'],
+    schema: wholeNumber(0, Number.MAX_SAFE_INTEGER),
+    defaultText: '0',
+    help: 'the most bytes that the files of an uploaded block may have together; 0 is any',
+  },
+  {
+    path: ['compactor', 'max_block_upload_validation_concurrency'],
+    schema: wholeNumber(1, 100),
+    defaultText: '1',
+    help: 'how many uploaded blocks a node validates at once; more are answered 429',
+  },
 ];
 
 function defaultLimit(key: keyof typeof MULTITENANT_LIMITS): string {

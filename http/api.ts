@@ -6,7 +6,7 @@ import type { StarlingError } from '../model/errors.ts';
 import type { TenantId } from '../model/ids.ts';
 import type { Matcher } from '../model/matchers.ts';
 import type { TimeRange } from '../model/sample.ts';
-import type { CompactorStatus, TenantDeletion } from '../storage/index.ts';
+import type { BlockUploads, CompactorStatus, TenantDeletion } from '../storage/index.ts';
 
 /** Tells a long answer that nobody waits for it any more. Fires at most once. */
 export interface Cancellation {
@@ -149,5 +149,7 @@ export interface NodeApi {
   deleteTenant(tenant: TenantId): Promise<void>;
   /** How far that is; undefined: nobody asked for it. */
   tenantDeletion(tenant: TenantId): Promise<TenantDeletion | undefined>;
+  /** Blocks that clients upload. */
+  readonly blockUploads: Pick<BlockUploads, 'check' | 'finish' | 'putFile' | 'start'>;
   forget(instance: string): Promise<void>;
 }

@@ -8,6 +8,7 @@ import { errorResponse } from './error-response.ts';
 import type { AppOptions } from './options.ts';
 import { absentRoutes } from './routes/absent.ts';
 import { adminRoutes } from './routes/admin.ts';
+import { blockUploadRoutes } from './routes/block-upload.ts';
 import { compactorRoutes } from './routes/compactor.ts';
 import { queryRoutes } from './routes/query.ts';
 import { remoteReadRoutes } from './routes/remote-read.ts';
@@ -26,6 +27,7 @@ export function createApp(options: AppOptions): Hono {
     app.route(prefix, statusRoutes(options));
   }
   app.route('/api/v1', statusRoutes(options));
+  app.route('/api/v1', blockUploadRoutes(options));
   app.route('/', adminRoutes(options));
   app.route('/', compactorRoutes(options));
   app.notFound((context) => {

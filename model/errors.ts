@@ -6,38 +6,18 @@
  * `http/error-response.ts` and `proto/` are the only translators. An unknown error becomes
  * `internal`, its details only in the log.
  */
+import { blockErrors } from './errors-blocks.ts';
+import {
+  type ErrorSpec,
+  type GrpcStatus,
+  type SeriesFacts,
+  invalid,
+  unavailable,
+  unprocessable,
+  unsupportedMedia,
+} from './error-spec.ts';
 
-/** gRPC status names used by the catalogue. */
-export type GrpcStatus =
-  | 'ABORTED'
-  | 'CANCELLED'
-  | 'DEADLINE_EXCEEDED'
-  | 'FAILED_PRECONDITION'
-  | 'INTERNAL'
-  | 'INVALID_ARGUMENT'
-  | 'NOT_FOUND'
-  | 'PERMISSION_DENIED'
-  | 'RESOURCE_EXHAUSTED'
-  | 'UNAUTHENTICATED'
-  | 'UNAVAILABLE'
-  | 'UNIMPLEMENTED';
-
-interface ErrorSpec {
-  readonly http: number;
-  readonly grpc: GrpcStatus;
-  readonly retryable: boolean;
-  readonly message: (facts: never) => string;
-}
-
-const invalid = { http: 400, grpc: 'INVALID_ARGUMENT', retryable: false } as const;
-const unavailable = { http: 503, grpc: 'UNAVAILABLE', retryable: true } as const;
-const unsupportedMedia = { http: 415, grpc: 'INVALID_ARGUMENT', retryable: false } as const;
-const unprocessable = { http: 422, grpc: 'FAILED_PRECONDITION', retryable: false } as const;
-
-/** Facts of an error about one series. `series` is the printed label set, cut to a bound. */
-interface SeriesFacts {
-  readonly series: string;
-}
+export type { GrpcStatus } from './error-spec.ts';
 
 /** Facts of an error about one object. */
 interface BucketFacts {
@@ -354,27 +334,7 @@ export const errorCatalogue = {
     message: (f: { readonly block: string; readonly file: string; readonly why: string }) =>
       `block ${f.block} cannot be read by this version: ${f.file}: ${f.why}`,
   },
-  'block.refused': {
-    ...unprocessable,
-    message: (f: { readonly block: string; readonly rule: string; readonly why: string }) =>
-      `block ${f.block} is not taken (${f.rule}): ${f.why}`,
-  },
-  // --- imports ---
-  'openmetrics.invalid': {
-    ...invalid,
-    message: (f: { readonly line: number; readonly column: number; readonly why: string }) =>
-      `line ${f.line}, column ${f.column}: ${f.why}`,
-  },
-  'openmetrics.duplicate': {
-    ...invalid,
-    message: (f: SeriesFacts & { readonly timeMs: number; readonly values: string }) =>
-      `the series ${f.series} has two values at ${f.timeMs} ms: ${f.values}: keep one of them`,
-  },
-  'openmetrics.too_large': {
-    ...invalid,
-    message: (f: { readonly what: string; readonly countMax: number }) =>
-      `the file has more than ${f.countMax} ${f.what}: import it in parts`,
-  },
+  ...blockErrors,
   // --- bucket ---
   'bucket.not_found': {
     http: 500,

@@ -26,6 +26,7 @@ export {
   putTenantDeletion,
   readTenantDeletion,
 } from './compact/tenant-deletion.ts';
+export { BlockUploads } from './upload/block-uploads.ts';
 export { Committer, type CommitMode } from './committer.ts';
 export {
   selectFrames,

@@ -5,6 +5,8 @@
  *   <tenant>/<ULID>/index, chunks/000001 … as on disk (docs/format/block.md)
  *   <tenant>/<ULID>/deletion-mark.json     the block will be deleted
  *   <tenant>/<ULID>/no-compact-mark.json   the block is left out of compaction
+ *   <tenant>/<ULID>/uploading-meta.json    meta.json of an upload through the API that is not finished
+ *   <tenant>/<ULID>/validation.json        how far the validation of one is
  *   <tenant>/markers/<ULID>-<mark>.json    copies of all marks, so that one listing finds them
  *   <tenant>/markers/tenant-deletion-mark.json   all of the tenant's blocks go
  *   <tenant>/bucket-index.json.gz          all blocks and deletion marks
@@ -28,6 +30,9 @@ export function tenantPrefix(tenant: TenantId): string {
 export function blockKey(tenant: TenantId, id: BlockId, file: string): string {
   return `${tenant}/${id}/${file}`;
 }
+
+export const UPLOADING_META_FILE = 'uploading-meta.json';
+export const VALIDATION_FILE = 'validation.json';
 
 /** What all keys of a block begin with. */
 export function blockPrefix(tenant: TenantId, id: BlockId): string {

@@ -28,7 +28,7 @@ export interface RuleFacts {
   readonly sizeBytesMax: number;
 }
 
-/** Throws `block.refused`. */
+/** Throws `block.refused`, `block.too_old`. */
 export function checkBlockMeta({ labels, meta, resolutionMs }: BucketMeta, facts: RuleFacts): void {
   const refuse = (rule: string, why: string): never => {
     throw new StarlingError('block.refused', { block: meta.id, rule, why });
@@ -42,7 +42,8 @@ export function checkBlockMeta({ labels, meta, resolutionMs }: BucketMeta, facts
   }
   const oldestMs = facts.nowMs - facts.retentionMs;
   if (facts.retentionMs > 0 && maxTimeMs <= oldestMs) {
-    refuse('time.retention', `its maxTime is ${maxTimeMs}, the retention begins at ${oldestMs}`);
+    const why = `its maxTime is ${maxTimeMs}, the retention begins at ${oldestMs}`;
+    throw new StarlingError('block.too_old', { block: meta.id, rule: 'time.retention', why });
   }
   if (resolutionMs > 0) {
     refuse('resolution', `its resolution is ${resolutionMs} ms, only 0 (all samples) is taken`);
@@ -57,7 +58,7 @@ export function checkBlockMeta({ labels, meta, resolutionMs }: BucketMeta, facts
   }
 }
 
-/** Throws `block.refused`. */
+/** Throws `block.refused`, `block.too_large`. */
 export function checkBlockFiles(
   block: string,
   files: readonly BlockFile[],
@@ -83,7 +84,8 @@ export function checkBlockFiles(
     if (!paths.has(name)) refuse('files', `it has ${segmentCount} files of chunks and no ${name}`);
   }
   if (sizeBytesMax > 0 && sizeBytes > sizeBytesMax) {
-    refuse('size', `its files have ${sizeBytes} bytes, the limit is ${sizeBytesMax}`);
+    const why = `its files have ${sizeBytes} bytes, the limit is ${sizeBytesMax}`;
+    throw new StarlingError('block.too_large', { block, rule: 'size', why });
   }
 }
 

@@ -21,7 +21,7 @@ import { BLOCK_INDEX_FILE } from '../filenames.ts';
 import type { Pacer } from '../pacer.ts';
 import { type FindingId, damageOf } from './findings.ts';
 
-const PAGES = { pageBytes: 64 * 1024, pagesMax: 64 };
+const PAGES = { pageBytes: 256 * 1024, pagesMax: 16 };
 
 export interface IndexParts {
   readonly source: PagedSource;

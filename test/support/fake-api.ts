@@ -47,6 +47,12 @@ export function createFakeApi(overrides: Partial<NodeApi> = {}): FakeApi {
       return { data: Buffer.from('{"headStats":{"numSeries":1}}'), warnings: [] };
     },
     remoteRead: async () => ({ data: Buffer.from('chunks'), kind: 'chunks' }),
+    blockUploads: {
+      start: async () => undefined,
+      putFile: async () => undefined,
+      finish: async () => undefined,
+      check: async () => ({ result: 'complete' }),
+    },
     notReady: () => [],
     metrics: async () => 'up 1\n',
     ring: () => ({
