@@ -47,6 +47,8 @@ export interface Config {
   readonly instanceId: InstanceId | undefined;
   readonly logLevel: 'debug' | 'error' | 'info' | 'warn';
   readonly query: QuerySettings;
+  /** Whether made-up queries are asked at start. */
+  readonly warmsUp: boolean;
   readonly limits: Limits;
 }
 
@@ -148,6 +150,7 @@ function deriveConfig(
       isExperimental: get('query.experimental', false),
       delayedNameRemoval: get('query.delayed_name_removal', false),
     },
+    warmsUp: get('query.warm_up', true),
     limits: deriveLimits(values, multitenancy),
   };
   const problems: ConfigProblem[] = [];

@@ -55,6 +55,7 @@ export function printConfig(config: Config): string {
       max_queued_per_tenant: query.queuedPerTenantMax,
       experimental: query.isExperimental,
       delayed_name_removal: query.delayedNameRemoval,
+      warm_up: config.warmsUp,
     },
     limits: {
       ...limits,

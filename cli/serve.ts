@@ -69,7 +69,7 @@ export async function serve(given: ServeArguments, version: string): Promise<voi
     throw error;
   });
   platform.log.info('listening', { http: http?.address });
-  void warmUp(platform);
+  if (config.warmsUp) void warmUp(platform);
   let stopping: Promise<void> | undefined;
   const stop = async (why: string, exitCode: number): Promise<void> => {
     platform.log.info('stopping', { why });

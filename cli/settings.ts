@@ -342,6 +342,12 @@ export const settings: readonly Setting[] = [
     help: 'keep metric names until a query ends',
     isSwitch: true,
   },
+  {
+    path: ['query', 'warm_up'],
+    schema: flag,
+    defaultText: 'true',
+    help: 'ask made-up queries at start, so that the first real ones are fast; takes two CPU seconds',
+  },
   ...limitKeys.map((key) => ({
     path: ['limits', key],
     schema: wholeNumber(0, Number.MAX_SAFE_INTEGER),

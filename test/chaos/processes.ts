@@ -49,6 +49,7 @@ export class ChaosNode {
       '--insecure',
       '--cluster.label=chaos',
       '--log.level=warn',
+      '--query.warm-up=false',
       ...seeds,
       ...flags,
     ];
