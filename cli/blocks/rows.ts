@@ -34,6 +34,10 @@ export function rowsOfStatistics(
 ): Rows {
   const { chunkCount, floatSampleCount, histogramSampleCount, sampleCount } = meta.stats;
   const per = (a: number, b: number): string => (b === 0 ? '0' : (a / b).toFixed(2));
+  const kinds: [string, string][] = [
+    ['float samples', count(floatSampleCount)],
+    ['histogram samples', count(histogramSampleCount)],
+  ];
   const facts: [string, string][] = [
     ['block', meta.id],
     ['level', count(meta.level)],
@@ -47,8 +51,8 @@ export function rowsOfStatistics(
     ['symbols', count(symbolCount)],
     ['chunks', count(chunkCount)],
     ['samples', count(sampleCount)],
-    ['float samples', count(floatSampleCount)],
-    ['histogram samples', count(histogramSampleCount)],
+    // Older versions of Prometheus do not tell the kinds apart.
+    ...(floatSampleCount + histogramSampleCount === 0 ? [] : kinds),
     ['samples per chunk', per(sampleCount, chunkCount)],
     ['bytes per sample', per(sizeBytes, sampleCount)],
   ];

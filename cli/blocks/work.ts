@@ -189,6 +189,10 @@ async function repair(world: ToolsWorld, given: Given, words: readonly string[])
   const id = blockIdOf(words[0] ?? '');
   await withPlaces(world, given, async ([place], bucket) => {
     if (place === undefined) return;
+    if (await isWhole(world, place, id)) {
+      world.err(`${id}: nothing is wrong with it, so nothing was written\n`);
+      return;
+    }
     const options = { ...world, place };
     const { tenant } = place;
     let repaired: Repaired;
@@ -203,6 +207,15 @@ async function repair(world: ToolsWorld, given: Given, words: readonly string[])
       throw new ToolFailure(`nothing of ${id} can be read, so nothing was written`);
     }
   });
+}
+
+async function isWhole(
+  { pacer }: ToolsWorld,
+  place: BlockPlace,
+  id: ReturnType<typeof blockIdOf>,
+): Promise<boolean> {
+  const { findings } = await verifyBlock({ files: place.files(id), pacer });
+  return findings.faultCount === 0;
 }
 
 function tellRepair(world: ToolsWorld, given: Given, id: string, repaired: Repaired): void {

@@ -96,6 +96,9 @@ t.test('blocks of a directory are verified and repaired in place', async (t) => 
   await testBlock(root);
   const where = `--directory=${root}`;
   t.match(await runCommand(['blocks', 'verify', where]), { exitCode: 0, out: '' });
+  const whole = await runCommand(['blocks', 'repair', ID, where]);
+  t.match(whole, { exitCode: 0, err: /nothing is wrong with it/ });
+  t.strictSame(await readdir(root), [ID], 'nothing was written');
   await spoilLastChunk(`${root}/${ID}/chunks/000001`);
   t.match(await runCommand(['blocks', 'verify', where]), { exitCode: 1, out: /chunk\.unreadable/ });
   t.match(await runCommand(['blocks', 'repair', ID, where]), { exitCode: 0 });

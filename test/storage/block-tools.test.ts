@@ -5,9 +5,10 @@
  */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { labelsFromPairs } from '../../model/labels.ts';
+import { compareLabels, labelsFromPairs } from '../../model/labels.ts';
 import { BlockWriter } from '../../storage/block/block-writer.ts';
 import { diskBlockFiles } from '../../storage/block/byte-source.ts';
+import { cutBlock } from '../../storage/block/cut.ts';
 import { CHUNK_XOR } from '../../storage/block/format.ts';
 import { type SeriesEntry, createSeriesEntry } from '../../storage/block/series-reader.ts';
 import { Pacer } from '../../storage/pacer.ts';
@@ -24,6 +25,7 @@ import {
   writeTestBlock,
 } from '../support/block-contents.ts';
 import { checkout } from '../support/checkout.ts';
+import { KINDS, histogramChunks, histogramSeries } from '../support/histograms.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { refusal } from '../support/refusal.ts';
 
@@ -71,6 +73,27 @@ t.test('blockStatistics() tells labels by their values, and pairs by their serie
     { name: '__name__', value: 'm0', seriesCount: 2 },
     { name: '__name__', value: 'm1', seriesCount: 2 },
   ]);
+});
+
+t.test('blocks of native histograms are verified, and kept by a repair', async (t) => {
+  const disk = new MemoryDisk();
+  await disk.makeDirectory('/blocks');
+  const series = KINDS.map((kind, seed) => ({
+    labels: labelsFromPairs([
+      ['__name__', 'h'],
+      ['kind', kind],
+    ]),
+    chunks: histogramChunks(histogramSeries(kind, { startMs: 0, count: 90, seed })),
+  })).sort((a, b) => compareLabels(a.labels, b.labels));
+  const source = { symbols: () => series.flatMap(({ labels }) => labels), series: () => series };
+  const options = { disk, directory: '/blocks', id: ID, pacer };
+  await cutBlock(options, source, { minTimeMs: 0, maxTimeMs: 9_999_999 });
+  t.match(await verify(disk), { seriesCount: KINDS.length, sampleCount: KINDS.length * 90 });
+  t.strictSame((await verify(disk)).findings.kept, []);
+  const files = diskBlockFiles(disk, '/blocks', ID);
+  await repairBlock({ ...options, files, id: NEW_ID });
+  t.match(await verify(disk, NEW_ID), { sampleCount: KINDS.length * 90 });
+  t.strictSame((await verify(disk, NEW_ID)).findings.kept, []);
 });
 
 t.test('every flipped byte that carries something is found, and repaired around', async (t) => {

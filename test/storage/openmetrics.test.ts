@@ -4,12 +4,14 @@
  * Method: texts and the samples they mean; random texts against a naive reading of them, with tiny bounds; promtool
  * with PROM_BIN=<directory>.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import t from 'tap';
 import { createNodeDisk } from '../../platform/node/disk.ts';
 import { Pacer } from '../../storage/pacer.ts';
-import { importOpenMetrics } from '../../storage/tools/index.ts';
+import { diskBlockFiles } from '../../storage/block/byte-source.ts';
+import { parseBlockId } from '../../storage/block/ulid.ts';
+import { importOpenMetrics, verifyBlock } from '../../storage/tools/index.ts';
 import { dumpLines, readTestBlock, type TestSeries } from '../support/block-contents.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
@@ -158,5 +160,12 @@ if (programs === undefined) {
     const times = listed.slice(1).map((row) => row.split(/\s+/).slice(1, 3).map(Number));
     const ours = blocks.map(({ maxTimeMs, minTimeMs }) => [minTimeMs, maxTimeMs]);
     t.strictSame(ours, times, 'of the same times');
+    for (const name of await readdir(`${root}/theirs`)) {
+      const id = parseBlockId(name);
+      if (id === undefined) continue;
+      const files = diskBlockFiles(disk, `${root}/theirs`, id);
+      const report = await verifyBlock({ files, pacer });
+      t.strictSame(report.findings.kept, [], 'verification finds nothing in theirs');
+    }
   });
 }

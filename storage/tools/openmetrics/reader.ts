@@ -21,9 +21,11 @@ export class SeriesRegister {
   readonly #byLabels = new Map<string, number>();
 
   /** The number of the series that is written so. Throws `BadLine`, `openmetrics.too_large`. */
-  numberOf(text: string): number {
-    const known = this.#byText.get(text);
+  numberOf(written: string): number {
+    const known = this.#byText.get(written);
     if (known !== undefined) return known;
+    // Part of a string keeps all of it: without a copy the whole file would stay in memory.
+    const text = Buffer.from(written).toString();
     const labels = parseSeries(text);
     const key = labelsKey(labels);
     let number = this.#byLabels.get(key);
