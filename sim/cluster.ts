@@ -78,6 +78,7 @@ export function loadTargetOf(world: World<RunningNode>): LoadTarget {
     push: (node, tenant, body, timeoutMs) =>
       world.ask(machineOf(node), timeoutMs, async ({ api }) => {
         const { refused } = await api.push(parseTenantId(tenant), body);
+        if (refused !== undefined) world.note(`${node} refuses a part: ${refused.message}`);
         return refused === undefined;
       }),
     query: (node, { endMs, startMs, stepMs, tenant, text }, timeoutMs) =>

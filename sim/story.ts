@@ -13,6 +13,7 @@ import type { Ciphers } from '../platform/platform.ts';
 import { audit } from './audit.ts';
 import type { Violation } from './checkers/answer.ts';
 import { checkFailStop, checkFullDisk } from './checkers/fail-stop.ts';
+import { checkSkewed } from './checkers/skewed.ts';
 import { RECOVERY_MS } from './checkers/recovered.ts';
 import { bootStarling, loadTargetOf } from './cluster.ts';
 import type { Fault, FaultScene } from './faults/fault.ts';
@@ -152,8 +153,9 @@ async function tell(telling: Telling): Promise<void> {
   const flushing = flushNowAndThen(telling);
   await world.sleep(isCalm ? endMs - world.loop.nowMs : random.between(0, swarm.restMsMax));
   while (world.loop.nowMs < endMs) {
-    await breakOne(telling, random);
+    const check = await breakOne(telling, random);
     await settle(telling, 'after a fault');
+    check?.();
     await world.sleep(random.between(0, swarm.restMsMax));
   }
   if (random.chance(LONG_REST_CHANCE)) await world.sleep(RECOVERY_MS + LONG_REST_MS);
@@ -203,8 +205,11 @@ async function settle({ operator, watch, world }: Telling, when: string): Promis
   watch.whole(world.loop.nowMs);
 }
 
-/** One fault for a while. No more than one machine is harmed at a time, or all at the same moment. */
-async function breakOne(telling: Telling, random: SimRandom): Promise<void> {
+/**
+ * One fault for a while. No more than one machine is harmed at a time, or all at the same moment. Returns what is
+ * to be checked once all is well again.
+ */
+async function breakOne(telling: Telling, random: SimRandom): Promise<(() => void) | undefined> {
   const { operator, swarm, watch, world } = telling;
   const members = operator.members();
   const name = random.pick(swarm.faults) ?? 'kill';
@@ -212,7 +217,7 @@ async function breakOne(telling: Telling, random: SimRandom): Promise<void> {
   assert(fault !== undefined, `sim: there is no fault ${name}`);
   const drawn = members[random.below(members.length)]!;
   const lengthMs = random.between(0, random.chance(0.5) ? 2000 : FAULT_MS_MAX);
-  if (fault.isDamage === true && !mayDamage(swarm)) return;
+  if (fault.isDamage === true && !mayDamage(swarm)) return undefined;
   if (fault.isDamage === true) operator.damaged ??= drawn;
   const victim = fault.isDamage === true ? (operator.damaged ?? drawn) : drawn;
   const others = members.filter((one) => one !== victim);
@@ -221,6 +226,7 @@ async function breakOne(telling: Telling, random: SimRandom): Promise<void> {
   watch.disturb();
   if (fault.reach === 'one' && mustDoWithout(telling)) watch.strike(victim.name, world.loop.nowMs);
   const { life } = victim;
+  const ringsBefore = operator.rings();
   const failedBefore = victim.disk.failedSyncs;
   await strike(fault, { world, random, victim, others, lengthMs, operator });
   operator.report(watch.end(fault.isSlowness === true));
@@ -235,6 +241,8 @@ async function breakOne(telling: Telling, random: SimRandom): Promise<void> {
   }
   world.network.heal();
   await operator.bootDead();
+  if (fault.isClock !== true) return undefined;
+  return () => operator.report(checkSkewed(ringsBefore, operator.rings()));
 }
 
 /** Three copies of everything, for as long as reads look back; what was damaged is filled again. */

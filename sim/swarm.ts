@@ -29,6 +29,7 @@ export interface Swarm {
 }
 
 const FAULT_KINDS_MIN = 2;
+const BUCKET_SHAPE_FAULTS = ['clock-day-ahead', 'clock-day-behind', 'kill', 'restart', 'wipe'];
 const ODDITY_CHANCE = 0.25;
 const BUCKET_CHANCE = 0.7;
 const REST_MS_MAX = 10_000;
@@ -92,7 +93,7 @@ export const SHAPES: Readonly<Record<string, Partial<Swarm>>> = {
     flushEveryMs: 6 * 60_000,
     oddities: [],
     hasBucket: true,
-    faults: ['kill', 'restart', 'wipe', ...Object.keys(BUCKET_FAULTS)],
+    faults: [...BUCKET_SHAPE_FAULTS, ...Object.keys(BUCKET_FAULTS)],
     flags: { 'blocks-storage.tsdb.retention-period': '15m' },
     load: {
       writers: 2,

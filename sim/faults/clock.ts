@@ -24,6 +24,7 @@ export const CLOCK_FAULTS: Faults = {
   clock: {
     sentence: 'the wall clock of one machine is wrong, drifts, steps, and steps back',
     reach: 'one',
+    isClock: true,
     strike: (scene) =>
       setClock(
         scene,
@@ -34,21 +35,38 @@ export const CLOCK_FAULTS: Faults = {
   'clock-day-ahead': {
     sentence: 'the wall clock of one machine is a day ahead',
     reach: 'one',
+    isClock: true,
     strike: (scene) => setClock(scene, DAY_MS),
   },
   'clock-day-behind': {
     sentence: 'the wall clock of one machine is a day behind',
     reach: 'one',
+    isClock: true,
     strike: (scene) => setClock(scene, -DAY_MS),
   },
   'clock-drift': {
     sentence: 'the wall clock of one machine runs fast or slow',
     reach: 'one',
+    isClock: true,
     strike: (scene) => setClock(scene, 0, scene.random.between(-50_000, 50_000)),
+  },
+  'clock-wrong-at-boot': {
+    sentence: 'one machine starts with a wall clock that is a day wrong, and is put right later',
+    reach: 'one',
+    isClock: true,
+    async strike(scene) {
+      const { lengthMs, operator, random, victim, world } = scene;
+      world.kill(victim);
+      const end = setClock(scene, random.chance(0.5) ? DAY_MS : -DAY_MS);
+      await operator.boot(victim);
+      await world.sleep(lengthMs);
+      end();
+    },
   },
   'clock-steps': {
     sentence: 'the wall clock of one machine jumps to and fro',
     reach: 'one',
+    isClock: true,
     async strike(scene) {
       const { lengthMs, random, world } = scene;
       const endMs = world.loop.nowMs + lengthMs;

@@ -53,6 +53,8 @@ export interface Fault {
   readonly reach: FaultReach;
   /** What it harms is lost for good: always the same machine, where a loss is allowed at all. */
   readonly isDamage?: true;
+  /** It changes a wall clock, and nothing else. */
+  readonly isClock?: true;
   /** It only makes its victim slow: quorums hide it. */
   readonly isSlowness?: true;
   /** What is checked of the life that it met. */

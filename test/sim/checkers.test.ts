@@ -16,6 +16,7 @@ import { doubtedIn } from '../../sim/checkers/living.ts';
 import { RECOVERY_MS, checkRecovered } from '../../sim/checkers/recovered.ts';
 import { checkRejected } from '../../sim/checkers/rejected.ts';
 import { checkRing } from '../../sim/checkers/ring-sanity.ts';
+import { checkSkewed } from '../../sim/checkers/skewed.ts';
 import { History } from '../../sim/history.ts';
 import { AvailabilityWatch } from '../../sim/watch.ts';
 
@@ -114,3 +115,19 @@ t.test('nodes: shares of the ring, ghosts, trust, lives that must end or go on',
   t.strictSame(names(checkFullDisk({ ...life, isAlive: false })), ['I27']);
   t.end();
 });
+
+t.test(
+  'checkSkewed(): a wrong clock makes nobody incomplete and moves no part of the ring',
+  (t) => {
+    const row = { id: 'b', ownership: 0.5, missingBeforeMs: 0 } as RingStatus['instances'][number];
+    const ring = (...instances: readonly (typeof row)[]): RingStatus =>
+      ({ self: 'a', instances }) as unknown as RingStatus; // all that is looked at
+    const before = [ring(row)];
+    t.strictSame(names(checkSkewed(before, [ring(row)])), []);
+    t.strictSame(names(checkSkewed(before, [ring({ ...row, missingBeforeMs: 9 })])), ['I29']);
+    t.strictSame(names(checkSkewed(before, [ring({ ...row, ownership: 0.4 })])), ['I29']);
+    const joined = { ...row, id: 'c' };
+    t.strictSame(names(checkSkewed(before, [ring({ ...row, ownership: 0.4 }, joined)])), []);
+    t.end();
+  },
+);

@@ -11,7 +11,8 @@ t.test('the text that a planted bug replaces stands in its file exactly once', (
   for (const [name, { edits, faults = [], file }] of Object.entries(MUTANTS)) {
     let text = readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
     for (const { from, to } of edits) {
-      t.equal(text.split(from).length, 2, `${name}: ${from}`);
+      const what = `${name} of sim/planted/mutants.ts replaces in ${file}: ${from}`;
+      t.equal(text.split(from).length, 2, what);
       text = text.replace(from, () => to);
     }
     t.strictSame(
