@@ -149,10 +149,19 @@ t.test('what was imported is exported again, as text and as blocks', async (t) =
   t.match(await run('up{'), { exitCode: 2 });
 });
 
-t.test('a running node is exported by remote read', async (t) => {
-  const root = t.testdir({});
-  const node = await start(t, 'a');
+t.test('a running node answers what was imported, and is exported by remote read', async (t) => {
+  const root = t.testdir({ data: {}, bucket: {} });
+  await promBlock(`${root}/data`, 1, START_MS);
+  const bucket = `file://${root}/bucket`;
+  t.match(await runCommand(['import', 'prom-blocks', `${root}/data`, `--bucket=${bucket}`]), {
+    exitCode: 0,
+  });
+  const flags = { bucket: [bucket], 'compactor.compaction-interval': ['100ms'] };
+  const node = await start(t, 'a', [], flags);
   await eventually('ready', async () => (await fetch(`http://${node.http}/ready`)).ok);
+  await eventually('the compactor made an index', async () =>
+    (await readdir(`${root}/bucket/anonymous`)).includes('bucket-index.json.gz'),
+  );
   const nowMs = Math.floor(Date.now() / 1000) * 1000 - 600_000;
   const samples = [1 / 3, NaN, -0].map((value, i) => [nowMs + i * 1500, value] as const);
   const body = new Uint8Array(
@@ -175,6 +184,9 @@ t.test('a running node is exported by remote read', async (t) => {
     ([timeMs, value]) => `${name} ${Object.is(value, -0) ? '-0' : value} ${timeMs / 1000}\n`,
   );
   t.match(await runCommand(words), { exitCode: 0, out: `${lines.join('')}# EOF\n` });
+  const old = [...words, `--start=${START_MS / 1000}`, `--end=${START_MS / 1000 + 7200}`];
+  const { out } = await runCommand([...old, 'up']);
+  t.equal(out.split('\n').length, 62, 'the 60 imported samples, the end, and nothing behind it');
   const into = `${root}/blocks`;
   t.match(await runCommand([...words, '--format=blocks', `--into=${into}`]), { exitCode: 0 });
   t.equal((await samplesIn(into)).length, 3);
