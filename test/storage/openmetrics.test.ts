@@ -132,6 +132,24 @@ t.test('importOpenMetrics() keeps all samples of any text, whatever its bounds',
   );
 });
 
+t.test('importOpenMetrics() leaves all blocks or none, whichever disk call fails', async (t) => {
+  const source = sourceOf(Buffer.from('m 1 0\nm 2 9000\nm 3 18000\n# EOF\n'));
+  const bounds = { bufferedRecordsMax: 1, partSamplesMax: 1 };
+  for (let n = 1; ; n++) {
+    const disk = new MemoryDisk();
+    await disk.makeDirectory('/out');
+    disk.failWhen = ({ number }) => number === n;
+    const options = { clock, disk, random, pacer, source, directory: '/out', bounds };
+    const outcome = await importOpenMetrics(options).catch((thrown: unknown) => thrown);
+    const hasFailed = disk.calls.length >= n;
+    disk.failWhen = () => false;
+    const blocks = (await disk.list('/out')).filter((name) => parseBlockId(name) !== undefined);
+    if (outcome instanceof Error) t.match(outcome, { id: 'disk.failed' }, `call ${n}`);
+    t.equal(blocks.length, outcome instanceof Error ? 0 : 3, `call ${n}`);
+    if (!hasFailed) break;
+  }
+});
+
 const programs = process.env['PROM_BIN'];
 if (programs === undefined) {
   t.comment('skipped: PROM_BIN is not set, nothing to compare with');

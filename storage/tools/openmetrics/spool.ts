@@ -91,7 +91,7 @@ export class SampleSpool {
           visit(new Float64Array(bytes.slice().buffer), count);
         }
       } finally {
-        await file.close();
+        await file.close().catch(() => undefined); // nothing was written
       }
     }
     if (window.buffered > 0) visit(window.buffer, window.buffered);
@@ -126,8 +126,11 @@ export class SampleSpool {
       const bytes = new Uint8Array(buffer.buffer, 0, buffered * RECORD_BYTES);
       await attempt(path, async () => {
         const file = await disk.open(path, written === 0 ? 'create' : 'read-write');
-        await file.write(bytes, written * RECORD_BYTES);
-        await file.close();
+        try {
+          await file.write(bytes, written * RECORD_BYTES);
+        } finally {
+          await file.close();
+        }
       });
       window.written += buffered;
       window.buffered = 0;
