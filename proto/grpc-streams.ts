@@ -103,7 +103,9 @@ function receiveWindowOf(server: grpc.Server): { readonly setOnSessions: () => v
   return {
     setOnSessions: () => {
       for (const http2 of parts.http2Servers?.keys() ?? [])
-        http2.on('session', (session) => session.setLocalWindowSize(RECEIVE_WINDOW_BYTES));
+        http2.on('session', (session) => {
+          if (!session.destroyed) session.setLocalWindowSize(RECEIVE_WINDOW_BYTES);
+        });
     },
   };
 }

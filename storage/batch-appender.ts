@@ -1,7 +1,7 @@
 /**
  * Appending batches to the head and to the records for the log: what is taken, what is known already, and
- * what is refused and why. Synchronous. Floats of a batch come before its histograms, in the head and in the
- * log, so that a replay meets them in the order in which they were taken.
+ * what is refused and why. Synchronous, a part of a batch at a time. Floats of a part come before its histograms,
+ * in the head and in the log, so that a replay meets them in the order in which they were taken.
  */
 import { StarlingError } from '../model/errors.ts';
 import { printLabels } from '../model/labels.ts';
@@ -40,12 +40,14 @@ export interface BatchPart {
   readonly to: number;
 }
 
-/** Series, and samples of more than one series, of a part: a millisecond or two, more when chunks are cut. */
+/** A part takes a millisecond or two, and more when chunks are cut. */
 const SERIES_PER_PART = 1024;
+/** Of more than one series. */
+const SAMPLES_PER_PART = 1024;
 
 /** The next part of a batch, from a series on. */
 export function batchPart({ sampleEnds, seriesCount }: WriteBatch, from: number): BatchPart {
-  const limit = (from === 0 ? 0 : sampleEnds[from - 1]!) + SERIES_PER_PART;
+  const limit = (from === 0 ? 0 : sampleEnds[from - 1]!) + SAMPLES_PER_PART;
   let to = Math.min(from + SERIES_PER_PART, seriesCount);
   while (to > from + 1 && sampleEnds[to - 1]! > limit) to--;
   return { from, to };

@@ -10,6 +10,7 @@ import type { Odd } from '../../platform/rare.ts';
 import type { TurnQueue } from '../../platform/turn-queue.ts';
 import {
   type AppendResult,
+  type SelectHints,
   type Tsdb,
   type TsdbManager,
   batchPart,
@@ -83,7 +84,9 @@ export class IngesterActor implements Actor<IngesterMessage> {
         break;
       case 'select': {
         const { hints, reply, scope } = message;
-        this.#stream(scope, reply, (tsdb) => tsdb.select(scope.selectors, scope.range, hints));
+        // Who reads parts fills its disk again, and counts on it that what is here stays here.
+        const isForFill = hints.part !== undefined;
+        this.#stream(scope, reply, (tsdb) => select(tsdb, scope, hints, isForFill));
         break;
       }
       case 'series': {
@@ -152,12 +155,10 @@ export class IngesterActor implements Actor<IngesterMessage> {
   /** Appends a batch, each part in a turn of its own; resolves when it is durable. */
   async #store({ batch, from }: PushMessage): Promise<PushAnswer> {
     const { checkWritable, clock, noteWrite, tenants, turns } = this.#dependencies;
+    // A turn after it is open, because others may have waited for it as well.
+    if (tenants.get(batch.tenant) === undefined) await tenants.open(batch.tenant);
     await turns.next();
-    let tsdb = tenants.get(batch.tenant);
-    if (tsdb === undefined) {
-      tsdb = await tenants.open(batch.tenant);
-      await turns.next(); // others waited for it as well
-    }
+    const tsdb = tenants.get(batch.tenant) ?? (await tenants.open(batch.tenant));
     const results: AppendResult[] = [];
     let at = 0;
     do {
@@ -208,6 +209,17 @@ export class IngesterActor implements Actor<IngesterMessage> {
     const oldestTimeMs = tsdb?.oldestTimeMs(clock.wallMs()) ?? Number.MIN_SAFE_INTEGER;
     reply.end({ digest: digest(), oldestTimeMs });
   }
+}
+
+/** `isDurable`: ends only when all that it told is durable; throws what the log does not take. */
+async function* select(
+  tsdb: Tsdb,
+  { range, selectors }: ReadScope,
+  hints: SelectHints,
+  isDurable: boolean,
+): Frames {
+  yield* tsdb.select(selectors, range, hints);
+  if (isDurable) await tsdb.durable();
 }
 
 /** A list of names as frames, once it is complete. */

@@ -17,7 +17,7 @@ import { type InstanceId, type TenantId, parseTenantId } from '../../model/ids.t
 import type { TimeRange } from '../../model/sample.ts';
 import type { Clock, Log } from '../../platform/platform.ts';
 import type { Probe } from '../../platform/rare.ts';
-import type { TsdbManager } from '../../storage/index.ts';
+import type { BlockSource, TsdbManager } from '../../storage/index.ts';
 import { TENANTS_PATH, ingesterPathOf } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
 import { MEMBERSHIP_PATH } from '../membership/messages.ts';
@@ -36,6 +36,7 @@ const READ_TIMEOUT_MS = 60_000;
 const TELL_TIMEOUT_MS = 10_000;
 /** A window of a tenant is read in so many parts at most. */
 const PARTS_MAX = 1024;
+const NOTHING: BlockSource = { symbols: () => [], series: () => [] };
 const NOBODY = { onCancel: (): void => undefined };
 
 export interface RefillDependencies {
@@ -173,7 +174,7 @@ export class Refill {
     window: TimeRange,
     part: { readonly index: number; readonly count: number },
   ): Promise<boolean> {
-    const { clock, isStopped, runtime, tenants, view } = this.#dependencies;
+    const { clock, isStopped, log, runtime, tenants, view } = this.#dependencies;
     if (isStopped()) throw new StarlingError('node.not_ready', { why: 'it is stopping' });
     const startedMs = clock.monotonicMs();
     const scope = { tenant, selectors: [], range: window, limit: 0 };
@@ -191,10 +192,12 @@ export class Refill {
       holder: holdings.holderOf(gathered.instances[i]!),
       frames,
     }));
-    const source = await joinWindow(clock, answers, holdings);
-    if (source !== undefined) {
+    const source = await joinWindow({ clock, log }, answers, holdings);
+    // Where nothing is kept, what is not promised is still told: reads of it must ask the bucket.
+    if (source !== undefined || gathered.oldestTimeMs > window.minTimeMs) {
       const tsdb = await tenants.open(tenant);
-      await tsdb.fill(source, window, gathered.oldestTimeMs);
+      await tsdb.fill(source ?? NOTHING, window, gathered.oldestTimeMs);
+      if (source !== undefined) await this.#tell({ type: 'wrote' });
     }
     await this.#rest(clock.monotonicMs() - startedMs);
     return true;

@@ -14,30 +14,35 @@ export interface HeldChunk extends ChunkBytes {
   readonly holders: Set<string>;
 }
 
-/** The samples of chunks that cannot be read count as held by nobody: such chunks are kept. */
-export function scarceChunks(chunks: readonly HeldChunk[], quorum: number): HeldChunk[] {
+/** Decodes the times of chunks, in columns of its own. */
+export class TimesReader {
+  readonly #samples = new SeriesSamples();
+
+  /** Undefined for bytes that do not hold. */
+  timesOf(chunk: ChunkBytes): Float64Array | undefined {
+    const samples = this.#samples;
+    samples.clear();
+    if (!samples.addChunk(chunk)) return undefined;
+    return Float64Array.from({ length: samples.length }, (_, i) => samples.timeAt(i));
+  }
+}
+
+/** The scarce ones; of those that cannot be read nobody has a sample, so they are not among them. */
+export function scarceChunks(
+  chunks: readonly HeldChunk[],
+  quorum: number,
+  reader: TimesReader,
+): HeldChunk[] {
   if (chunks.every(({ holders }) => holders.size >= quorum)) return [];
-  const timesOf = new Map<HeldChunk, Float64Array>();
+  const timesOf = new Map(chunks.map((chunk) => [chunk, reader.timesOf(chunk) ?? []]));
   const counts = new Map<number, number>();
   for (const holder of new Set(chunks.flatMap((chunk) => [...chunk.holders]))) {
     const seen = new Set<number>();
-    for (const chunk of chunks) {
-      if (!chunk.holders.has(holder)) continue;
-      const times = timesOf.get(chunk) ?? decodeTimes(chunk);
-      timesOf.set(chunk, times);
-      for (const time of times) seen.add(time);
+    for (const [chunk, times] of timesOf) {
+      if (chunk.holders.has(holder)) for (const time of times) seen.add(time);
     }
     for (const time of seen) counts.set(time, (counts.get(time) ?? 0) + 1);
   }
-  return chunks.filter((chunk) => {
-    const times = timesOf.get(chunk) ?? [];
-    return times.length === 0 || times.some((time) => (counts.get(time) ?? 0) < quorum);
-  });
-}
-
-/** Empty for bytes that do not hold. */
-function decodeTimes(chunk: ChunkBytes): Float64Array {
-  const samples = new SeriesSamples();
-  if (!samples.addChunk(chunk)) return new Float64Array();
-  return Float64Array.from({ length: samples.length }, (_, i) => samples.timeAt(i));
+  const isScarce = (time: number): boolean => (counts.get(time) ?? 0) < quorum;
+  return chunks.filter((chunk) => timesOf.get(chunk)?.some(isScarce));
 }

@@ -5,10 +5,10 @@
 import { type Labels, compareLabels } from '../../model/labels.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { type SeriesFrameHandler, readSeriesFrame } from '../../model/wire/series-frame.ts';
-import type { Clock } from '../../platform/platform.ts';
+import type { Clock, Log } from '../../platform/platform.ts';
 import { type BlockSource, Pacer, sortPaced } from '../../storage/index.ts';
 import type { Holdings } from './holders.ts';
-import { type HeldChunk, scarceChunks } from './scarce-chunks.ts';
+import { type HeldChunk, TimesReader, scarceChunks } from './scarce-chunks.ts';
 
 /** Reading one frame, roughly, in units of the pacer. */
 const FRAME_UNITS = 2000;
@@ -32,7 +32,7 @@ export interface HeldFrames {
 
 /** Joins the frames of instances and leaves out what is not to be held. Undefined: nothing is left. */
 export async function joinWindow(
-  clock: Clock,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
   answers: readonly HeldFrames[],
   { isReplica, quorum }: Pick<Holdings, 'isReplica' | 'quorum'>,
 ): Promise<BlockSource | undefined> {
@@ -45,11 +45,20 @@ export async function joinWindow(
     }
   }
   const kept: Joined[] = [];
+  const reader = new TimesReader();
+  let unreadable = 0;
   for (const series of join.series.values()) {
-    if (!isReplica(series.hash)) series.chunks = scarceChunks(series.chunks, quorum);
+    const units = CHUNK_UNITS * series.chunks.length;
+    // What one holder alone has may be damaged there: others have it, or nobody.
+    const readable = series.chunks.filter(
+      (chunk) => chunk.holders.size > 1 || reader.timesOf(chunk) !== undefined,
+    );
+    unreadable += series.chunks.length - readable.length;
+    series.chunks = isReplica(series.hash) ? readable : scarceChunks(readable, quorum, reader);
     if (series.chunks.length > 0) kept.push(series);
-    if (pacer.spend(CHUNK_UNITS * series.chunks.length)) await pacer.pause();
+    if (pacer.spend(units)) await pacer.pause();
   }
+  if (unreadable > 0) log.warn('chunks that cannot be read are not filled', { count: unreadable });
   if (kept.length === 0) return undefined;
   const order = await sortPaced(
     Uint32Array.from(kept.keys()),

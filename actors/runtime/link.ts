@@ -79,6 +79,7 @@ export class Link {
   #arrived: Envelope[] = [];
   #firstArrived = 0;
   #arrivedBytes = 0;
+  #isHandlingPlanned = false;
   #isBlocked = false;
   #isBroken = false;
   #isClosed = false;
@@ -203,7 +204,7 @@ export class Link {
     if (this.#isClosed) return;
     const envelope = envelopeOf(kind, parts);
     this.#ready.push(envelope);
-    this.#readyBytes += envelope.payload.length + 64;
+    this.#readyBytes += bytesOf(envelope);
     if (this.#readyBytes > LINK_QUEUE_BYTES_MAX) {
       this.#breach('it does not read its answers');
       return;
@@ -221,7 +222,7 @@ export class Link {
       let to = from;
       let bytes = 0;
       while (to < this.#ready.length && (to === from || bytes < FRAME_BYTES_MAX)) {
-        bytes += this.#ready[to]!.payload.length + 64;
+        bytes += bytesOf(this.#ready[to]!);
         to++;
       }
       this.#readyBytes -= bytes;
@@ -249,7 +250,7 @@ export class Link {
     const isWaiting = this.#firstArrived < this.#arrived.length;
     for (const envelope of envelopes) {
       this.#arrived.push(envelope);
-      this.#arrivedBytes += envelope.payload.length;
+      this.#arrivedBytes += bytesOf(envelope);
     }
     const isTooMuch = this.#arrivedBytes > RECEIVE_WAITING_BYTES_MAX;
     if (isTooMuch) this.#handleArrived(Infinity);
@@ -261,16 +262,24 @@ export class Link {
     let bytes = 0;
     while (this.#firstArrived < this.#arrived.length && bytes < bytesMax) {
       const envelope = this.#arrived[this.#firstArrived++]!; // counted first: to handle it may end the stream
-      bytes += envelope.payload.length;
-      this.#arrivedBytes -= envelope.payload.length;
+      bytes += bytesOf(envelope);
+      this.#arrivedBytes -= bytesOf(envelope);
       this.#handle(envelope);
     }
-    if (this.#firstArrived < this.#arrived.length) {
-      this.#options.clock.nextTurn(() => this.#handleArrived(RECEIVE_BYTES_PER_TURN));
-    } else {
+    if (this.#firstArrived < this.#arrived.length) this.#planHandling();
+    else {
       this.#arrived = [];
       this.#firstArrived = 0;
     }
+  }
+
+  #planHandling(): void {
+    if (this.#isHandlingPlanned) return;
+    this.#isHandlingPlanned = true;
+    this.#options.clock.nextTurn(() => {
+      this.#isHandlingPlanned = false;
+      this.#handleArrived(RECEIVE_BYTES_PER_TURN);
+    });
   }
 
   #handle(envelope: Envelope): void {
@@ -331,7 +340,7 @@ export class Link {
   }
 
   #closed(why: string): void {
-    this.#handleArrived(Infinity); // what came before the end counts
+    if (this.#isOpen) this.#handleArrived(Infinity); // what came before the end counts
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#ready = [];
@@ -346,6 +355,11 @@ export class Link {
     this.#inbound.cancelAll();
     this.#options.onClose(why);
   }
+}
+
+/** Roughly what an envelope takes, here and on its way. */
+function bytesOf({ path, payload, type }: Envelope): number {
+  return payload.length + path.length + type.length + 64;
 }
 
 function envelopeOf(kind: EnvelopeKind, parts: Partial<Envelope>): Envelope {

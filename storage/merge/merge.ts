@@ -43,6 +43,7 @@ export function mergeLabelSets(frames: readonly Uint8Array[]): readonly Labels[]
 const SAMPLES_START = 1024;
 /** By how much columns grow at most, when the first rows have many more samples than the others. */
 const GROWTH_MAX = 16;
+const SPARE_SAMPLES_MAX = 4 * 2 ** 20;
 
 /** Growing output columns. Values are two words each, low first. */
 class ColumnsBuilder {
@@ -208,7 +209,8 @@ class ColumnsBuilder {
     if (needed <= this.#timestamps.length) return;
     // As much as all rows take if they are like those so far.
     const likely = Math.ceil((needed / (this.#rowCount + 1)) * this.#ends.length * 1.1);
-    const capacity = Math.max(needed * 2, Math.min(needed * GROWTH_MAX, likely));
+    const most = Math.min(needed * GROWTH_MAX, needed * 2 + SPARE_SAMPLES_MAX);
+    const capacity = Math.max(needed * 2, Math.min(likely, most));
     const timestamps = new Float64Array(capacity);
     const values = new Uint32Array(capacity * 2);
     timestamps.set(this.#timestamps);

@@ -12,10 +12,12 @@ import { SeriesFrameWriter } from '../../model/wire/series-frame.ts';
 import { xorChunksOf } from '../../storage/index.ts';
 import { isInPart } from '../../storage/head/select.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { silentLog } from '../support/toy-tsdb.ts';
 import { WALL_MS, instance, registryOf, rfStep } from '../support/registry-records.ts';
 
 const HASHES = Array.from({ length: 400 }, (_, i) => (i * 0x9e37_79b1) >>> 0);
 const HOUR_MS = 3_600_000;
+const seams = () => ({ clock: new FakeClock(), log: silentLog });
 const ids = ['a', 'b', 'c', 'd', 'e'];
 const self = parseInstanceId('a');
 
@@ -52,7 +54,9 @@ t.test(
 );
 
 /** Chunks with a sample a second, each [first, last] in seconds. */
-function frameOf(...series: readonly (readonly [string, ...(readonly [number, number])[]])[]) {
+type NamedSpans = readonly [string, ...(readonly [number, number])[]];
+
+function frameOf(...series: readonly NamedSpans[]): Uint8Array {
   const writer = new SeriesFrameWriter();
   for (const [name, ...spans] of series) {
     const labels = encodeLabels(['name', name]);
@@ -77,7 +81,7 @@ t.test('joinWindow() joins by fingerprint, drops equal chunks, sorts by labels',
     { holder: '2', frames: [frameOf(['b', [10, 12], [40, 42]])] },
   ];
   const own = { isReplica: () => true, quorum: 2 };
-  const source = await joinWindow(new FakeClock(), answers, own);
+  const source = await joinWindow(seams(), answers, own);
   const found: unknown[] = [];
   for await (const { chunks, labels } of source?.series() ?? []) {
     found.push([labels[1], chunks.map(({ minTimeMs }) => minTimeMs / 1000)]);
@@ -97,7 +101,7 @@ t.test('joinWindow() keeps of others what fewer holders than a quorum have', asy
       frames: [frameOf(['s', ...spans])],
     }));
     const rules = { isReplica: () => false, quorum };
-    const source = await joinWindow(new FakeClock(), answers, rules);
+    const source = await joinWindow(seams(), answers, rules);
     const found: unknown[] = [];
     for await (const { chunks } of source?.series() ?? []) {
       for (const one of chunks) found.push([one.minTimeMs / 1000, one.maxTimeMs / 1000]);
@@ -166,17 +170,52 @@ t.test('joinWindow() keeps of others what fewer holders than a quorum have', asy
   );
 });
 
-t.test('joinWindow() keeps chunks that it cannot read', async (t) => {
+t.test('joinWindow() leaves out what one holder has and nobody can read', async (t) => {
   const writer = new SeriesFrameWriter();
   const labels = encodeLabels(['name', 's']);
-  writer.putSeries(Uint32Array.of(1, 1, 2, 3), 0, labels, 0, labels.length, 2);
+  writer.putSeries(Uint32Array.of(115, 1, 2, 3), 0, labels, 0, labels.length, 2);
   writer.putChunk(1, 2, Uint8Array.of(0, 9, 1), 0, 3);
   writer.putChunk(3, 4, Uint8Array.of(0, 9, 1, 1), 0, 4);
-  const frames = [writer.finish()];
+  const bad = { holder: '1', frames: [writer.finish()] };
+  const good = { holder: '2', frames: [frameOf(['s', [1, 9]])] };
+  for (const isOwn of [false, true]) {
+    const told: unknown[] = [];
+    const log = { ...silentLog, warn: (_: string, facts: unknown) => void told.push(facts) };
+    const rules = { isReplica: () => isOwn, quorum: 2 };
+    const clock = new FakeClock();
+    t.equal(await joinWindow({ clock, log }, [bad], rules), undefined);
+    t.strictSame(told, [{ count: 2 }]);
+    const source = await joinWindow({ clock, log }, [bad, good], rules);
+    for await (const { chunks } of source?.series() ?? []) {
+      t.strictSame(
+        chunks.map(({ minTimeMs }) => minTimeMs),
+        [1000],
+      );
+    }
+  }
+});
+
+t.test('joinWindow() lets others work, also while it leaves everything out', async (t) => {
+  const clock = new FakeClock();
+  let turns = 0;
+  clock.nextTurn = (callback) => {
+    turns++;
+    setImmediate(callback);
+  };
+  const names = Array.from({ length: 900 }, (_, i) => String.fromCharCode(i + 65));
+  const answers = [9, 4].map((cut, i) => ({
+    holder: `${i}`,
+    frames: [
+      frameOf(
+        ...names.map(
+          (name) => (cut === 9 ? [name, [1, 9]] : [name, [1, cut], [cut + 1, 9]]) as NamedSpans,
+        ),
+      ),
+    ],
+  }));
   const rules = { isReplica: () => false, quorum: 2 };
-  const source = await joinWindow(new FakeClock(), [{ holder: '1', frames }], rules);
-  for await (const { chunks } of source?.series() ?? []) t.equal(chunks.length, 2);
-  t.not(source, undefined);
+  t.equal(await joinWindow({ clock, log: silentLog }, answers, rules), undefined);
+  t.ok(turns >= 10, `${turns} turns`);
 });
 
 t.test('isInPart() puts each series in one part, and halves of a part are parts', (t) => {
