@@ -57,6 +57,7 @@ function find(name, mutant) {
   try {
     plant(directory, mutant);
     const words = ['--seeds', `1..${values.seeds}`, '--minutes', values.minutes, '--stop'];
+    if (mutant.story === 'storage') words.push('--storage');
     if (mutant.faults !== undefined) words.push('--faults', mutant.faults.join(','));
     const { stdout } = spawnSync(process.execPath, [join(directory, 'sim/main.js'), ...words], {
       encoding: 'utf8',

@@ -149,6 +149,7 @@ async function runStorage(): Promise<void> {
       process.stdout.write(`  violated ${invariant}: ${what}\n`);
     }
     if (!isOk) process.exitCode = 1;
+    if (!isOk && values.stop) break;
   }
 }
 

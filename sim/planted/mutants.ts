@@ -15,6 +15,8 @@ export interface Mutant {
   readonly edits: readonly Edit[];
   /** What the story needs, so that the bug can show: fault kinds; any, when it is not said. */
   readonly faults?: readonly string[];
+  /** Which story finds it: that of whole clusters, or that of one directory. */
+  readonly story?: 'storage';
 }
 
 const CUTS = ['flush', 'restart', 'restart-all', 'kill'];
@@ -52,7 +54,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     edits: [
       { from: 'alive.has(ref), minTimeMs', to: '(alive.has(ref) && ref % 3 > 0), minTimeMs' },
     ],
-    faults: CUTS,
+    story: 'storage',
   },
   'digest-unchecked': {
     sentence: 'a read does not mind that an answer knows other instances',
@@ -156,7 +158,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     sentence: 'an unfinished record at the end of a log is not cut off',
     file: 'storage/wal/open.js',
     edits: [{ from: 'if (isTorn)\n', to: 'if (isTorn === undefined)\n' }],
-    faults: POWER,
+    story: 'storage',
   },
   'wiped-is-whole': {
     sentence: 'an instance that comes back with another disk counts as whole',

@@ -39,10 +39,12 @@ export interface StorageVerdict {
   readonly losses: number;
 }
 
-const ROUNDS = 40;
+const ROUNDS = 48;
 const SERIES = 3;
-const STEP_MS = 60_000;
-const FLUSH_EVERY = 8;
+const STEP_MS = 15 * 60_000;
+/** What is due is cut this often; once all is. */
+const CUT_EVERY = 4;
+const FLUSH_ROUND = 35;
 const TIMEOUT_MS = 600_000;
 
 export async function runStorageStory(options: StorageStoryOptions): Promise<StorageVerdict> {
@@ -108,6 +110,7 @@ class StorageRun {
       if (!isCrashed) return;
       await this.#world.sleep(1);
       await this.#lookAfterCrash('after it');
+      await this.#writeOnceMore();
       this.#world.losePower(machine);
       await this.#lookAfterCrash('after another loss of power');
     });
@@ -156,11 +159,23 @@ class StorageRun {
       const put = await world.ask(machine, TIMEOUT_MS, (node) => node.put(samples, nowMs));
       if (this.#isDead) return; // what was in flight got no answer
       if (put.kind === 'answer') this.#history.acknowledge(samples, world.loop.nowMs);
-      if (round % FLUSH_EVERY === FLUSH_EVERY - 1) {
-        await world.ask(machine, TIMEOUT_MS, ({ tsdb }) => tsdb.flush());
+      if (round % CUT_EVERY === CUT_EVERY - 1) {
+        const isFlush = round === FLUSH_ROUND;
+        await world.ask<unknown>(machine, TIMEOUT_MS, ({ tsdb }) =>
+          isFlush ? tsdb.flush() : tsdb.maintain(nowMs),
+        );
       }
     }
     await world.ask(machine, TIMEOUT_MS, (node) => node.close());
+  }
+
+  /** What was recovered is gone on with. */
+  async #writeOnceMore(): Promise<void> {
+    const nowMs = EPOCH_MS + (ROUNDS + 1) * STEP_MS;
+    const samples = [this.#history.send(0, nowMs)];
+    const machine = this.#machine();
+    const put = await this.#world.ask(machine, TIMEOUT_MS, (node) => node.put(samples, nowMs));
+    if (put.kind === 'answer') this.#history.acknowledge(samples, this.#world.loop.nowMs);
   }
 
   async #lookAfterCrash(when: string): Promise<void> {
