@@ -26,7 +26,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   'ack-before-durable': {
     sentence: 'an ingester acknowledges before its log is durable',
     file: 'actors/ingester/actor.js',
-    edits: [{ from: 'tsdb.durable()', to: 'Promise.resolve()' }],
+    edits: [{ from: '[tsdb.durable(), noteWrite()]', to: '[noteWrite()]' }],
     faults: POWER,
   },
   'ack-before-quorum': {
