@@ -1,4 +1,4 @@
-// npm run build [-- --types]: compiles the checkout to dist/; with --types its types are checked as well.
+// npm run build: compiles the checkout to dist/.
 import { build } from './lib.mjs';
 
-build({ types: process.argv.includes('--types') });
+build();

@@ -36,18 +36,12 @@ export function ensureInstalled() {
 }
 
 /**
- * Compiles what changed to dist/, types unchecked unless asked for, removes what lost its source,
- * and makes the command executable.
+ * Compiles what changed to dist/, removes what lost its source, and makes the command executable. Types are not
+ * checked here (types-and-lint.mjs does).
  */
-export function build({ types = false } = {}) {
+export function build() {
   ensureInstalled();
-  tool(
-    'tsc',
-    ...(types ? [] : ['--noCheck']),
-    '--incremental',
-    '--tsBuildInfoFile',
-    'dist/.tsbuildinfo',
-  );
+  tool('tsc', '--noCheck', '--incremental', '--tsBuildInfoFile', 'dist/.tsbuildinfo');
   for (const path of readdirSync(join(root, 'dist'), { recursive: true })) {
     const source = join(root, path.replace(/\.js(\.map)?$/, '.ts'));
     if (source.endsWith('.ts') && !existsSync(source)) rmSync(join(root, 'dist', path));
