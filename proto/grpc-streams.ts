@@ -15,7 +15,7 @@ const EARLY_BYTES_MAX = 1024 * 1024;
 const KEEPALIVE_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 5000;
 /** What a peer may send before we said that we read it: HTTP/2's own 64 KiB cost a round trip each. */
-const RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024;
+const RECEIVE_WINDOW_BYTES = 1024 * 1024;
 
 const identity = (bytes: Buffer): Buffer => bytes;
 const method = {
