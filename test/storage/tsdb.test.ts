@@ -97,6 +97,23 @@ t.test('the parts of a batch are appended as the whole, and are short', async (t
   t.same(linesOf(selectAll(again)), linesOf(selectAll(whole)));
 });
 
+t.test(
+  'a fill with nothing makes no block, and still tells from when on there is a promise',
+  async (t) => {
+    const disk = new MemoryDisk();
+    const { tsdb } = await openTsdb(disk);
+    const nothing = { symbols: () => [], series: () => [] };
+    const before = tsdb.oldestTimeMs(NOW);
+    await tsdb.fill(nothing, { minTimeMs: NOW - 7200_000, maxTimeMs: NOW }, NOW - 3600_000);
+    t.ok(before < NOW - 3600_000);
+    t.equal(tsdb.oldestTimeMs(NOW), NOW - 3600_000);
+    t.same(tsdb.blocks(), []);
+    await tsdb.close();
+    const { tsdb: again } = await openTsdb(disk.losePower());
+    t.equal(again.oldestTimeMs(NOW), NOW - 3600_000);
+  },
+);
+
 t.test('a series unknown here is named, and stored once its labels come', async (t) => {
   const { tsdb } = await openTsdb(new MemoryDisk());
   const first = tsdb.append(
