@@ -7,6 +7,7 @@ import {
   type InstanceRecord,
   MISSING_ALWAYS_MS,
   SOFTWARE_VERSION_BYTES_MAX,
+  type StoreId,
   effectiveRf,
   isVoter,
   votersOf,
@@ -126,10 +127,14 @@ export function restartedRecord(context: Context, known: InstanceRecord): Instan
   };
 }
 
+/** No data directory has this one. */
+const NO_STORE = '0'.repeat(32) as StoreId; // a data directory's are random
+
 /**
  * The tombstone of an instance. Unless its loss was accepted, reads count it as missing: for every
  * time until all registered instances have heard of it, because those who have not may still write
- * to it; later (`sealedRecord`) only for what came before.
+ * to it; later (`sealedRecord`) only for what came before. One that had lost data and comes back must not be
+ * taken for whole because its disk is the one that is known: its store is forgotten too.
  */
 export function forgottenRecord(known: InstanceRecord, acceptsLoss: boolean): InstanceRecord {
   const heldData = isVoter(known) && !acceptsLoss;
@@ -137,6 +142,7 @@ export function forgottenRecord(known: InstanceRecord, acceptsLoss: boolean): In
     ...known,
     state: 'FORGOTTEN',
     proposal: 'none',
+    storeId: known.missingBeforeMs > 0 ? NO_STORE : known.storeId,
     missingBeforeMs: heldData ? MISSING_ALWAYS_MS : 0,
   };
 }
