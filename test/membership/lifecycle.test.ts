@@ -11,6 +11,11 @@ import fc from 'fast-check';
 import t from 'tap';
 import { type LifecycleInput, createLifecycle, step } from '../../membership/lifecycle.ts';
 import {
+  forgottenRecord,
+  joiningRecord,
+  sealedRecord,
+} from '../../membership/lifecycle-records.ts';
+import {
   type RegistryRecord,
   electorateDigest,
   encodeRegistry,
@@ -189,6 +194,23 @@ t.test('step() says what was lost until it is filled again, at once and over res
   };
   t.equal(restart(0), 700);
   t.equal(restart(900), 900);
+  t.end();
+});
+
+t.test('who had lost its disk when it was forgotten comes back as with an empty one', (t) => {
+  const state = threeNodes().stateOf('a');
+  const { config } = state;
+  const now = { monotonicMs: 1e6, wallMs: WALL_MS + 50 };
+  const check = (missingBeforeMs: number, expected: number): void => {
+    const known = instance('a', { storeId: config.storeId, missingBeforeMs });
+    const tombstone = sealedRecord(forgottenRecord(known, false), WALL_MS + 10);
+    const registry = registryOf(tombstone, instance('b'));
+    const back = joiningRecord({ ...state, own: undefined, registry, now });
+    t.equal(back.missingBeforeMs, expected);
+    t.equal(back.storeId, config.storeId);
+  };
+  check(0, 0);
+  check(WALL_MS, WALL_MS + 50);
   t.end();
 });
 
