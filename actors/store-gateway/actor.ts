@@ -1,7 +1,8 @@
 /**
- * The store-gateway of an instance: reads blocks of the bucket for whoever asks, a block after another, in
- * slices between turns of the loop, and stops where its reader gives no credit. A block that cannot be read
- * is named in the answer and keeps no other one; the reader asks somebody else for it, or fails.
+ * The store-gateway of an instance: reads blocks of the bucket for whoever asks, several at a time, in slices
+ * between turns of the loop, and stops where its reader gives no credit: frames leave one after another,
+ * whichever block they are of. A block that cannot be read is named in the answer and keeps no other one; the
+ * reader asks somebody else for it, or fails.
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
@@ -20,6 +21,7 @@ import {
 } from '../../storage/index.ts';
 import { nameFrames } from '../ingester/name-frames.ts';
 import type { Actor } from '../runtime/index.ts';
+import { BlockLanes } from './block-lanes.ts';
 import type { StoreGatewayMessage } from './messages.ts';
 
 export const STORE_GATEWAY_READS_MAX = 200;
@@ -41,10 +43,19 @@ export interface StoreGatewayDependencies {
 
 type ReadMessage = Exclude<StoreGatewayMessage, { readonly type: 'tick' }>;
 
+/** What the blocks of one read share. */
+interface Shared {
+  /** Sends a frame when the one before it is sent. */
+  readonly send: (frame: Uint8Array) => Promise<void>;
+  readonly isOver: () => boolean;
+  readonly names: Set<string>;
+}
+
 export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
   readonly #dependencies: StoreGatewayDependencies;
   /** Tenants that were read since the start. */
   readonly #tenants = new Set<TenantId>();
+  readonly #lanes = new BlockLanes();
   #readsNow = 0;
 
   constructor(dependencies: StoreGatewayDependencies) {
@@ -78,30 +89,44 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
 
   async #read(message: ReadMessage): Promise<void> {
     const { reply, scope } = message;
-    const names = new Set<string>();
     const blocks: string[] = [];
     const failures: string[] = [];
+    let hasFailed = false;
+    let sent = Promise.resolve();
+    const shared: Shared = {
+      send: (frame) => (sent = sent.then(() => reply.frame(frame))), // waits for credit
+      isOver: () => reply.isCancelled || hasFailed,
+      names: new Set(),
+    };
     this.#tenants.add(scope.tenant);
-    for (const id of scope.blocks) {
+    const readOne = async (id: string): Promise<void> => {
       try {
-        await this.#readBlock(message, blockIdOf(id), names);
+        await this.#readBlock(message, blockIdOf(id), shared);
         blocks.push(id);
       } catch (thrown) {
         const error = toStarlingError(thrown);
-        if (reply.isCancelled) return;
-        if (!error.id.startsWith('block.')) throw error; // the next block would fare the same
+        if (shared.isOver()) return;
+        if (!error.id.startsWith('block.')) {
+          hasFailed = true; // the other blocks would fare the same
+          throw error;
+        }
         if (failures.length < FAILURES_MAX) failures.push(error.message);
       }
-      if (reply.isCancelled) return;
-    }
-    for (const frame of nameFrames([...names])) await reply.frame(frame);
+    };
+    await this.#lanes.each(scope.blocks, readOne, shared.isOver);
+    if (reply.isCancelled) return;
+    for (const frame of nameFrames([...shared.names])) await reply.frame(frame);
     reply.end({ digest: this.#dependencies.digest(), blocks, failures });
   }
 
   /** Sends the frames of one block, or adds its names. */
-  async #readBlock(message: ReadMessage, id: BlockId, names: Set<string>): Promise<void> {
+  async #readBlock(
+    message: ReadMessage,
+    id: BlockId,
+    { isOver, names, send }: Shared,
+  ): Promise<void> {
     const { clock, fingerprintOf, store, turns } = this.#dependencies;
-    const { reply, scope } = message;
+    const { scope } = message;
     const block = await store.use(scope.tenant, id);
     try {
       const { range, selectors } = scope;
@@ -110,7 +135,7 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
           reader: block.reader,
           selectors,
           range,
-          pacer: new Pacer(clock, () => reply.isCancelled),
+          pacer: new Pacer(clock, isOver),
         },
         fingerprint: fingerprintOf(scope.tenant),
         prefetch: (refs, withChunks) => block.prefetch({ refs, range, withChunks }),
@@ -126,9 +151,9 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
         case 'blocks-series': {
           const hints = message.type === 'blocks-select' ? message.hints : undefined;
           for await (const frame of selectBlockFrames(selection, hints)) {
-            if (frame !== undefined) await reply.frame(frame); // waits for credit
+            if (frame !== undefined) await send(frame);
             await turns.next();
-            if (reply.isCancelled) return;
+            if (isOver()) return;
           }
           return;
         }

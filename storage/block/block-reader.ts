@@ -50,11 +50,13 @@ export class BlockReader {
   /** Throws `block.corrupt`, `block.unsupported` or `disk.failed`; then nothing stays open. */
   static async open(files: BlockFiles, options: BlockReaderOptions = {}): Promise<BlockReader> {
     const meta = await readBlockMeta(files);
-    const tombstones = await openTombstones(files);
+    const deletions = openTombstones(files); // meanwhile: it may be far away
+    deletions.catch(() => undefined); // told below
     const source = await required(files, BLOCK_INDEX_FILE);
     const indexSource = paged(files, BLOCK_INDEX_FILE, source, options.indexPages ?? INDEX_PAGES);
     try {
       const index = await IndexReader.open(indexSource);
+      const tombstones = await deletions;
       const chunks = await ChunkSegmentReader.open(files, options.chunkPages ?? CHUNK_PAGES);
       return new BlockReader({ meta, tombstones }, indexSource, index, chunks);
     } catch (thrown) {
