@@ -203,15 +203,11 @@ t.test('joinWindow() lets others work, also while it leaves everything out', asy
     setImmediate(callback);
   };
   const names = Array.from({ length: 900 }, (_, i) => String.fromCharCode(i + 65));
-  const answers = [9, 4].map((cut, i) => ({
+  const whole = names.map((name): NamedSpans => [name, [1, 9]]);
+  const inHalves = names.map((name): NamedSpans => [name, [1, 4], [5, 9]]);
+  const answers = [whole, inHalves].map((series, i) => ({
     holder: `${i}`,
-    frames: [
-      frameOf(
-        ...names.map(
-          (name) => (cut === 9 ? [name, [1, 9]] : [name, [1, cut], [cut + 1, 9]]) as NamedSpans,
-        ),
-      ),
-    ],
+    frames: [frameOf(...series)],
   }));
   const rules = { isReplica: () => false, quorum: 2 };
   t.equal(await joinWindow({ clock, log: silentLog }, answers, rules), undefined);

@@ -97,7 +97,7 @@ function seconds(timeMs: number): string {
 
 /** The JSON of a whole answer; what is refused or partial throws. */
 function readEnvelope(text: string): string {
-  const { data, error, errorId, warnings = [] } = JSON.parse(text) as Envelope;
+  const { data, error, errorId, warnings = [] } = JSON.parse(text) as Envelope; // our own nodes wrote it
   if (error !== undefined) throw new Refusal(errorId ?? 'unknown', error);
   if (warnings.length > 0) throw new Refusal('partial', warnings.join('; '));
   return JSON.stringify(data);

@@ -1,18 +1,14 @@
 // Goal: `starling query` asks for what its words say and prints answers and failures as promised.
 // Method: the commands with a `fetch` that records and answers; nothing is listened on.
 import t from 'tap';
-import { createProgram } from '../../cli/command-line.ts';
-import { CommandExit } from '../../cli/command-exit.ts';
 import { csvText, rowsOfQuery, tableText } from '../../cli/query/output.ts';
 import { readTime, stepFor } from '../../cli/query/time.ts';
+import { type CommandOutcome, runParts } from '../support/run-command.ts';
 
 const NOW_MS = 1_700_000_000_000;
 
-interface Outcome {
+interface Outcome extends CommandOutcome {
   readonly asked: string;
-  readonly out: string;
-  readonly err: string;
-  readonly exitCode: number;
   readonly headers: unknown;
 }
 
@@ -21,10 +17,9 @@ async function run(
   answer: { readonly status?: number; readonly body: unknown } | Error,
   environment: Record<string, string> = {},
 ): Promise<Outcome> {
-  let [asked, out, err, exitCode] = ['', '', '', 0];
+  let asked = '';
   let headers: unknown;
-  const program = createProgram('1', {
-    serve: async () => undefined,
+  const outcome = await runParts(['query', ...words], (printers) => ({
     query: {
       fetch: async (url, init) => {
         const body = init?.body instanceof URLSearchParams ? init.body.toString() : '';
@@ -39,21 +34,10 @@ async function run(
       clock: { nowMs: () => NOW_MS },
       parseDate: Date.parse,
       environment,
-      out: (text) => void (out += text),
-      err: (text) => void (err += text),
+      ...printers,
     },
-  });
-  for (const command of program.commands) {
-    for (const one of [command, ...command.commands]) {
-      one.exitOverride().configureOutput({ writeErr: (text) => void (err += text) });
-    }
-  }
-  try {
-    await program.parseAsync(['node', 'starling', 'query', ...words]);
-  } catch (error) {
-    exitCode = error instanceof CommandExit ? error.exitCode : 99;
-  }
-  return { asked, out, err, exitCode, headers };
+  }));
+  return { ...outcome, asked, headers };
 }
 
 const success = (data: unknown, more: object = {}) => ({

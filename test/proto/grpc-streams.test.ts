@@ -64,7 +64,8 @@ t.test('both ends take a megabyte before they have read any', async (t) => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const connected = new Promise<Http2Session>((resolve) => server.once('session', resolve));
-  const near = streams.connect(`127.0.0.1:${(server.address() as AddressInfo).port}`, 'read');
+  const { port } = server.address() as AddressInfo; // it listens on TCP
+  const near = streams.connect(`127.0.0.1:${port}`, 'read');
   const session = await connected;
   const ofClient = await windowsOf(session);
   near.close('the test is over');

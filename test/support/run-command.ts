@@ -9,24 +9,24 @@ export interface CommandOutcome {
   readonly exitCode: number;
 }
 
-export async function runCommand(
+type Parts = Parameters<typeof createProgram>[1];
+/** Where the commands under test print. */
+type Printers = Readonly<Record<'out' | 'err', (text: string) => void>>;
+
+/** Runs with parts of the test's own, which print as they are told. */
+export async function runParts(
   words: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
+  partsOf: (printers: Printers) => Partial<Parts>,
 ): Promise<CommandOutcome> {
   let [out, err, exitCode] = ['', '', 0];
-  const program = createProgram('1', {
-    serve: async () => undefined,
-    tools: {
-      fetch,
-      parseDate: Date.parse,
-      environment,
-      out: (text) => void (out += text),
-      err: (text) => void (err += text),
-    },
-  });
+  const printers: Printers = {
+    out: (text) => void (out += text),
+    err: (text) => void (err += text),
+  };
+  const program = createProgram('1', { serve: async () => undefined, ...partsOf(printers) });
   for (const command of program.commands) {
     for (const one of [command, ...command.commands]) {
-      one.exitOverride().configureOutput({ writeErr: (text) => void (err += text) });
+      one.exitOverride().configureOutput({ writeErr: printers.err });
     }
   }
   try {
@@ -37,4 +37,14 @@ export async function runCommand(
     else throw thrown;
   }
   return { out, err, exitCode };
+}
+
+/** Runs the commands that work on blocks. */
+export function runCommand(
+  words: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<CommandOutcome> {
+  return runParts(words, (printers) => ({
+    tools: { fetch, parseDate: Date.parse, environment, ...printers },
+  }));
 }
