@@ -26,6 +26,7 @@ import {
   Shipping,
   TsdbManager,
   cutJitterMs,
+  downsamplingLevels,
   tenantPathParts,
 } from '../storage/index.ts';
 import type { Config } from './config.ts';
@@ -207,6 +208,7 @@ function createCompactor(
     jobBytesMax,
     partialDelayMsOf: () => limits.compactor_partial_block_deletion_delay_ms,
     retentionMsOf: () => limits.compactor_blocks_retention_period_ms,
+    downsampling: downsamplingLevels(limits.out_of_order_time_window_ms),
     ownsTenant: (tenant) => owns(tenant),
     ownsJob: (tenant, key) => owns(`${tenant}/${key}`),
   });

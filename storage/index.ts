@@ -15,11 +15,17 @@ export { createSeriesEntry } from './block/series-reader.ts';
 export type { BlockMeta } from './block/meta.ts';
 export { type BlockId, blockIdTimeMs, newBlockId, parseBlockId } from './block/ulid.ts';
 export { BucketStore } from './bucket/bucket-store.ts';
-export type { BucketIndex, IndexedBlock } from './bucket/bucket-index.ts';
+export {
+  type BucketIndex,
+  type DownsampledBlock,
+  type IndexedBlock,
+  allBlocks,
+} from './bucket/bucket-index.ts';
 export { BucketIndexCache } from './bucket/index-cache.ts';
 export { probeBucket } from './bucket/probe.ts';
 export { Shipping } from './bucket/shipping.ts';
 export { Compactor } from './compact/compactor.ts';
+export { downsamplingLevels } from './compact/plan-downsampling.ts';
 export type { CompactorCounts, CompactorStatus, TenantStatus } from './compact/status.ts';
 export {
   type TenantDeletion,

@@ -14,6 +14,7 @@ import {
   type BucketIndexCache,
   type BucketStore,
   Pacer,
+  allBlocks,
   collectBlockNames,
   collectBlockValues,
   parseBlockId,
@@ -168,7 +169,7 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
     const { indexes, owns, store } = this.#dependencies;
     for (const tenant of this.#tenants) {
       const index = await indexes.get(tenant);
-      const own = index?.blocks.filter(({ id }) => owns(id));
+      const own = index && allBlocks(index).filter(({ id }) => owns(id));
       await store.retain(tenant, new Set(own?.map(({ id }) => id)));
     }
   }

@@ -56,6 +56,7 @@ export async function bootCompactionNode(
     jobBytesMax: 1e9,
     partialDelayMsOf: () => 4 * HOUR_MS,
     retentionMsOf: () => 0,
+    downsampling: [],
     ownsTenant: () => true,
     ownsJob: (_tenant, key) => ownsJob(key),
   });

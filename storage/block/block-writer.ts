@@ -21,10 +21,12 @@ import {
 import { AppendFile } from './append-file.ts';
 import { ChunkSegmentWriter } from './chunk-segment-writer.ts';
 import {
+  CHUNK_AGGREGATES,
   CHUNK_FLOAT_HISTOGRAM,
   CHUNK_HISTOGRAM,
   CHUNK_SEGMENT_BYTES_MAX,
   CHUNK_XOR,
+  chunkSampleCount,
 } from './format.ts';
 import type { SeriesEntry } from './series-reader.ts';
 import { IndexWriter } from './index-writer.ts';
@@ -90,6 +92,10 @@ export class BlockWriter {
     return this.#floatSampleCount + this.#histogramSampleCount + this.#otherSampleCount;
   }
 
+  get chunkCount(): number {
+    return this.#chunkCount;
+  }
+
   /** True when `drain` should be awaited before a series is added. */
   get isFull(): boolean {
     return this.#index.isFull;
@@ -124,6 +130,9 @@ export class BlockWriter {
     if (encoding === CHUNK_XOR) this.#floatSampleCount += samples;
     else if (encoding === CHUNK_HISTOGRAM || encoding === CHUNK_FLOAT_HISTOGRAM) {
       this.#histogramSampleCount += samples;
+    } else if (encoding === CHUNK_AGGREGATES) {
+      const times = { minTimeMs: 0, maxTimeMs: 0 };
+      this.#otherSampleCount += chunkSampleCount({ ...times, encoding, bytes, from, to });
     } else this.#otherSampleCount += samples;
     this.#chunkCount++;
     return this.#chunks.put(encoding, bytes, from, to);

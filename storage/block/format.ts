@@ -4,6 +4,8 @@
  *   chunk reference  = file number from 0 * 2^32 + offset of the chunk in its file
  *   series reference = offset in the index / 16
  */
+import { splitAggregates } from '../chunk/aggregate-chunk.ts';
+
 export const CHUNKS_MAGIC = 0x85bd40dd;
 export const CHUNKS_VERSION = 1;
 export const CHUNKS_HEADER_BYTES = 8;
@@ -30,6 +32,8 @@ export const CRC_BYTES = 4;
 export const CHUNK_XOR = 1;
 export const CHUNK_HISTOGRAM = 2;
 export const CHUNK_FLOAT_HISTOGRAM = 3;
+/** Thanos' chunks of a downsampled block: five chunks in one (storage/chunk/aggregate-chunk.ts). */
+export const CHUNK_AGGREGATES = 0xff;
 
 /** Whether chunks of this encoding can be decoded here. */
 export function isDecodable(encoding: number): boolean {
@@ -63,7 +67,15 @@ export interface ChunkBytes {
   readonly to: number;
 }
 
-/** How many samples a chunk says it has: every encoding begins with that. */
-export function chunkSampleCount({ bytes, from, to }: ChunkBytes): number {
+/** How many samples a chunk says it has: the encodings of samples begin with that; of aggregates, its windows. */
+export function chunkSampleCount({ bytes, encoding, from, to }: ChunkBytes): number {
+  if (encoding === CHUNK_AGGREGATES) return windowCount(bytes.subarray(from, to));
   return to - from < 2 ? 0 : (bytes[from]! << 8) | bytes[from + 1]!;
+}
+
+/** Of a chunk of aggregates: how many samples its first part has. */
+function windowCount(bytes: Uint8Array): number {
+  const places = splitAggregates(bytes, 0, bytes.length);
+  const from = places?.[0] ?? 0;
+  return (places?.[1] ?? 0) - from < 2 ? 0 : (bytes[from]! << 8) | bytes[from + 1]!;
 }

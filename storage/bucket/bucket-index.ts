@@ -38,8 +38,18 @@ export interface IndexedBlock {
   readonly stores: readonly string[];
 }
 
+/** A block of aggregates: it stands for samples that other blocks have, or had. */
+export interface DownsampledBlock extends IndexedBlock {
+  readonly resolutionMs: number;
+  /** See `BucketMeta`. */
+  readonly isExact: boolean;
+}
+
 export interface BucketIndex {
+  /** The blocks of samples. */
   readonly blocks: readonly IndexedBlock[];
+  /** Apart, so that a reader who does not know of them is not given them. Absent: none. */
+  readonly downsampled?: readonly DownsampledBlock[] | undefined;
   /** Blocks that will be deleted, and when they were marked. They are among `blocks` while they are whole. */
   readonly deletions: ReadonlyMap<BlockId, number>;
   /** Whole seconds. */
@@ -47,20 +57,16 @@ export interface BucketIndex {
 }
 
 export function encodeBucketIndex(index: BucketIndex): Uint8Array {
-  const seconds = (ms: number): number => Math.floor(ms / 1000);
   const json = {
     version: INDEX_VERSION,
-    blocks: index.blocks.map((block) => ({
-      block_id: block.id,
-      min_time: block.minTimeMs,
-      max_time: block.maxTimeMs,
-      ...(block.segmentCount === 0
-        ? {}
-        : { segments_format: SEGMENTS_FORMAT, segments_num: block.segmentCount }),
-      uploaded_at: seconds(block.uploadedAtMs),
-      ...(block.sources.length === 0 ? {} : { sources: block.sources }),
-      ...(block.stores.length === 0 ? {} : { stores: block.stores }),
-    })),
+    blocks: index.blocks.map(encodeBlock),
+    ...(index.downsampled !== undefined && {
+      downsampled_blocks: index.downsampled.map((block) => ({
+        ...encodeBlock(block),
+        resolution: block.resolutionMs,
+        ...(block.isExact && { exact: true }),
+      })),
+    }),
     block_deletion_marks: [...index.deletions].map(([id, timeMs]) => ({
       block_id: id,
       deletion_time: seconds(timeMs),
@@ -68,6 +74,29 @@ export function encodeBucketIndex(index: BucketIndex): Uint8Array {
     updated_at: seconds(index.updatedAtMs),
   };
   return gzipSync(JSON.stringify(json));
+}
+
+function encodeBlock(block: IndexedBlock): object {
+  return {
+    block_id: block.id,
+    min_time: block.minTimeMs,
+    max_time: block.maxTimeMs,
+    ...(block.segmentCount === 0
+      ? {}
+      : { segments_format: SEGMENTS_FORMAT, segments_num: block.segmentCount }),
+    uploaded_at: seconds(block.uploadedAtMs),
+    ...(block.sources.length === 0 ? {} : { sources: block.sources }),
+    ...(block.stores.length === 0 ? {} : { stores: block.stores }),
+  };
+}
+
+function seconds(ms: number): number {
+  return Math.floor(ms / 1000);
+}
+
+/** All blocks of an index, whatever they hold. */
+export function allBlocks({ blocks, downsampled = [] }: BucketIndex): readonly IndexedBlock[] {
+  return downsampled.length === 0 ? blocks : [...blocks, ...downsampled];
 }
 
 /** Throws `BadDocument`. */
@@ -87,8 +116,14 @@ export function parseBucketIndex(bytes: Uint8Array): BucketIndex {
   for (const mark of root.list('block_deletion_marks')) {
     deletions.set(mark.blockId('block_id'), mark.integer('deletion_time') * 1000);
   }
+  const downsampled = root.list('downsampled_blocks').map((block) => ({
+    ...parseBlock(block),
+    resolutionMs: block.integer('resolution'),
+    isExact: block.flag('exact'),
+  }));
   return {
     blocks: root.list('blocks').map(parseBlock),
+    ...(downsampled.length > 0 && { downsampled }),
     deletions,
     updatedAtMs: root.integer('updated_at') * 1000,
   };

@@ -37,6 +37,8 @@ export interface BucketMeta {
   readonly labels: ReadonlyMap<string, string>;
   /** Between samples of a downsampled block; 0 for one with all its samples. */
   readonly resolutionMs: number;
+  /** Downsampled by us: answers from it over whole windows are those from all samples. */
+  readonly isExact: boolean;
   readonly origin: string;
   /** All files but meta.json, sorted by path; empty when the writer did not tell. */
   readonly files: readonly BlockFile[];
@@ -53,6 +55,8 @@ export function encodeBucketMeta(
     readonly stores: readonly string[];
     /** Other external labels. */
     readonly labels?: ReadonlyMap<string, string>;
+    /** 0, or absent: all samples are there. */
+    readonly resolutionMs?: number;
   },
 ): Uint8Array {
   const own = JSON.parse(Buffer.from(encodeBlockMeta(meta)).toString()) as object; // just encoded
@@ -60,6 +64,7 @@ export function encodeBucketMeta(
     rel_path: path,
     size_bytes: sizeBytes,
   }));
+  const { resolutionMs = 0 } = facts;
   const thanos = {
     version: 1,
     labels: {
@@ -67,7 +72,7 @@ export function encodeBucketMeta(
       [TENANT_LABEL]: tenant,
       [STORES_LABEL]: facts.stores.join(','),
     },
-    downsample: { resolution: 0 },
+    downsample: { resolution: resolutionMs, ...(resolutionMs > 0 && { exact: true }) },
     source: facts.origin,
     segment_files: segmentsOf(facts.files),
     files: [...files, { rel_path: BLOCK_META_FILE }],
@@ -96,6 +101,7 @@ export function parseBucketMeta(bytes: Uint8Array, id: BlockId): BucketMeta {
   const meta = parseBlockMeta(bytes, id);
   try {
     const thanos = JsonObject.parse(Buffer.from(bytes).toString()).object('thanos');
+    const downsample = thanos?.object('downsample');
     const files = (thanos?.list('files') ?? [])
       .map((file) => ({ path: file.text('rel_path'), sizeBytes: file.integer('size_bytes', -1) }))
       .filter(({ path, sizeBytes }) => path !== BLOCK_META_FILE && sizeBytes >= 0)
@@ -103,7 +109,8 @@ export function parseBucketMeta(bytes: Uint8Array, id: BlockId): BucketMeta {
     return {
       meta,
       labels: thanos?.object('labels')?.texts() ?? new Map<string, string>(),
-      resolutionMs: thanos?.object('downsample')?.integer('resolution', 0) ?? 0,
+      resolutionMs: Math.max(0, downsample?.integer('resolution', 0) ?? 0),
+      isExact: downsample?.flag('exact') ?? false,
       origin: thanos?.text('source', '') ?? '',
       files,
     };

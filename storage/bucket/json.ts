@@ -60,6 +60,11 @@ export class JsonObject {
     return value.map((item) => new JsonObject(item, key));
   }
 
+  /** Whether a key is there and true. */
+  flag(key: string): boolean {
+    return this.#values.get(key) === true;
+  }
+
   /** The strings of a list, which may be missing. */
   strings(key: string): readonly string[] {
     const value = this.#values.get(key) ?? [];

@@ -11,7 +11,12 @@ import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
 import type { Bucket, Clock } from '../../platform/platform.ts';
 import type { BlockId } from '../block/ulid.ts';
-import type { BucketIndex, IndexedBlock } from './bucket-index.ts';
+import {
+  type BucketIndex,
+  type DownsampledBlock,
+  type IndexedBlock,
+  allBlocks,
+} from './bucket-index.ts';
 import { readBucketMeta, segmentsOf, storesOf } from './bucket-meta.ts';
 import {
   markersPrefix,
@@ -65,21 +70,34 @@ export async function scanTenant(
   const broken = new Map<BlockId, StarlingError>();
   const { deletions, noCompact } = await scanMarks(bucket, tenant, { previous, broken });
   // A block that is being deleted may have lost its meta.json since.
-  const unmarked = previous?.blocks.filter(({ id }) => !deletions.has(id));
-  const known = new Map(unmarked?.map((block) => [block.id, block]));
+  const before: readonly ScannedBlock[] = previous === undefined ? [] : allBlocks(previous);
+  const unmarked = before.filter(({ id }) => !deletions.has(id));
+  const known = new Map(unmarked.map((block) => [block.id, block]));
   const blocks: IndexedBlock[] = [];
+  const downsampled: DownsampledBlock[] = [];
   const partial: BlockId[] = [];
   for (const id of await listBlocks(bucket, tenant)) {
     try {
       const block = known.get(id) ?? (await readBlock(bucket, tenant, id, nowMs));
       if (block === undefined) partial.push(id);
+      else if (isDownsampled(block)) downsampled.push(block);
       else blocks.push(block);
     } catch (thrown) {
       broken.set(id, blockError(thrown));
     }
   }
   const updatedAtMs = Math.floor(nowMs / 1000) * 1000;
-  return { scannedAtMs, index: { blocks, deletions, updatedAtMs }, noCompact, partial, broken };
+  const index = {
+    ...{ blocks, deletions, updatedAtMs },
+    ...(downsampled.length > 0 && { downsampled }),
+  };
+  return { scannedAtMs, index, noCompact, partial, broken };
+}
+
+type ScannedBlock = DownsampledBlock | IndexedBlock;
+
+function isDownsampled(block: ScannedBlock): block is DownsampledBlock {
+  return 'resolutionMs' in block;
 }
 
 async function readBlock(
@@ -87,11 +105,12 @@ async function readBlock(
   tenant: TenantId,
   id: BlockId,
   nowMs: number,
-): Promise<IndexedBlock | undefined> {
+): Promise<ScannedBlock | undefined> {
   const found = await readBucketMeta(bucket, tenant, id);
   if (found === undefined) return undefined;
-  const { files, meta } = found;
+  const { files, isExact, meta, resolutionMs } = found;
   return {
+    ...(resolutionMs > 0 && { resolutionMs, isExact }),
     id,
     minTimeMs: meta.minTimeMs,
     maxTimeMs: meta.maxTimeMs,

@@ -1,8 +1,17 @@
 /** Whole XOR chunks of samples that are columns already, for readers that want chunks. */
-import { XOR_SAMPLE_BYTES_MAX, appendXor, createXorColumns, putXorCount } from './xor-encode.ts';
+import { assert } from '../../model/assert.ts';
+import {
+  type SampleColumns,
+  XOR_SAMPLE_BYTES_MAX,
+  appendXor,
+  createXorColumns,
+  putXorCount,
+} from './xor-encode.ts';
 
 /** As many samples as a chunk of Prometheus' has. */
 const SAMPLES_PER_CHUNK = 120;
+/** Whatever the samples are, the bits of so many can be counted in 16 bits. */
+const XOR_CHUNK_SAMPLES_MAX = 420;
 
 interface XorChunk {
   readonly minTimeMs: number;
@@ -22,14 +31,20 @@ export function xorChunksOf(
   const chunks: XorChunk[] = [];
   for (let at = from; at < to;) {
     const end = Math.min(to, at + SAMPLES_PER_CHUNK);
-    const capacity = (SAMPLES_PER_CHUNK + 2) * XOR_SAMPLE_BYTES_MAX;
-    const room = { bytes: new Uint8Array(capacity), base: 0, capacity };
-    const state = createXorColumns(1);
-    const taken = appendXor(state, 0, room, samples, at, end);
-    putXorCount(room.bytes, 0, state.count[0]!);
-    const bytes = room.bytes.slice(0, Math.ceil(state.bitLength[0]! / 8));
-    chunks.push({ minTimeMs: timestamps[at]!, maxTimeMs: timestamps[taken - 1]!, bytes });
-    at = taken;
+    const bytes = xorChunk(samples, at, end);
+    chunks.push({ minTimeMs: timestamps[at]!, maxTimeMs: timestamps[end - 1]!, bytes });
+    at = end;
   }
   return chunks;
+}
+
+/** The samples `[from, to)` as one chunk; at most `XOR_CHUNK_SAMPLES_MAX`. */
+export function xorChunk(samples: SampleColumns, from: number, to: number): Uint8Array {
+  assert(to - from <= XOR_CHUNK_SAMPLES_MAX, 'chunk: more samples than its length can count');
+  const capacity = (to - from + 2) * XOR_SAMPLE_BYTES_MAX;
+  const room = { bytes: new Uint8Array(capacity), base: 0, capacity };
+  const state = createXorColumns(1);
+  appendXor(state, 0, room, samples, from, to);
+  putXorCount(room.bytes, 0, to - from);
+  return room.bytes.slice(0, Math.ceil(state.bitLength[0]! / 8));
 }

@@ -7,7 +7,12 @@ import { toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
 import type { Bucket, Clock, Log } from '../../platform/platform.ts';
 import type { BlockId } from '../block/ulid.ts';
-import { type BucketIndex, type IndexedBlock, readBucketIndex } from '../bucket/bucket-index.ts';
+import {
+  type BucketIndex,
+  type IndexedBlock,
+  allBlocks,
+  readBucketIndex,
+} from '../bucket/bucket-index.ts';
 import { type BucketMeta, foreignLabels, readBucketMeta, storesOf } from '../bucket/bucket-meta.ts';
 import { type TenantScan, scanTenant } from '../bucket/scan.ts';
 import type { PlannedBlock } from './plan.ts';
@@ -18,6 +23,12 @@ export interface CatalogueBlock extends PlannedBlock {
   readonly stores: readonly string[];
   /** External labels that are not ours. */
   readonly labels: ReadonlyMap<string, string>;
+  /** 0: it has all samples. */
+  readonly resolutionMs: number;
+  /** Blocks of aggregates that others made are not worked on. */
+  readonly isExact: boolean;
+  /** `group` without what says how it was downsampled. */
+  readonly labelGroup: string;
   /** Why it is never compacted; undefined: it may be. */
   readonly unfit: string | undefined;
 }
@@ -46,7 +57,7 @@ export async function readCatalogue(
   const scan = await scanTenant(bucket, tenant, { clock, previous });
   const broken = new Map(scan.broken);
   const blocks = new Map<BlockId, CatalogueBlock>();
-  for (const block of scan.index.blocks) {
+  for (const block of allBlocks(scan.index)) {
     try {
       const found = known.get(block.id) ?? (await readBlock(bucket, tenant, block));
       if (found !== undefined) blocks.set(block.id, found);
@@ -91,6 +102,9 @@ async function readBlock(
     level: meta.level,
     sources: meta.sources,
     group: groupOf(found, labels),
+    resolutionMs: found.resolutionMs,
+    isExact: found.isExact,
+    labelGroup: groupOf({ ...found, resolutionMs: 0 }, labels),
     sizeBytes: files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     uploadedAtMs: indexed.uploadedAtMs,
     stores: storesOf(found),
@@ -100,9 +114,12 @@ async function readBlock(
 }
 
 /** Blocks with other external labels are other people's samples, or parts of a split block. */
-function groupOf({ resolutionMs }: BucketMeta, labels: ReadonlyMap<string, string>): string {
+function groupOf(
+  { isExact, resolutionMs }: BucketMeta,
+  labels: ReadonlyMap<string, string>,
+): string {
   const texts = [...labels].map(([name, value]) => `${name}=${JSON.stringify(value)}`);
-  if (resolutionMs > 0) texts.push(`resolution=${resolutionMs}`);
+  if (resolutionMs > 0) texts.push(`resolution=${resolutionMs}${isExact ? '' : ' of others'}`);
   return texts.join(',');
 }
 

@@ -30,8 +30,8 @@ export interface CleanOptions {
   readonly deletionDelayMs: number;
   /** How long an upload may stand still. */
   readonly partialDelayMs: number;
-  /** Blocks that end before this much ago are marked; 0: never. */
-  readonly retentionMs: number;
+  /** Blocks that end before this much ago are marked; 0: never. By what they hold. */
+  readonly retentionMsOf: (resolutionMs: number) => number;
 }
 
 /** Why blocks were marked. */
@@ -105,11 +105,16 @@ function redundant({ blocks, scan }: TenantCatalogue): Reasons {
   ]);
 }
 
-function expired({ clock, retentionMs }: CleanOptions, { blocks, scan }: TenantCatalogue): Reasons {
-  if (retentionMs <= 0) return [];
-  const endMs = clock.wallMs() - retentionMs;
+function expired(
+  { clock, retentionMsOf }: CleanOptions,
+  { blocks, scan }: TenantCatalogue,
+): Reasons {
+  const nowMs = clock.wallMs();
   return [...blocks.values()]
-    .filter(({ id, maxTimeMs }) => maxTimeMs <= endMs && !scan.index.deletions.has(id))
+    .filter(({ id, maxTimeMs, resolutionMs }) => {
+      const retentionMs = retentionMsOf(resolutionMs);
+      return retentionMs > 0 && maxTimeMs <= nowMs - retentionMs && !scan.index.deletions.has(id);
+    })
     .map(({ id }) => [id, { reason: 'retention', details: 'it is past the retention period' }]);
 }
 

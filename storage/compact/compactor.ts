@@ -23,6 +23,7 @@ import { Pacer } from '../pacer.ts';
 import { tenantPathParts } from '../tsdb-manager.ts';
 import { type CatalogueBlock, type TenantCatalogue, readCatalogue } from './catalogue.ts';
 import { CleanMemory, cleanTenant, deleteBlock, markForDeletion } from './clean.ts';
+import { type DownsamplingLevel, planDownsampling } from './plan-downsampling.ts';
 import { type CompactionJob, type Plan, planCompaction } from './plan.ts';
 import { runJob } from './run-job.ts';
 import {
@@ -54,7 +55,9 @@ export interface CompactorOptions {
   readonly jobBytesMax: number;
   readonly partialDelayMsOf: (tenant: TenantId) => number;
   /** 0: blocks are kept for ever. */
-  readonly retentionMsOf: (tenant: TenantId) => number;
+  readonly retentionMsOf: (tenant: TenantId, resolutionMs: number) => number;
+  /** Which blocks of aggregates are made; none: no downsampling. */
+  readonly downsampling: readonly DownsamplingLevel[];
   /** Whether this instance cleans up for the tenant. */
   readonly ownsTenant: (tenant: TenantId) => boolean;
   readonly ownsJob: (tenant: TenantId, key: string) => boolean;
@@ -210,7 +213,7 @@ export class Compactor {
       {
         ...{ bucket, clock, log, deletionDelayMs },
         partialDelayMs: partialDelayMsOf(tenant),
-        retentionMs: retentionMsOf(tenant),
+        retentionMsOf: (resolutionMs) => retentionMsOf(tenant, resolutionMs),
       },
       tenant,
       catalogue,
@@ -227,19 +230,27 @@ export class Compactor {
   async #writeIndex(tenant: TenantId, { blocks, broken, scan }: TenantCatalogue): Promise<void> {
     // What vanished since the listing is not there to be read. What was indexed and cannot be read any more
     // stays, so that a query which needs it is an error and no silent gap.
-    const present = scan.index.blocks.filter(({ id }) => blocks.has(id) || broken.has(id));
-    const index = { ...scan.index, blocks: present };
+    const isPresent = ({ id }: { readonly id: BlockId }): boolean =>
+      blocks.has(id) || broken.has(id);
+    const present = scan.index.blocks.filter(isPresent);
+    const downsampled = scan.index.downsampled?.filter(isPresent);
+    const index = { ...scan.index, blocks: present, downsampled };
     await writeBucketIndex(this.#options, tenant, { index, scannedAtMs: scan.scannedAtMs });
   }
 
   #plan({ blocks, scan }: TenantCatalogue): Plan {
     const { clock, jobBytesMax, rangesMs, waitMs } = this.#options;
     const unfit = [...blocks.values()].filter((block) => block.unfit !== undefined);
-    return planCompaction([...blocks.values()], {
-      ...{ rangesMs, waitMs, jobBytesMax, jobBlocksMax: JOB_BLOCKS_MAX, nowMs: clock.wallMs() },
-      deleted: new Set(scan.index.deletions.keys()),
+    const nowMs = clock.wallMs();
+    const deleted = new Set(scan.index.deletions.keys());
+    const plan = planCompaction([...blocks.values()], {
+      ...{ rangesMs, waitMs, jobBytesMax, jobBlocksMax: JOB_BLOCKS_MAX, nowMs, deleted },
       noCompact: new Set([...scan.noCompact, ...unfit.map(({ id }) => id)]),
     });
+    const { downsampling: levels } = this.#options;
+    const options = { levels, nowMs, deleted, noCompact: scan.noCompact };
+    const downsampling = planDownsampling([...blocks.values()], plan, options);
+    return { ...plan, jobs: [...plan.jobs, ...downsampling] };
   }
 
   /** Whatever fails is thrown, but a block that is bad: that is noted. */
@@ -247,7 +258,7 @@ export class Compactor {
     const { bucket, clock, disk, log, random } = this.#options;
     const blocks = job.blocks.flatMap(({ id }) => state.blocks.get(id) ?? []);
     const ids = blocks.map(({ id }) => id);
-    const { key, kind } = job;
+    const { key, kind, resolutionMs } = job;
     const startedAtMs = clock.wallMs();
     const startedMs = clock.monotonicMs();
     const note = (phase: RunningJob['phase'], seriesCount: number): void => {
@@ -257,7 +268,7 @@ export class Compactor {
     const directory = this.#directoryOf(tenant);
     try {
       const meta = await runJob({
-        ...{ bucket, clock, disk, random, pacer, directory, tenant, blocks },
+        ...{ bucket, clock, disk, random, pacer, directory, tenant, blocks, resolutionMs },
         onProgress: note,
       });
       this.counts.jobsDone++;

@@ -25,12 +25,15 @@ import type { BlockMeta } from '../block/meta.ts';
 import type { SymbolCursor } from '../block/symbol-table.ts';
 import type { BlockId } from '../block/ulid.ts';
 import type { Pacer } from '../pacer.ts';
+import { SeriesDownsampler } from '../downsample/series-downsampler.ts';
 import { MinHeap } from './min-heap.ts';
 import { BadChunk, SeriesChunks } from './series-chunks.ts';
 
 export interface MergeOptions extends BlockWriterOptions {
   /** Called now and then with how many series were written so far. */
   readonly onProgress?: (seriesCount: number) => void;
+  /** Of one block: what is written is not its samples but their aggregates of so much time. */
+  readonly resolutionMs?: number | undefined;
 }
 
 /** What things cost, roughly, in units of the pacer. */
@@ -57,12 +60,14 @@ export async function mergeBlocks(
     const cursors = blocks.map((reader, i) => new SeriesCursor(reader, numbers[i]!, i));
     const merger = new SeriesMerger(writer, cursors, options);
     await merger.run();
-    merger.checkCount();
-    if (writer.sampleCount === 0) {
+    if (options.resolutionMs === undefined) merger.checkCount();
+    if (writer.chunkCount === 0) {
       await writer.abort();
       return undefined;
     }
-    return await writer.finish(describe(blocks, merger));
+    const description = describe(blocks, merger);
+    if (options.resolutionMs === undefined) return await writer.finish(description);
+    return await writer.finish({ ...description, level: description.level - 1 });
   } catch (thrown) {
     await writer.abort();
     throw thrown;
@@ -207,6 +212,7 @@ class SeriesMerger implements TimeRange {
   readonly #entry = createSeriesEntry();
   readonly #chunks = new SeriesChunks();
   readonly #deleter = new ChunkMerger();
+  readonly #downsampler: SeriesDownsampler | undefined;
   /** The blocks that have the series. */
   readonly #same: SeriesCursor[] = [];
   /** Of each block: samples and chunks that were read. */
@@ -217,6 +223,12 @@ class SeriesMerger implements TimeRange {
     this.#writer = writer;
     this.#cursors = cursors;
     this.#options = options;
+    const { resolutionMs } = options;
+    if (resolutionMs !== undefined) {
+      assert(cursors.length === 1, 'compact: blocks are downsampled one by one');
+      const lastMs = cursors[0]!.reader.meta.maxTimeMs - 1;
+      this.#downsampler = new SeriesDownsampler({ resolutionMs, lastMs });
+    }
     this.#samplesIn = new Float64Array(cursors.length);
     this.#chunksIn = new Float64Array(cursors.length);
   }
@@ -270,6 +282,7 @@ class SeriesMerger implements TimeRange {
     entry.chunkMaxTimes.length = 0;
     const chunks = this.#chunks;
     chunks.begin();
+    this.#downsampler?.begin();
     for (const place of await this.#places()) {
       const chunk = place.chunk ?? (await readChunk(place));
       const { source } = place.cursor;
@@ -285,6 +298,8 @@ class SeriesMerger implements TimeRange {
       chunks.finish();
     });
     await this.#putReady();
+    this.#downsampler?.finish();
+    await this.#putAggregates();
     if (entry.chunkRefs.length === 0) return; // all of it was deleted
     this.minTimeMs = Math.min(this.minTimeMs, entry.chunkMinTimes[0]!);
     const last = entry.chunkMaxTimes.length - 1;
@@ -352,8 +367,27 @@ class SeriesMerger implements TimeRange {
   async #putReady(): Promise<void> {
     const { ready } = this.#chunks;
     if (ready.length === 0) return;
-    await putChunks(this.#writer, this.#entry, ready);
+    if (this.#downsampler === undefined) await putChunks(this.#writer, this.#entry, ready);
+    else {
+      for (const chunk of ready) {
+        if (!this.#downsampler.add(chunk)) throw this.#undecodable();
+      }
+      await this.#putAggregates();
+    }
     ready.length = 0;
+  }
+
+  #undecodable(): StarlingError {
+    return this.#cursors[0]!.corrupt('chunks', 0, 'the samples of a chunk do not decode');
+  }
+
+  async #putAggregates(): Promise<void> {
+    const downsampler = this.#downsampler;
+    if (downsampler === undefined) return;
+    const { pacer } = this.#options;
+    await putChunks(this.#writer, this.#entry, downsampler.ready);
+    downsampler.ready.length = 0;
+    if (pacer.spend(downsampler.takeDecoded() * SAMPLE_UNITS)) await pacer.pause();
   }
 }
 

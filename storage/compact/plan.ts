@@ -45,11 +45,13 @@ export interface CompactionJob {
   /** The same on every node: what ownership is decided by. */
   readonly key: string;
   /** Vertical: some of the blocks overlap in time. */
-  readonly kind: 'horizontal' | 'vertical';
+  readonly kind: 'downsampling' | 'horizontal' | 'vertical';
   /** The aligned range that the blocks are in. */
   readonly range: BlockRange;
-  /** By first time, then by name; two or more. */
+  /** By first time, then by name; two or more, but one to be downsampled. */
   readonly blocks: readonly PlannedBlock[];
+  /** To what the block is downsampled. */
+  readonly resolutionMs?: number;
 }
 
 /** `startMs <= t < endMs` */

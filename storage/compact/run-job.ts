@@ -30,6 +30,8 @@ export interface JobOptions {
   readonly directory: string;
   readonly tenant: TenantId;
   readonly blocks: readonly CatalogueBlock[];
+  /** Of one block: to what it is downsampled. */
+  readonly resolutionMs: number | undefined;
   readonly onProgress: (phase: JobPhase, seriesCount: number) => void;
 }
 
@@ -52,6 +54,7 @@ export async function runJob(options: JobOptions): Promise<BlockMeta | undefined
           directory,
           id,
           pacer,
+          resolutionMs: options.resolutionMs,
           onProgress: (count) => {
             onProgress('merging', count);
           },
@@ -64,7 +67,10 @@ export async function runJob(options: JobOptions): Promise<BlockMeta | undefined
     isUploading = true;
     const source = diskBlockFiles(disk, directory, id);
     await uploadBlock({ bucket, tenant, source }, (files) =>
-      encodeBucketMeta(meta, tenant, { origin: 'compactor', files, ...inherited(options.blocks) }),
+      encodeBucketMeta(meta, tenant, {
+        ...{ origin: 'compactor', files, ...inherited(options.blocks) },
+        resolutionMs: options.resolutionMs ?? 0,
+      }),
     );
     isUploading = false;
     return meta;

@@ -1,12 +1,13 @@
 /** What a compactor shows of itself: what it does now, what it did, and what is planned for each tenant. */
 import type { TenantId } from '../../model/ids.ts';
+import type { CompactionJob } from './plan.ts';
 import type { JobPhase } from './run-job.ts';
 
 /** The job that runs. */
 export interface RunningJob {
   readonly tenant: TenantId;
   readonly key: string;
-  readonly kind: 'horizontal' | 'vertical';
+  readonly kind: CompactionJob['kind'];
   readonly blocks: readonly string[];
   readonly startedAtMs: number;
   readonly phase: JobPhase;
@@ -16,7 +17,7 @@ export interface RunningJob {
 
 export interface PlannedJob {
   readonly key: string;
-  readonly kind: 'horizontal' | 'vertical';
+  readonly kind: CompactionJob['kind'];
   readonly startMs: number;
   readonly endMs: number;
   readonly blocks: readonly string[];

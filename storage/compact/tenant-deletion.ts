@@ -7,6 +7,7 @@ import type { Bucket } from '../../platform/platform.ts';
 import { BadDocument, JsonObject } from '../bucket/json.ts';
 import { bucketIndexKey, tenantDeletionKey } from '../bucket/layout.ts';
 import { readObject } from '../bucket/objects.ts';
+import { allBlocks } from '../bucket/bucket-index.ts';
 import type { TenantScan } from '../bucket/scan.ts';
 import { deleteBlock } from './clean.ts';
 
@@ -62,7 +63,7 @@ export async function deleteTenantBlocks(
 ): Promise<number> {
   const { index, partial, broken } = scan;
   const ids = new Set([
-    ...index.blocks.map(({ id }) => id),
+    ...allBlocks(index).map(({ id }) => id),
     ...partial,
     ...broken.keys(),
     ...index.deletions.keys(),

@@ -121,6 +121,7 @@ t.test('documents are read back as they were', (t) => {
       ['__ingester_id__', 's1,s2'],
     ]),
     resolutionMs: 0,
+    isExact: false,
     origin: 'compactor',
     files: FILES,
   });

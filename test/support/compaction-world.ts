@@ -101,6 +101,7 @@ export class CompactionWorld {
       jobBytesMax: 1e9,
       partialDelayMsOf: () => 24 * HOUR_MS,
       retentionMsOf: () => 0,
+      downsampling: [],
       ownsTenant: () => true,
       ownsJob: () => true,
       ...changes,
