@@ -31,6 +31,8 @@ export interface Config {
   readonly clusterKeyFile: string | undefined;
   readonly insecure: boolean;
   readonly replicationFactor: number;
+  /** How long an instance is down before it is forgotten; 0: only an operator forgets. */
+  readonly autoForgetMs: number;
   readonly multitenancy: boolean;
   readonly walDurability: 'batch' | 'interval' | 'os';
   readonly walSyncIntervalMs: number;
@@ -127,6 +129,7 @@ function deriveConfig(
     clusterKeyFile: get<string | undefined>('cluster.key_file', undefined),
     insecure: get('insecure', false),
     replicationFactor: get('replication_factor', 3),
+    autoForgetMs: get('membership.auto_forget_after', 12 * 3_600_000),
     multitenancy,
     walDurability: get('wal.durability', 'batch'),
     walSyncIntervalMs: get('wal.sync_interval', 1000),

@@ -3,11 +3,13 @@
  * committer, shipping, metrics, and why the node is not ready. Made here, started and stopped by `node.ts`,
  * handed to the roles by `node-roles.ts`.
  */
+import { autoForgetCodecs } from '../actors/auto-forget/codecs.ts';
 import { ingesterCodecs } from '../actors/ingester/codecs.ts';
 import { gossipRecords } from '../actors/membership/actor.ts';
 import { ClusterViews } from '../actors/membership/cluster-view.ts';
 import { membershipCodecs } from '../actors/membership/codecs.ts';
 import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
+import { refillCodecs } from '../actors/refill/codecs.ts';
 import { ActorRuntime } from '../actors/runtime/index.ts';
 import { storeGatewayCodecs } from '../actors/store-gateway/codecs.ts';
 import { ownersOf } from '../actors/store-gateway/placement.ts';
@@ -36,6 +38,15 @@ import { type LoopFigures, NodeMetrics } from './node-metrics.ts';
 /** Where a simulator wants many segments. */
 const SMALL_SEGMENT_BYTES = 128 * 1024;
 const TELL_LOSS = { timeoutMs: 10_000, lane: 'control' } as const;
+
+/** What instances may send each other, by message type. */
+const ALL_CODECS = new Map([
+  ...autoForgetCodecs,
+  ...ingesterCodecs,
+  ...membershipCodecs,
+  ...refillCodecs,
+  ...storeGatewayCodecs,
+]);
 
 /** `restart`: the same command on the same directory goes on well; `failed`: somebody should look. */
 export type EndKind = 'failed' | 'restart';
@@ -126,7 +137,7 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     log,
     rpc,
     codec: createEnvelopeCodec(),
-    codecs: new Map([...ingesterCodecs, ...membershipCodecs, ...storeGatewayCodecs]),
+    codecs: ALL_CODECS,
     resolve: (instance) =>
       views.current.registry.instances.get(instance)?.addresses.grpc ??
       gossip.member(instance)?.controlAddress,

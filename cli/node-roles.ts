@@ -5,6 +5,9 @@
  *   distributor  writes to replica sets     store-gateway   blocks of the bucket
  *   querier      PromQL over all of them         compactor       blocks of the bucket become fewer
  */
+import { AutoForgetActor } from '../actors/auto-forget/actor.ts';
+import { autoForgetCodecs } from '../actors/auto-forget/codecs.ts';
+import { AUTO_FORGET_PATH, type AutoForgetMessage } from '../actors/auto-forget/messages.ts';
 import { CompactorActor } from '../actors/compactor/actor.ts';
 import { COMPACTOR_PATH, type CompactorMessage } from '../actors/compactor/messages.ts';
 import { DistributorActor } from '../actors/distributor/actor.ts';
@@ -18,6 +21,7 @@ import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
 import { QuerierActor } from '../actors/querier/actor.ts';
 import { QUERIER_PATH } from '../actors/querier/messages.ts';
 import { RefillActor } from '../actors/refill/actor.ts';
+import { refillCodecs } from '../actors/refill/codecs.ts';
 import { REFILL_PATH, type RefillMessage } from '../actors/refill/messages.ts';
 import { StoreGatewayActor } from '../actors/store-gateway/actor.ts';
 import { storeGatewayCodecs } from '../actors/store-gateway/codecs.ts';
@@ -30,6 +34,7 @@ import { type Parts, fingerprintOf, hasSharedBucket } from './node-parts.ts';
 
 const INGESTER_TICK_MS = 60_000;
 const REFILL_TICK_MS = 5000;
+const AUTO_FORGET_TICK_MS = 10_000;
 const STORE_GATEWAY_TICK_MS = 15 * 60_000;
 const COMPACTOR_TICK_MS = 30_000;
 const MAILBOX_MAX = 5000;
@@ -97,6 +102,7 @@ export function spawnRoles(
   spawnEdges(parts);
   spawnCompactor(parts);
   spawnRefill(parts);
+  spawnAutoForget(parts);
   const self = identity.instanceId;
   metrics.watch({ committer, compactor, tenants, runtime, gossip, views, losses, self });
 }
@@ -106,6 +112,7 @@ function spawnRefill({ losses, options, readiness, runtime, tenants, views }: Pa
   runtime.spawn<RefillMessage>({
     path: REFILL_PATH,
     mailboxMax: MAILBOX_MAX,
+    remote: refillCodecs,
     create: (context) => {
       context.every(REFILL_TICK_MS, () => ({ type: 'tick' }));
       return new RefillActor({
@@ -122,6 +129,32 @@ function spawnRefill({ losses, options, readiness, runtime, tenants, views }: Pa
         onProgress: (progress) => {
           losses.refill = progress;
         },
+      });
+    },
+  });
+}
+
+function spawnAutoForget({ gossip, options, readiness, runtime, views }: Parts): void {
+  const { clock, log } = options.platform;
+  const { autoForgetMs, blocksRetentionMs } = options.config;
+  runtime.spawn<AutoForgetMessage>({
+    path: AUTO_FORGET_PATH,
+    mailboxMax: MAILBOX_MAX,
+    remote: autoForgetCodecs,
+    create: (context) => {
+      context.every(AUTO_FORGET_TICK_MS, () => ({ type: 'tick' }));
+      return new AutoForgetActor({
+        clock,
+        log,
+        runtime: () => runtime,
+        registry: () => views.current.registry,
+        isDown: (id) => {
+          const state = gossip.member(id)?.state ?? 'dead';
+          return state === 'dead' || state === 'left';
+        },
+        isReady: () => readiness.reasons().length === 0,
+        afterMs: autoForgetMs,
+        retentionMs: blocksRetentionMs,
       });
     },
   });

@@ -24,6 +24,9 @@ export function printConfig(config: Config): string {
     cluster: { label: config.clusterLabel, key_file: config.clusterKeyFile },
     insecure: config.insecure,
     replication_factor: config.replicationFactor,
+    membership: {
+      auto_forget_after: config.autoForgetMs === 0 ? '0s' : `${config.autoForgetMs}ms`,
+    },
     multitenancy: config.multitenancy,
     wal: { durability: config.walDurability, sync_interval: `${config.walSyncIntervalMs}ms` },
     blocks_storage: {

@@ -191,6 +191,12 @@ export const settings: readonly Setting[] = [
     help: 'copies of each sample, once that many nodes are registered',
   },
   {
+    path: ['membership', 'auto_forget_after'],
+    schema: optionalDurationSchema,
+    defaultText: '12h',
+    help: 'how long a node is down before the others forget it and take over what it held, if most of them say so and as many as there are copies live; 0 leaves it to an operator',
+  },
+  {
     path: ['multitenancy'],
     schema: flag,
     defaultText: 'false',

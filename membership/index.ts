@@ -1,4 +1,5 @@
 /** The public face of membership: gossip, registry, ring, and the life of this instance. */
+export { DownWatch } from './down-watch.ts';
 export { Gossip, type GossipOptions, type GossipSeams, type ReliableChannel } from './gossip.ts';
 export { type Identity, openIdentity } from './identity.ts';
 export { createLifecycle, step as stepLifecycle } from './lifecycle.ts';
@@ -11,6 +12,7 @@ export type {
 } from './lifecycle-types.ts';
 export {
   type InstanceRecord,
+  MISSING_ALWAYS_MS,
   type Registry,
   RegistryFile,
   type RegistryRecord,
@@ -20,7 +22,9 @@ export {
   effectiveRf,
   emptyRegistry,
   encodeRecord,
+  hashText,
   instancesById,
+  isVoter,
   loadRegistry,
   mergeRecords,
   recordKey,

@@ -1,7 +1,8 @@
 /**
  * The life of one instance as a pure machine: `step(state, input, now) -> { state, effects }`.
  * It owns the node's registry: records come in, decisions and effects go out. There is no input for
- * liveness: no verdict about a peer can change the registry, hence none can change the ring.
+ * liveness: no verdict about a peer can change the registry, hence none can change the ring (what forgets
+ * the dead after a long time asks as an operator does, and a ballot decides).
  *
  *   idle -> pending -> joining -> active -> leaving          (lifecycle-types.ts has all phases)
  *

@@ -6,9 +6,15 @@
  * Invariant: each name here stands in the product; a night in which one never came up is a failure.
  */
 export const PROBES = [
+  'auto_forget.done',
+  'auto_forget.not_agreed',
   'block.cut_failed',
   'block.filled',
   'block.removed_in_use',
+  'cover.began',
+  'cover.done',
+  'cover.failed',
+  'cover.settled',
   'known_series.emptied',
   'link.asks_lost',
   'link.deadline',

@@ -134,6 +134,9 @@ export class MembershipActor implements Actor<MembershipMessage> {
       case 'lost':
         this.#enqueue({ type: 'lost', beforeMs: message.beforeMs }, message.reply);
         break;
+      case 'loss-accepted':
+        this.#enqueue({ type: 'loss-accepted', id: message.instance }, message.reply);
+        break;
       case 'ping':
         message.reply.ok(this.#dependencies.gossip.answerPing(message.target));
         break;

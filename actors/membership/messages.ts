@@ -52,6 +52,8 @@ export type MembershipMessage =
     }
   | { readonly type: 'forget'; readonly instance: InstanceId; readonly reply: Reply<null> }
   | { readonly type: 'input'; readonly input: LifecycleInput }
+  /** Reads need not mind what a forgotten instance held: answered once its tombstone says so, durably. */
+  | { readonly type: 'loss-accepted'; readonly instance: InstanceId; readonly reply: Reply<null> }
   /** This instance lost data of before that time: answered once its record says so, durably. */
   | { readonly type: 'lost'; readonly beforeMs: number; readonly reply: Reply<null> }
   | { readonly type: 'ping'; readonly target: string; readonly reply: Reply<boolean> }

@@ -1,5 +1,6 @@
 /**
- * Which chunks of a series hold a sample that fewer holders than a write quorum have. Pure.
+ * Which chunks of a series hold a sample that fewer holders than a write quorum have, or that one of them
+ * lacks. Pure.
  *
  *   holder 1   ├──── a ────┤├──── b ────┤
  *   holder 2   ├──── a ────┤├── c ──┤           quorum 2: b is scarce, from where c ends on; a and c are not
@@ -45,4 +46,20 @@ export function scarceChunks(
   }
   const isScarce = (time: number): boolean => (counts.get(time) ?? 0) < quorum;
   return chunks.filter((chunk) => timesOf.get(chunk)?.some(isScarce));
+}
+
+/** Those with a sample that `self` has in none of its own; of what cannot be read nobody lacks anything. */
+export function lackedChunks(
+  chunks: readonly HeldChunk[],
+  self: string,
+  reader: TimesReader,
+): HeldChunk[] {
+  const others = chunks.filter(({ holders }) => !holders.has(self));
+  if (others.length === 0) return [];
+  const own = new Set<number>();
+  for (const chunk of chunks) {
+    if (!chunk.holders.has(self)) continue;
+    for (const time of reader.timesOf(chunk) ?? []) own.add(time);
+  }
+  return others.filter((chunk) => reader.timesOf(chunk)?.some((time) => !own.has(time)));
 }

@@ -8,7 +8,7 @@ import { type SeriesFrameHandler, readSeriesFrame } from '../../model/wire/serie
 import type { Clock, Log } from '../../platform/platform.ts';
 import { type BlockSource, Pacer, sortPaced } from '../../storage/index.ts';
 import type { Holdings } from './holders.ts';
-import { type HeldChunk, TimesReader, scarceChunks } from './scarce-chunks.ts';
+import { type HeldChunk, TimesReader, lackedChunks, scarceChunks } from './scarce-chunks.ts';
 
 /** Reading one frame, roughly, in units of the pacer. */
 const FRAME_UNITS = 2000;
@@ -30,11 +30,40 @@ export interface HeldFrames {
   readonly frames: readonly Uint8Array[];
 }
 
+interface Seams {
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 /** Joins the frames of instances and leaves out what is not to be held. Undefined: nothing is left. */
-export async function joinWindow(
-  { clock, log }: { readonly clock: Clock; readonly log: Log },
+export function joinWindow(
+  seams: Seams,
   answers: readonly HeldFrames[],
   { isReplica, quorum }: Pick<Holdings, 'isReplica' | 'quorum'>,
+): Promise<BlockSource | undefined> {
+  return join(seams, answers, (hash, chunks, reader) =>
+    isReplica(hash) ? chunks : scarceChunks(chunks, quorum, reader),
+  );
+}
+
+/** The same of what `self` should have of its replica sets and has not. */
+export function joinLacking(
+  seams: Seams,
+  answers: readonly HeldFrames[],
+  { isReplica, self }: Pick<Holdings, 'isReplica'> & { readonly self: string },
+): Promise<BlockSource | undefined> {
+  return join(seams, answers, (hash, chunks, reader) =>
+    isReplica(hash) ? lackedChunks(chunks, self, reader) : [],
+  );
+}
+
+/** Which of a series' chunks are kept; all of them can be read, or are with several holders. */
+type Keep = (hash: number, chunks: HeldChunk[], reader: TimesReader) => HeldChunk[];
+
+async function join(
+  { clock, log }: Seams,
+  answers: readonly HeldFrames[],
+  keep: Keep,
 ): Promise<BlockSource | undefined> {
   const pacer = new Pacer(clock);
   const join = new FrameJoin();
@@ -54,7 +83,7 @@ export async function joinWindow(
       (chunk) => chunk.holders.size > 1 || reader.timesOf(chunk) !== undefined,
     );
     unreadable += series.chunks.length - readable.length;
-    series.chunks = isReplica(series.hash) ? readable : scarceChunks(readable, quorum, reader);
+    series.chunks = keep(series.hash, readable, reader);
     if (series.chunks.length > 0) kept.push(series);
     if (pacer.spend(units)) await pacer.pause();
   }
