@@ -7,8 +7,9 @@
  *   timer ──────── due ── late ──> fires     a timer tells how late the loop is
  *
  * CPU time is the thread's own, from the kernel's scheduler, which brings it up to date when it takes the
- * core away and at its own ticks (4 ms apart on many systems): so fine a slice is told. Where the kernel does
- * not tell, only delays are measured.
+ * core away and at its own ticks (4 ms apart on many systems). A short turn in which a tick falls would be
+ * told as a whole tick, so none is told as longer than it was: its time, less what the loop waited in poll.
+ * Where the kernel does not tell, only delays are measured.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
@@ -67,11 +68,13 @@ export class LoopMeter {
   readonly #timer: NodeJS.Timeout;
   #schedstat: number | undefined;
   #tickMs = performance.now();
-  #cpuMs = 0;
+  #cpuMs: number;
+  #busyMs: number;
 
   constructor() {
     this.#schedstat = openSchedstat();
     this.#cpuMs = this.#readCpuMs();
+    this.#busyMs = readBusyMs();
     this.#timer = setInterval(() => this.#tick(), TICK_MS).unref();
     setImmediate(this.#check).unref();
   }
@@ -110,8 +113,10 @@ export class LoopMeter {
   readonly #check = (): void => {
     if (this.#schedstat === undefined) return;
     const cpuMs = this.#readCpuMs();
-    this.#slices.add(cpuMs - this.#cpuMs);
+    const busyMs = readBusyMs();
+    this.#slices.add(Math.min(cpuMs - this.#cpuMs, busyMs - this.#busyMs));
     this.#cpuMs = cpuMs;
+    this.#busyMs = busyMs;
     setImmediate(this.#check).unref();
   };
 
@@ -121,6 +126,11 @@ export class LoopMeter {
     const byteCount = readSync(this.#schedstat, this.#scratch, 0, SCHEDSTAT_BYTES_MAX, 0);
     return Number.parseInt(this.#scratch.toString('latin1', 0, byteCount), 10) / NS_PER_MS;
   }
+}
+
+/** All the time that the loop did not wait in poll. */
+function readBusyMs(): number {
+  return performance.now() - performance.nodeTiming.idleTime;
 }
 
 /** Kept open: a reading is one system call. */

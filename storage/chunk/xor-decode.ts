@@ -47,12 +47,13 @@ function decodeSamples(
   const endBit = length * 8;
   const end = at + xorSampleCount(bytes, base);
   if (at === end) return at;
+  const view = new DataView(bytes.buffer, bytes.byteOffset + base, length + LOOKAHEAD_BYTES);
   const timeBytes = uvarintLength(bytes, base + 2);
   const first = uvarint(bytes, base + 2, timeBytes);
   let bit = (2 + timeBytes) * 8;
   let time = first % 2 === 0 ? first / 2 : -(first + 1) / 2;
-  let high = wordAt(bytes, base, bit) >>> 0;
-  let low = wordAt(bytes, base, bit + 32) >>> 0;
+  let high = wordAt(view, bit);
+  let low = wordAt(view, bit + 32);
   bit += 64;
   if (timeBytes === 0 || bit > endBit) return -1;
   timestamps[at] = time;
@@ -65,12 +66,12 @@ function decodeSamples(
   bit += deltaBytes * 8;
   let [leading, trailing] = [0, 0];
   for (let i = at + 1; i < end; i++) {
-    let ahead = wordAt(bytes, base, bit); // its highest bit is the next one
+    let ahead = wordAt(view, bit); // its highest bit is the next one
     if (i > at + 1) {
       const size = deltaBits(ahead);
-      delta += size === 1 ? 0 : deltaOfDelta(bytes, base, bit, ahead, size);
+      delta += size === 1 ? 0 : deltaOfDelta(view, bit, ahead, size);
       bit += size;
-      ahead = size === 1 ? ahead << 1 : wordAt(bytes, base, bit);
+      ahead = size === 1 ? ahead << 1 : wordAt(view, bit);
     }
     time += delta;
     if (ahead >= 0) {
@@ -86,11 +87,10 @@ function decodeSamples(
         bit += 2 + 5 + 6;
       }
       const size = 64 - leading - trailing;
+      const begin = wordAt(view, bit);
       const isLong = size > 32;
-      const top = isLong ? wordAt(bytes, base, bit) >>> (64 - size) : 0;
-      const bottom = isLong
-        ? wordAt(bytes, base, bit + size - 32)
-        : wordAt(bytes, base, bit) >>> (32 - size);
+      const top = isLong ? begin >>> (64 - size) : 0;
+      const bottom = isLong ? wordAt(view, bit + size - 32) : begin >>> (32 - size);
       // the window ends above `trailing` zero bits
       if (trailing >= 32) {
         high ^= bottom << (trailing - 32);
@@ -108,12 +108,11 @@ function decodeSamples(
   return end;
 }
 
-/** Hot: the 32 bits from `bit` on, the first one highest. */
-function wordAt(bytes: Uint8Array, base: number, bit: number): number {
-  const at = base + (bit >>> 3);
+/** Hot: the 32 bits from `bit` on, the first one highest: one read of four bytes, and the one after them. */
+function wordAt(view: DataView, bit: number): number {
+  const at = bit >>> 3;
   const used = bit & 7;
-  const four = (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
-  return (four << used) | (bytes[at + 4]! >>> (8 - used));
+  return (view.getInt32(at) << used) | (view.getUint8(at + 4) >>> (8 - used));
 }
 
 /** How many bits the delta of a delta takes that begins with the bits of `ahead`. */
@@ -124,18 +123,12 @@ function deltaBits(ahead: number): number {
   return (ahead & 0x1000_0000) === 0 ? 4 + 20 : 4 + 64;
 }
 
-function deltaOfDelta(
-  bytes: Uint8Array,
-  base: number,
-  bit: number,
-  ahead: number,
-  size: number,
-): number {
+function deltaOfDelta(view: DataView, bit: number, ahead: number, size: number): number {
   if (size === 2 + 14) return signed((ahead << 2) >>> 18, 14);
   if (size === 3 + 17) return signed((ahead << 3) >>> 15, 17);
   if (size === 4 + 20) return signed((ahead << 4) >>> 12, 20);
-  const top = wordAt(bytes, base, bit + 4);
-  return top * 0x1_0000_0000 + (wordAt(bytes, base, bit + 36) >>> 0);
+  const top = wordAt(view, bit + 4);
+  return top * 0x1_0000_0000 + (wordAt(view, bit + 36) >>> 0);
 }
 
 /** How many bytes the uvarint at `at` has; 0 when it has no end. */

@@ -3,6 +3,12 @@
  * word at a time, so a matcher over a hundred thousand series costs microseconds.
  */
 
+/** The least and the greatest number of a set; of an empty one `first` is above `last`. */
+export interface Span {
+  readonly first: number;
+  readonly last: number;
+}
+
 /** A set of small numbers. */
 export class Bitmap {
   readonly size: number;
@@ -42,6 +48,20 @@ export class Bitmap {
 
   or(other: Bitmap): void {
     for (let i = 0; i < this.#words.length; i++) this.#words[i]! |= other.#words[i]!;
+  }
+
+  span(): Span {
+    const words = this.#words;
+    let from = 0;
+    let to = words.length - 1;
+    while (from <= to && words[from] === 0) from++;
+    while (to > from && words[to] === 0) to--;
+    if (from > to) return { first: 0, last: -1 };
+    const low = words[from]!;
+    return {
+      first: from * 32 + 31 - Math.clz32(low & -low),
+      last: to * 32 + 31 - Math.clz32(words[to]!),
+    };
   }
 
   /** The numbers in it, rising. */

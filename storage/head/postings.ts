@@ -1,11 +1,11 @@
 /**
- * The inverted index of a head: label name -> value -> the numbers of series that have the pair, in no
- * order. Matching works on bitmaps of series numbers, so negative matchers and reused numbers cost
- * nothing special. An absent label equals an empty one, as in Prometheus.
+ * The inverted index of a head: label name -> value -> the numbers of series that have the pair, which
+ * rise until a number is reused. Matching works on bitmaps of series numbers, so negative matchers and
+ * reused numbers cost nothing special. An absent label equals an empty one, as in Prometheus.
  */
 import type { Labels } from '../../model/labels.ts';
 import type { CompiledMatcher } from '../../model/matchers.ts';
-import { Bitmap } from './bitmap.ts';
+import { Bitmap, type Span } from './bitmap.ts';
 
 /** How many values of one label a matcher is asked between two pauses. */
 const VALUES_PER_SLICE = 2000;
@@ -14,6 +14,7 @@ const VALUES_PER_SLICE = 2000;
 interface Posting {
   numbers: Uint32Array;
   length: number;
+  isRising: boolean;
 }
 
 export class Postings {
@@ -25,7 +26,7 @@ export class Postings {
       if (values === undefined) this.#index.set(labels[i]!, (values = new Map<string, Posting>()));
       const value = labels[i + 1]!;
       const posting = values.get(value);
-      if (posting === undefined) values.set(value, { numbers: Uint32Array.of(s), length: 1 });
+      if (posting === undefined) values.set(value, startPosting(s));
       else push(posting, s);
     }
   }
@@ -80,15 +81,16 @@ export class Postings {
   *#matchOne(matcher: CompiledMatcher, result: Bitmap): Generator<undefined, void> {
     const values = this.#index.get(matcher.matcher.name);
     const marked = new Bitmap(result.size);
+    const span = result.span();
     if (!matcher.matchesEmpty && matcher.literals !== undefined) {
-      for (const literal of matcher.literals) markAll(marked, values?.get(literal));
+      for (const literal of matcher.literals) markAll(marked, values?.get(literal), span);
       result.and(marked);
       return;
     }
     // With the empty value matching, what must go is the pairs that do not match.
     let asked = 0;
     for (const [value, posting] of values ?? []) {
-      if (matcher.matches(value) !== matcher.matchesEmpty) markAll(marked, posting);
+      if (matcher.matches(value) !== matcher.matchesEmpty) markAll(marked, posting, span);
       if (++asked % VALUES_PER_SLICE === 0) yield;
     }
     if (matcher.matchesEmpty) result.andNot(marked);
@@ -102,7 +104,12 @@ function cost(matcher: CompiledMatcher): number {
   return matcher.literals === undefined ? 1 : 0;
 }
 
+function startPosting(s: number): Posting {
+  return { numbers: Uint32Array.of(s), length: 1, isRising: true };
+}
+
 function push(posting: Posting, s: number): void {
+  if (posting.numbers[posting.length - 1]! > s) posting.isRising = false;
   if (posting.length === posting.numbers.length) {
     const larger = new Uint32Array(Math.max(4, Math.ceil(posting.length * 1.5)));
     larger.set(posting.numbers);
@@ -111,7 +118,25 @@ function push(posting: Posting, s: number): void {
   posting.numbers[posting.length++] = s;
 }
 
-function markAll(bitmap: Bitmap, posting: Posting | undefined): void {
+/** Hot: marks the numbers of a posting, at least those in the span: nobody asks for the others. */
+function markAll(bitmap: Bitmap, posting: Posting | undefined, span: Span): void {
   if (posting === undefined) return;
-  for (let i = 0; i < posting.length; i++) bitmap.add(posting.numbers[i]!);
+  const { isRising, length, numbers } = posting;
+  for (let i = isRising ? firstFrom(posting, span.first) : 0; i < length; i++) {
+    const s = numbers[i]!;
+    if (isRising && s > span.last) break;
+    bitmap.add(s);
+  }
+}
+
+/** Of a posting that rises, the place of the first number that is not below `least`. */
+function firstFrom({ length, numbers }: Posting, least: number): number {
+  let from = 0;
+  let to = length;
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if (numbers[middle]! < least) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }

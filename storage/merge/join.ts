@@ -25,6 +25,8 @@ export const ROWS_MAX = 2 ** 21;
 export class SeriesJoin implements SeriesFrameHandler {
   rowCount = 0;
   readonly frames: readonly Uint8Array[];
+  /** Of the frames. */
+  readonly views: readonly DataView[];
   readonly fingerprints: Uint32Array;
   /** Indexes into `labels`. */
   readonly labelIds: Uint32Array;
@@ -50,6 +52,7 @@ export class SeriesJoin implements SeriesFrameHandler {
   /** `isProjected`: many rows may share their labels. */
   constructor(frames: readonly Uint8Array[], isProjected: boolean) {
     this.frames = frames;
+    this.views = frames.map((one) => new DataView(one.buffer, one.byteOffset, one.byteLength));
     let rowsMax = 0;
     for (const frame of frames) rowsMax += seriesCountOf(frame);
     // Replicas repeat series, so this is met a little early; the columns below are bounded by it.

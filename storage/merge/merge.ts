@@ -66,12 +66,12 @@ class ColumnsBuilder {
   }
 
   addRow(row: number): void {
-    const chunks = this.#distinctChunks(row);
+    const count = this.#distinctChunks(row);
     const start = this.#length;
     let end = start;
-    for (const c of chunks) {
+    for (let i = 0; i < count; i++) {
       const from = end;
-      end = this.#decode(c, from);
+      end = this.#decode(this.#scratchChunks[i]!, from);
       const overlaps = from > start && from < end;
       if (overlaps && this.#timestamps[from]! <= this.#timestamps[from - 1]!) {
         end = this.#mergeRuns(start, from, end);
@@ -91,8 +91,11 @@ class ColumnsBuilder {
     };
   }
 
-  /** The row's chunks that touch the range, by time, without copies of an equal one. */
-  #distinctChunks(row: number): readonly number[] {
+  /**
+   * Writes the row's chunks that touch the range to the start of the scratch, by time, without copies of an
+   * equal one; returns how many.
+   */
+  #distinctChunks(row: number): number {
     const { chunkMaxTime, chunkMinTime, firstChunk, nextChunk } = this.#join;
     const { maxTimeMs, minTimeMs } = this.#range;
     const chunks = this.#scratchChunks;
@@ -105,8 +108,7 @@ class ColumnsBuilder {
       for (let i = count++; i > at; i--) chunks[i] = chunks[i - 1]!;
       chunks[at] = c;
     }
-    chunks.length = count;
-    return chunks;
+    return count;
   }
 
   #order(a: number, b: number): number {
@@ -121,12 +123,14 @@ class ColumnsBuilder {
 
   #isEqual(a: number, b: number): boolean {
     if (this.#order(a, b) !== 0) return false;
-    const { chunkFrame, chunkLength, chunkOffset, frames } = this.#join;
-    const one = frames[chunkFrame[a]!]!;
-    const other = frames[chunkFrame[b]!]!;
+    const { chunkFrame, chunkLength, chunkOffset, views } = this.#join;
+    const one = views[chunkFrame[a]!]!;
+    const other = views[chunkFrame[b]!]!;
     const shift = chunkOffset[b]! - chunkOffset[a]!;
     const end = chunkOffset[a]! + chunkLength[a]!;
-    for (let i = chunkOffset[a]!; i < end; i++) if (one[i] !== other[i + shift]) return false;
+    let i = chunkOffset[a]!;
+    for (; i + 4 <= end; i += 4) if (one.getInt32(i) !== other.getInt32(i + shift)) return false;
+    for (; i < end; i++) if (one.getUint8(i) !== other.getUint8(i + shift)) return false;
     return true;
   }
 

@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
+import { setImmediate as turnOfLoop } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
@@ -355,6 +356,25 @@ t.test('LoopMeter sees a slice that hogs the loop', async (t) => {
   t.equal(meter.read().delayMs.max < delayMs.max, true, 'a reading starts anew');
   meter.close();
   t.equal(meter.read().sliceCpuMs, undefined);
+});
+
+t.test('LoopMeter tells no turn as longer than it was', async (t) => {
+  const meter = new LoopMeter();
+  await turnOfLoop();
+  meter.read();
+  let longestMs = 0;
+  let fromMs = performance.now();
+  for (let turn = 0; turn < 2000; turn++) {
+    while (performance.now() - fromMs < 0.1);
+    await turnOfLoop();
+    const nowMs = performance.now();
+    longestMs = Math.max(longestMs, nowMs - fromMs);
+    fromMs = nowMs;
+  }
+  const { sliceCpuMs } = meter.read();
+  if (sliceCpuMs !== undefined) t.ok(sliceCpuMs.max <= longestMs + 0.1, `${sliceCpuMs.max} ms`);
+  t.ok(longestMs > 0);
+  meter.close();
 });
 
 t.test('createNodePlatform() has every seam', async (t) => {

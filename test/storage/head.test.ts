@@ -1,10 +1,15 @@
-// Goal: the chunks of a head depend on its samples alone, not on when somebody looked at them.
-// Method: random series into two heads, one of which is read after random appends; equal chunk bytes.
+// Goal: the chunks of a head depend on its samples alone, not on when somebody looked at them; its index
+// finds what matches. Method: random series into two heads, one of which is read after random appends,
+// and equal chunk bytes; random pairs and matchers, and a naive filter.
+import assert from 'node:assert';
 import fc from 'fast-check';
 import t from 'tap';
 import { labelsFromPairs } from '../../model/labels.ts';
+import { compileMatcher } from '../../model/matchers.ts';
 import { encodeLabels } from '../../model/wire/labels-codec.ts';
+import { Bitmap } from '../../storage/head/bitmap.ts';
 import { APPENDED, CONFLICT, DUPLICATE, Head, OUT_OF_ORDER } from '../../storage/head/head.ts';
+import { Postings } from '../../storage/head/postings.ts';
 import { NO_CHUNK } from '../../storage/head/series-table.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -98,4 +103,48 @@ t.test('overlaps() and oldestTimeOf() know samples that are not encoded yet', as
   check(1200, 1300, true);
   check(1100, 1150, true);
   check(1201, 1300, false);
+});
+
+t.test(`Postings.match() finds what a naive filter finds (seed ${seed})`, async () => {
+  const pair = fc.record({
+    a: fc.constantFrom('', 'x', 'y', 'xy'),
+    b: fc.constantFrom('', 'x', 'z'),
+  });
+  const matcher = fc.record({
+    name: fc.constantFrom('a', 'b', 'c'),
+    type: fc.constantFrom('=', '!=', '=~', '!~'),
+    value: fc.constantFrom('', 'x', 'z', 'x.*', 'x|y', '.+', '.*'),
+  });
+  const series = fc.uniqueArray(fc.tuple(fc.nat(200), pair, fc.boolean()), {
+    selector: ([s]) => s, // numbers that were used before come in any order
+    maxLength: 60,
+  });
+  const selector = fc.array(matcher, { minLength: 1, maxLength: 3 });
+  fc.assert(
+    fc.property(series, selector, (all, matchers) => {
+      const postings = new Postings();
+      const removed = new Bitmap(201);
+      const kept = new Bitmap(201);
+      for (const [s, { a, b }, isKept] of all) {
+        const labels = [...(a === '' ? [] : ['a', a]), ...(b === '' ? [] : ['b', b])];
+        postings.add(s, labels);
+        (isKept ? kept : removed).add(s);
+      }
+      const values = ['x', 'y', 'xy', 'z'];
+      const pairs = ['a', 'b'].flatMap((name) => values.map((value) => [name, value] as const));
+      postings.remove(removed, pairs);
+      const compiled = matchers.map(compileMatcher);
+      const found = kept.copy();
+      for (const _ of postings.match(compiled, found)) continue;
+      const expected = all
+        .filter(([, labels, isKept]) => {
+          const valueOf: Record<string, string> = labels;
+          return isKept && compiled.every((one) => one.matches(valueOf[one.matcher.name] ?? ''));
+        })
+        .map(([s]) => s)
+        .sort((one, other) => one - other);
+      assert.deepEqual([...found.toArray()], expected);
+    }),
+    { seed, numRuns: 500 },
+  );
 });
