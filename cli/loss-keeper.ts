@@ -7,6 +7,7 @@
 import type { LossNote, Registry } from '../membership/index.ts';
 import type { InstanceId, TenantId } from '../model/ids.ts';
 import type { Clock, Log } from '../platform/platform.ts';
+import type { FoundLoss } from '../storage/index.ts';
 
 export interface LossKeeperOptions {
   readonly clock: Clock;
@@ -14,12 +15,6 @@ export interface LossKeeperOptions {
   readonly note: LossNote;
   /** Resolves when this instance's record says so, durably. */
   readonly tell: (beforeMs: number) => Promise<void>;
-}
-
-/** A loss that a tenant's directory found: of samples from `fromMs` on, and the newest that is left. */
-export interface FoundLoss {
-  readonly fromMs: number;
-  readonly newestMs: number;
 }
 
 export class LossKeeper {
@@ -39,10 +34,11 @@ export class LossKeeper {
     return this.#options.note;
   }
 
-  async found(tenant: TenantId, { fromMs, newestMs }: FoundLoss): Promise<void> {
+  async found(tenant: TenantId, loss: FoundLoss): Promise<void> {
+    const { fromMs, newestMs } = loss;
     const { clock, log, note, tell } = this.#options;
     this.foundCount++;
-    const beforeMs = Math.max(clock.wallMs(), newestMs);
+    const beforeMs = loss.beforeMs ?? Math.max(clock.wallMs(), newestMs);
     log.error('data lost: reads do not count this node for older times until it is filled again', {
       ...{ tenant, fromMs, beforeMs },
     });

@@ -25,13 +25,16 @@ import {
   BlockUploads,
   Committer,
   Compactor,
+  Pacer,
   Shipping,
   TsdbManager,
   cutJitterMs,
+  restoreBlock,
   downsamplingLevels,
   tenantPathParts,
 } from '../storage/index.ts';
 import type { Config } from './config.ts';
+import { canOthersFill } from '../actors/refill/refill.ts';
 import { LossKeeper } from './loss-keeper.ts';
 import { type LoopFigures, NodeMetrics } from './node-metrics.ts';
 
@@ -155,7 +158,7 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     disk,
     log,
     storeId: identity.storeId,
-    directoryOf: (tenant) => [tenantsDirectory(options), ...tenantPathParts(tenant)].join('/'),
+    directoryOf: (tenant) => joinedPath(tenantsDirectory(options), tenant),
     ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === instanceId,
     retentionMsOf: () => config.limits.compactor_blocks_retention_period_ms,
   });
@@ -312,10 +315,23 @@ function createTenants(
         outOfOrderMs: () => config.limits.out_of_order_time_window_ms,
         seriesMax: () => config.limits.max_series_per_user,
         onLoss: (loss) => losses.found(tenant, loss),
+        healing: {
+          restore: (id) =>
+            restoreBlock({
+              ...{ bucket: platform.bucket, disk, tenant, id },
+              directory: joinedPath(tenantsDirectory(options), tenant),
+              pacer: new Pacer(clock),
+            }),
+          canRefill: (range) => canOthersFill(views.current.registry, instanceId, range),
+        },
         fingerprint: fingerprintOf(views, tenant),
       };
     },
   });
+}
+
+function joinedPath(directory: string, tenant: TenantId): string {
+  return [directory, ...tenantPathParts(tenant)].join('/');
 }
 
 /** The tenant's fingerprint of canonical label bytes. Throws `node.not_ready` before there is a cluster. */

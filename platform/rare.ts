@@ -11,6 +11,8 @@ export const PROBES = [
   'block.cut_failed',
   'block.filled',
   'block.removed_in_use',
+  'block.restored',
+  'block.set_aside',
   'cover.began',
   'cover.done',
   'cover.failed',

@@ -23,6 +23,7 @@ export {
 } from './bucket/bucket-index.ts';
 export { BucketIndexCache } from './bucket/index-cache.ts';
 export { probeBucket } from './bucket/probe.ts';
+export { restoreBlock } from './bucket/restore.ts';
 export { Shipping } from './bucket/shipping.ts';
 export { Compactor } from './compact/compactor.ts';
 export { downsamplingLevels } from './compact/plan-downsampling.ts';
@@ -51,4 +52,5 @@ export { histogramChunksOf } from './chunk/histogram-pieces.ts';
 export { xorChunksOf } from './chunk/xor-chunks.ts';
 export { type AppendResult, batchPart, joinResults } from './batch-appender.ts';
 export { Tsdb, type TsdbOptions, type TsdbStats } from './tsdb.ts';
+export type { FoundLoss } from './tenant-blocks.ts';
 export { TsdbManager, type TsdbManagerOptions, tenantPathParts } from './tsdb-manager.ts';

@@ -2,9 +2,10 @@
  * The blocks in a tenant's directory: which there are, who reads them, and how they go.
  *
  *   add ─► listed ─► remove: unlisted ─► (last pin gone) ─► renamed to a tombstone name ─► removed
+ *            └─ damage was read ─► unreadable ─► replaced, or set aside (block-healer.ts)
  *
- * Invariants: a pinned block's files stay; a directory that has a block's name and no readable meta.json
- * hides an unknown range, so a read that could need it fails by its name and never misses it silently.
+ * Invariants: a pinned block's files stay; a block that cannot be read is never missed silently: reads of its
+ * time fail by its name. A directory that has a block's name and no readable meta.json hides an unknown range.
  */
 import { StarlingError, toStarlingError } from '../model/errors.ts';
 import type { TimeRange } from '../model/sample.ts';
@@ -16,7 +17,13 @@ import { diskBlockFiles } from './block/byte-source.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { ReaderPool, ReaderUse } from './block/reader-pool.ts';
 import { type BlockId, blockIdTimeMs, parseBlockId } from './block/ulid.ts';
-import { BLOCK_CHUNKS_DIRECTORY, joinPath } from './filenames.ts';
+import { restoredPath } from './bucket/restore.ts';
+import {
+  BLOCK_CHUNKS_DIRECTORY,
+  blockDeletionName,
+  damagedBlockName,
+  joinPath,
+} from './filenames.ts';
 
 export interface LocalBlocksOptions {
   readonly disk: Disk;
@@ -32,6 +39,13 @@ export interface LocalBlock {
   readonly sizeBytes: number;
 }
 
+/** A block that cannot be read, and the times its samples may have. */
+export interface UnreadableBlock {
+  readonly id: BlockId;
+  readonly error: StarlingError;
+  readonly range: TimeRange;
+}
+
 interface Entry extends LocalBlock {
   pinCount: number;
   /** Called when the last pin goes. */
@@ -41,6 +55,8 @@ interface Entry extends LocalBlock {
 /** A block that stays while it is read. */
 export interface PinnedBlock {
   readonly meta: BlockMeta;
+  /** A part of it cannot be read: from now on reads of its time fail, until it is healed. */
+  noteDamage(error: StarlingError): void;
   /** Opens it; `done` is called before `unpin`. Throws `block.corrupt`, `block.unsupported`, `disk.failed`. */
   read(): Promise<ReaderUse>;
   unpin(): void;
@@ -49,7 +65,9 @@ export interface PinnedBlock {
 export class LocalBlocks {
   readonly #options: LocalBlocksOptions;
   readonly #entries = new Map<BlockId, Entry>();
-  readonly #unreadable = new Map<BlockId, StarlingError>();
+  readonly #unreadable = new Map<BlockId, UnreadableBlock>();
+  /** Of unreadable blocks: those that were listed, while reads that began before still have them pinned. */
+  readonly #leaving = new Map<BlockId, Entry>();
 
   private constructor(options: LocalBlocksOptions) {
     this.#options = options;
@@ -69,7 +87,9 @@ export class LocalBlocks {
         const error = toStarlingError(thrown);
         if (error.id === 'disk.failed') throw error;
         log.error('block.unreadable', { block: id, why: error.message });
-        blocks.#unreadable.set(id, error);
+        // All that is known of its samples is that they were there when it was made.
+        const range = { minTimeMs: 0, maxTimeMs: blockIdTimeMs(id) + MADE_AFTER_MS };
+        blocks.#unreadable.set(id, { id, error, range });
       }
     }
     return blocks;
@@ -102,13 +122,18 @@ export class LocalBlocks {
     this.#entries.set(meta.id, { meta, sizeBytes, pinCount: 0, onUnpinned: undefined });
   }
 
+  /** Those that cannot be read. */
+  unreadable(): readonly UnreadableBlock[] {
+    return [...this.#unreadable.values()];
+  }
+
   /**
    * The blocks that touch the closed range, oldest first. Throws the error of an unreadable one that may
-   * touch it: all that is known of its samples is that they were there when it was made.
+   * touch it.
    */
   pin({ maxTimeMs, minTimeMs }: TimeRange): readonly PinnedBlock[] {
-    for (const [id, error] of this.#unreadable) {
-      if (minTimeMs < blockIdTimeMs(id) + MADE_AFTER_MS) throw error;
+    for (const { error, range } of this.#unreadable.values()) {
+      if (range.minTimeMs <= maxTimeMs && range.maxTimeMs >= minTimeMs) throw error;
     }
     const found: Entry[] = [];
     for (const entry of this.#entries.values()) {
@@ -140,6 +165,45 @@ export class LocalBlocks {
     };
   }
 
+  /** Puts a restored block in the place of an unreadable one. Throws `disk.failed`. */
+  async replace(meta: BlockMeta): Promise<void> {
+    const { directory, disk } = this.#options;
+    await this.#moveAway(meta.id, blockDeletionName(meta.id));
+    const path = joinPath(directory, meta.id);
+    await attempt(path, () => disk.rename(restoredPath(directory, meta.id), path));
+    await attempt(directory, () => disk.syncDirectory(directory));
+    await this.add(meta);
+    this.#unreadable.delete(meta.id);
+    await removeTemporaryBlocks(disk, directory);
+  }
+
+  /** An unreadable block is not missed any more; its files stay beside the others. Throws `disk.failed`. */
+  async setAside(id: BlockId): Promise<void> {
+    const { directory, disk } = this.#options;
+    await this.#moveAway(id, damagedBlockName(id));
+    await attempt(directory, () => disk.syncDirectory(directory));
+    this.#unreadable.delete(id);
+  }
+
+  /** Renames an unreadable block once nobody reads it. */
+  async #moveAway(id: BlockId, name: string): Promise<void> {
+    const { directory, disk, readers } = this.#options;
+    const entry = this.#leaving.get(id);
+    if (entry !== undefined && entry.pinCount > 0) {
+      await new Promise<void>((resolve) => (entry.onUnpinned = resolve));
+    }
+    this.#leaving.delete(id);
+    const path = joinPath(directory, id);
+    readers.forget(path);
+    const aside = joinPath(directory, name);
+    if ((await attempt(aside, () => disk.stat(aside))) !== undefined) {
+      await attempt(aside, () => disk.removeTree(aside));
+    }
+    if ((await attempt(path, () => disk.stat(path))) !== undefined) {
+      await attempt(path, () => disk.rename(path, aside));
+    }
+  }
+
   /** Closes its readers as their uses end. */
   close(): void {
     const { directory, readers } = this.#options;
@@ -152,6 +216,14 @@ export class LocalBlocks {
     entry.pinCount++;
     return {
       meta,
+      noteDamage: (error) => {
+        if (this.#entries.get(meta.id) !== entry) return; // it is gone already
+        this.#options.log.error('block.unreadable', { block: meta.id, why: error.message });
+        const range = { minTimeMs: meta.minTimeMs, maxTimeMs: meta.maxTimeMs - 1 };
+        this.#entries.delete(meta.id);
+        this.#leaving.set(meta.id, entry);
+        this.#unreadable.set(meta.id, { id: meta.id, error, range });
+      },
       read: () =>
         readers.use(joinPath(directory, meta.id), () =>
           BlockReader.open(diskBlockFiles(disk, directory, meta.id)),

@@ -14,6 +14,7 @@
 import type { TimeRange } from '../model/sample.ts';
 import type { Clock, Disk, Log, Random } from '../platform/platform.ts';
 import { type BlockSource, cutBlock } from './block/cut.ts';
+import { BlockHealer, type BlockHealing } from './block-healer.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { ReaderPool } from './block/reader-pool.ts';
 import { type BlockId, newBlockId } from './block/ulid.ts';
@@ -52,6 +53,19 @@ export interface TenantBlocksOptions {
   readonly mayRemove: (id: BlockId) => boolean;
   /** The oldest blocks go while all together take more; 0: no limit. */
   readonly retentionBytesMax: number;
+  /** How blocks that cannot be read come back; without it they stay, and reads of their time fail. */
+  readonly healing?: BlockHealing | undefined;
+  /**
+   * Something that was durable is gone: samples from `fromMs` on, before `beforeMs` if that is known, else as
+   * new as any; `newestMs` is the newest that is left. Waited for before the traces are removed.
+   */
+  readonly onLoss?: (loss: FoundLoss) => Promise<void>;
+}
+
+export interface FoundLoss {
+  readonly fromMs: number;
+  readonly newestMs: number;
+  readonly beforeMs?: number;
 }
 
 /** What the TSDB around it does. */
@@ -74,6 +88,7 @@ export class TenantBlocks {
   readonly #options: TenantBlocksOptions;
   readonly #owner: HeadOwner;
   readonly #local: LocalBlocks;
+  readonly #healer: BlockHealer | undefined;
   readonly #reads: RunningReads;
   /** Reads take the head from here on; everything older is in blocks, or dropped. */
   #headMinMs: number;
@@ -96,6 +111,7 @@ export class TenantBlocks {
     this.#options = options;
     this.#owner = owner;
     this.#local = local;
+    this.#healer = healerOf(options, local);
     this.#reads = new RunningReads(options.clock);
     this.#horizonMs = horizonMs;
     this.#headMinMs = Math.max(local.endMs, horizonMs);
@@ -151,7 +167,7 @@ export class TenantBlocks {
     };
   }
 
-  /** Does what is due: blocks cut, old blocks let go. One run at a time; cheap when nothing is. */
+  /** Does what is due: blocks cut, unreadable ones healed, old ones let go. One run at a time; cheap when nothing is. */
   maintain(nowMs: number): Promise<void> {
     if (this.#work !== undefined || this.#isClosed) return Promise.resolve();
     return this.#exclusive(async () => {
@@ -160,6 +176,7 @@ export class TenantBlocks {
         if (window === undefined) break;
         await this.#cut(window);
       }
+      await this.#healer?.heal();
       await this.#retain(nowMs);
     });
   }
@@ -293,4 +310,13 @@ export class TenantBlocks {
       sizeBytes -= block.sizeBytes;
     }
   }
+}
+
+function healerOf(options: TenantBlocksOptions, blocks: LocalBlocks): BlockHealer | undefined {
+  const { clock, healing, log, onLoss } = options;
+  if (healing === undefined || onLoss === undefined) return undefined;
+  return new BlockHealer({
+    ...{ clock, log, blocks, healing },
+    onLoss: ({ beforeMs, fromMs }) => onLoss({ fromMs, beforeMs, newestMs: beforeMs }),
+  });
 }

@@ -5,6 +5,7 @@
  *
  * `undefined` is a pause: the caller lets the loop turn, and looks whether it is still wanted.
  */
+import { type StarlingError, toStarlingError } from '../model/errors.ts';
 import type { TimeRange } from '../model/sample.ts';
 import type { Clock } from '../platform/platform.ts';
 import {
@@ -49,14 +50,7 @@ export async function* readFrames(
   const { selectors } = request;
   const view = blocks.view(request.range);
   try {
-    for (const block of view.blocks) {
-      const { done, reader } = await block.read();
-      try {
-        yield* selectBlockFrames(selectionOf(source, request, reader), hints);
-      } finally {
-        done();
-      }
-    }
+    for (const block of view.blocks) yield* blockFrames(source, request, block, hints);
     if (!hasHead(view)) return;
     const range = view.headRange;
     const frames =
@@ -67,6 +61,31 @@ export async function* readFrames(
   } finally {
     view.end();
   }
+}
+
+/** The frames of one block; damage that is met is noted before it is thrown. */
+async function* blockFrames(
+  source: ReadSource,
+  request: ReadRequest,
+  block: PinnedBlock,
+  hints: SelectHints | undefined,
+): AsyncGenerator<Uint8Array | undefined, void> {
+  try {
+    const { done, reader } = await block.read();
+    try {
+      yield* selectBlockFrames(selectionOf(source, request, reader), hints);
+    } finally {
+      done();
+    }
+  } catch (thrown) {
+    throw noted(block, thrown);
+  }
+}
+
+function noted(block: PinnedBlock, thrown: unknown): StarlingError {
+  const error = toStarlingError(thrown);
+  if (error.id === 'block.corrupt') block.noteDamage(error);
+  return error;
 }
 
 /** Names of labels that matching series have, each once, in no order. */
@@ -122,11 +141,15 @@ async function* collect(
 type Reader = Awaited<ReturnType<PinnedBlock['read']>>['reader'];
 
 async function useBlock(block: PinnedBlock, use: (reader: Reader) => Promise<void>): Promise<void> {
-  const { done, reader } = await block.read();
   try {
-    await use(reader);
-  } finally {
-    done();
+    const { done, reader } = await block.read();
+    try {
+      await use(reader);
+    } finally {
+      done();
+    }
+  } catch (thrown) {
+    throw noted(block, thrown);
   }
 }
 

@@ -38,11 +38,6 @@ export interface TsdbOptions extends BatchAppenderOptions, TenantBlocksOptions {
   readonly walSegmentBytesMax?: number | undefined;
   /** How far ahead of `nowMs` a sample may be. */
   readonly futureMaxMs: number;
-  /**
-   * The log lost something that was durable: samples from `fromMs` on may be gone; `newestMs` is the newest
-   * that is left. Called, and waited for, before the log is repaired.
-   */
-  readonly onLoss?: (loss: { readonly fromMs: number; readonly newestMs: number }) => Promise<void>;
 }
 
 export interface TsdbStats {

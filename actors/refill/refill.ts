@@ -69,7 +69,7 @@ export class Refill {
       const atMs = window.minTimeMs;
       const endMs = (Math.floor(atMs / WINDOW_MS) + 1) * WINDOW_MS;
       this.progress = { fromMs: firstMs, toMs: range.maxTimeMs, atMs };
-      if (isHopeless(view().registry, runtime().self, window)) {
+      if (!canOthersFill(view().registry, runtime().self, window)) {
         log.probe?.('refill.window_hopeless');
         restMs = endMs;
       } else {
@@ -87,11 +87,11 @@ export class Refill {
 }
 
 /**
- * No answer of the others is ever complete: there was a time of fewer copies, or others lost theirs too.
- * Then the loss is for good, unless they come back with it.
+ * Whether the answers of the others can be complete. If not there was a time of fewer copies, or others lost
+ * theirs too: then a loss is for good, unless they come back with it.
  */
-function isHopeless(registry: Registry, self: InstanceId, window: TimeRange): boolean {
+export function canOthersFill(registry: Registry, self: InstanceId, window: TimeRange): boolean {
   const plan = readPlan(registry, window);
   const others = plan.instancesToAsk.map(({ id }) => id).filter((id) => id !== self);
-  return !plan.isComplete(new Set(others)).ok;
+  return plan.isComplete(new Set(others)).ok;
 }

@@ -163,6 +163,59 @@ t.test('a machine whose log is damaged is filled again, and then counts', async 
   t.strictSame(found, []);
 });
 
+/** Whether the end of a block's chunks is as `rotBlock` left it. */
+async function isRotten({ world }: Scene, machine: NodeMachine, id: string): Promise<boolean> {
+  const disk = machine.disk.sideOf(world.loop.world);
+  const bytes = await disk.readFile(`/data/tenants/tenant-0/${id}/chunks/000001`);
+  return bytes.subarray(-20).every((byte) => byte === 7);
+}
+
+/** Rots a chunk of the first block of a tenant on a machine; returns the block's name. */
+async function rotBlock({ world }: Scene, machine: NodeMachine): Promise<string> {
+  const disk = machine.disk.sideOf(world.loop.world);
+  const directory = '/data/tenants/tenant-0';
+  const id = (await disk.list(directory)).find((name) => /^[0-9A-Z]{26}$/.test(name)) ?? '';
+  const file = await disk.open(`${directory}/${id}/chunks/000001`, 'read-write');
+  const { sizeBytes } = (await disk.stat(`${directory}/${id}/chunks/000001`)) ?? { sizeBytes: 0 };
+  await file.write(new Uint8Array(20).fill(7), sizeBytes - 20);
+  await file.close();
+  return id;
+}
+
+t.test('a block that rots comes back from the bucket, or from the others', async (t) => {
+  const found = await tell(3, 5, async (scene) => {
+    const { boot, untilWhole, workload, world } = scene;
+    const [first, second] = world.machines;
+    if (first === undefined || second === undefined) return;
+    await workload.stop();
+    for (const machine of world.machines) {
+      await world.ask(machine, WAIT_MS, async ({ api }) => {
+        await api.flush();
+      });
+    }
+    const names = world.machines.map(({ name }) => name);
+    const disk = first.disk.sideOf(world.loop.world);
+    const isSetAside = async (id: string): Promise<boolean> =>
+      (await disk.list('/data/tenants/tenant-0')).includes(`${id}.damaged`);
+    const restored = await rotBlock(scene, first);
+    t.ok(await isRotten(scene, first, restored));
+    await audit(workload, names); // somebody reads it
+    await world.sleep(WAIT_MS);
+    t.notOk(await isSetAside(restored));
+    t.notOk(await isRotten(scene, first, restored), 'it came from the bucket');
+    const id = await rotBlock(scene, first);
+    world.kill(first); // what it holds open is whole
+    await boot(first);
+    world.bucket.put(`tenant-0/${id}/meta.json`, undefined);
+    await audit(workload, names);
+    await world.sleep(WAIT_MS);
+    t.ok(await isSetAside(id), 'nobody else has this very block');
+    t.ok(await untilWhole(), 'the others filled its time');
+    await auditWithoutEach(scene);
+  });
+  t.strictSame(found, []);
+});
+
 t.test(
   'a refill that is interrupted goes on: by a kill, and by the loss of another one',
   async (t) => {

@@ -1,0 +1,199 @@
+/**
+ * Goal: a local block that cannot be read comes back from the bucket, or is set aside once it was told that its
+ * time is missing; until then reads of its time fail by its name, and other times are answered. Method: a small
+ * TSDB whose block is damaged in each file, with and without a bucket that has it; each disk call fails once.
+ */
+import t from 'tap';
+import { parseTenantId } from '../../model/ids.ts';
+import { SimBucketStore } from '../../sim/bucket.ts';
+import type { BlockHealing } from '../../storage/block-healer.ts';
+import type { BlockId } from '../../storage/block/ulid.ts';
+import { blockKey } from '../../storage/bucket/layout.ts';
+import { Shipper } from '../../storage/bucket/shipper.ts';
+import { type FoundLoss, Pacer, type Tsdb, restoreBlock } from '../../storage/index.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
+import { refusal } from '../support/refusal.ts';
+import {
+  type ToyTsdb,
+  batchOf,
+  linesOf,
+  metric,
+  openTsdb,
+  readAll,
+  silentLog,
+} from '../support/toy-tsdb.ts';
+
+const HOUR_MS = 3_600_000;
+const START = 1_699_999_200_000;
+const DIRECTORY = '/data/tenant';
+const tenant = parseTenantId('t');
+const clock = new FakeClock(START + HOUR_MS);
+const early = { minTimeMs: START, maxTimeMs: START + HOUR_MS };
+const late = { minTimeMs: START + 3 * HOUR_MS, maxTimeMs: START + 4 * HOUR_MS };
+
+interface Scene extends ToyTsdb {
+  readonly disk: MemoryDisk;
+  readonly bucket: SimBucketStore;
+  readonly id: BlockId;
+  readonly losses: FoundLoss[];
+  readonly expected: readonly string[];
+  readonly healing: BlockHealing;
+}
+
+/** A TSDB with a shipped block of the early hour and a head of the late one. */
+async function scene(canRefill = true): Promise<Scene> {
+  const disk = new MemoryDisk();
+  const bucket = new SimBucketStore();
+  const losses: FoundLoss[] = [];
+  const side = bucket.sideOf(clock);
+  const healing: BlockHealing = {
+    restore: (id) => {
+      const pacer = new Pacer(clock);
+      return restoreBlock({ bucket: side, disk, tenant, id, directory: DIRECTORY, pacer });
+    },
+    canRefill: () => canRefill,
+  };
+  const opened = await openTsdb(disk, optionsOf({ healing, losses }), clock);
+  const { tsdb } = opened;
+  write(tsdb, early.minTimeMs);
+  const [meta] = await tsdb.flush();
+  write(tsdb, late.minTimeMs);
+  await tsdb.durable();
+  const shipping = { disk, bucket: side, log: silentLog, tenant, storeId: 's' };
+  await (await Shipper.open({ ...shipping, directory: DIRECTORY })).ship();
+  const id = meta?.id ?? ('' as BlockId);
+  const expected = linesOf(await readAll(tsdb, [], early));
+  await opened.tsdb.close();
+  await opened.committer.close();
+  const again = await openTsdb(disk, optionsOf({ healing, losses }), clock);
+  return { ...again, disk, bucket, id, losses, expected, healing };
+}
+
+function optionsOf({ healing, losses }: Pick<Scene, 'healing' | 'losses'>) {
+  const onLoss = (loss: FoundLoss): Promise<void> => {
+    losses.push(loss);
+    return Promise.resolve();
+  };
+  return { healing, onLoss };
+}
+
+function write(tsdb: Tsdb, fromMs: number): void {
+  for (let i = 0; i < 300; i++) {
+    const timeMs = fromMs + i * 10_000;
+    const batch = batchOf(
+      ['a', 'b', 'c'].map((name) => ({ labels: metric(name), samples: [[timeMs, i]] })),
+    );
+    tsdb.append(batch, timeMs);
+  }
+}
+
+function damage({ disk, id }: Scene, file: string): void {
+  const path = `${DIRECTORY}/${id}/${file}`;
+  const bytes = Buffer.from(disk.fileBytes(path));
+  const at = file === 'index' ? bytes.length - 30 : bytes.length - 20;
+  bytes[at] = bytes[at]! ^ 0x10;
+  disk.putFile(path, bytes);
+}
+
+const FILES = ['chunks/000001', 'index', 'meta.json'];
+
+/** Damages a block and opens the directory again where only that shows it. */
+async function damaged(file: string, canRefill = true): Promise<Scene> {
+  const made = await scene(canRefill);
+  if (file === 'meta.json') {
+    await made.tsdb.close();
+    made.disk.putFile(`${DIRECTORY}/${made.id}/${file}`, Buffer.from('{"ulid":'));
+    return { ...made, ...(await openTsdb(made.disk, optionsOf(made), clock)) };
+  }
+  damage(made, file);
+  return made;
+}
+
+t.test('a damaged block that is in the bucket comes back from there', async (t) => {
+  for (const file of FILES) {
+    const { disk, expected, id, losses, tsdb } = await damaged(file);
+    await t.rejects(readAll(tsdb, [], early), refusal('block.corrupt', new RegExp(id)), file);
+    // Without meta.json nobody knows what its times are.
+    if (file !== 'meta.json') {
+      t.ok(linesOf(await readAll(tsdb, [], late)).length > 0, `${file}: other times are answered`);
+    }
+    await t.rejects(readAll(tsdb, [], early), refusal('block.corrupt'), 'and it goes on failing');
+    await tsdb.maintain(clock.wallMs());
+    t.strictSame(linesOf(await readAll(tsdb, [], early)), expected, file);
+    t.strictSame(losses, []);
+    t.strictSame(
+      (await disk.list(DIRECTORY)).filter((name) => name.startsWith(id)),
+      [id],
+      'nothing is left beside it',
+    );
+    await tsdb.close();
+  }
+});
+
+t.test('one that is nowhere else is told as lost, then set aside', async (t) => {
+  for (const file of FILES) {
+    const { bucket, disk, id, losses, tsdb } = await damaged(file);
+    bucket.put(blockKey(tenant, id, 'meta.json'), undefined);
+    await t.rejects(readAll(tsdb, [], early), refusal('block.corrupt'));
+    await tsdb.maintain(clock.wallMs());
+    t.equal(losses.length, 1, file);
+    const [loss] = losses;
+    if (file !== 'meta.json') t.equal(loss?.fromMs, early.minTimeMs);
+    t.ok((loss?.fromMs ?? 1) <= early.minTimeMs && (loss?.beforeMs ?? 0) > START + 2_990_000);
+    t.ok((loss?.beforeMs ?? 0) <= START + 4 * HOUR_MS, 'it does not reach to now without need');
+    const left = linesOf(await readAll(tsdb, [], early)); // the log may have some of it
+    if (file !== 'meta.json') t.strictSame(left, [], 'the record says that it is missing');
+    const names = (await disk.list(DIRECTORY)).filter((name) => name.startsWith(id));
+    t.strictSame(names, [`${id}.damaged`], 'its files stay for people');
+    await tsdb.close();
+  }
+});
+
+t.test('one that is damaged in the bucket too, or that nobody could fill, stays', async (t) => {
+  const both = await damaged('index');
+  const key = blockKey(tenant, both.id, 'chunks/000001');
+  const bytes = Buffer.from(both.bucket.bytes(key) ?? []);
+  bytes[bytes.length - 20] = bytes[bytes.length - 20]! ^ 1;
+  both.bucket.put(key, bytes);
+  await t.rejects(readAll(both.tsdb, [], early), refusal('block.corrupt'));
+  await both.tsdb.maintain(clock.wallMs());
+  t.equal(both.losses.length, 1, 'others fill it again');
+  await both.tsdb.close();
+
+  const alone = await damaged('index', false);
+  alone.bucket.failWhen = () => 'refused';
+  await t.rejects(readAll(alone.tsdb, [], early), refusal('block.corrupt'));
+  await alone.tsdb.maintain(clock.wallMs());
+  await t.rejects(readAll(alone.tsdb, [], early), refusal('block.corrupt'), 'by its name');
+  t.strictSame(alone.losses, []);
+  alone.bucket.failWhen = () => undefined;
+  clock.advance(HOUR_MS / 4);
+  await alone.tsdb.maintain(clock.wallMs());
+  t.strictSame(linesOf(await readAll(alone.tsdb, [], early)), alone.expected, 'a later try');
+  await alone.tsdb.close();
+});
+
+t.test('healing that fails at any disk call leaves nothing wrong behind', async (t) => {
+  for (const isShipped of [true, false]) {
+    let calls = 0;
+    for (let failAt = 1; ; failAt++) {
+      const made = await damaged('index');
+      if (!isShipped) made.bucket.put(blockKey(tenant, made.id, 'meta.json'), undefined);
+      await t.rejects(readAll(made.tsdb, [], early), refusal('block.corrupt'));
+      let count = 0;
+      made.disk.failWhen = () => ++count === failAt;
+      await made.tsdb.maintain(clock.wallMs());
+      made.disk.failWhen = () => false;
+      calls = count;
+      clock.advance(HOUR_MS / 4);
+      await made.tsdb.maintain(clock.wallMs());
+      const found = linesOf(await readAll(made.tsdb, [], early));
+      const isTold = made.losses.length > 0;
+      t.ok(isTold || found.join() === made.expected.join(), `call ${failAt}: whole, or told`);
+      await made.tsdb.close();
+      if (failAt > calls) break;
+    }
+    t.ok(calls > 2, `${calls} calls`);
+  }
+});
