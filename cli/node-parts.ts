@@ -110,6 +110,11 @@ export class Readiness {
 
   checkWritable(): void {
     if (this.fatal !== undefined) throw this.fatal;
+    this.checkReplayed();
+  }
+
+  /** Throws while what is on disk cannot be answered. */
+  checkReplayed(): void {
     if (this.replay !== '') throw new StarlingError('node.not_ready', { why: this.replay });
   }
 }

@@ -198,6 +198,7 @@ function spawnIngesters(parts: Parts): void {
             }
           },
           checkReadable: () => {
+            readiness.checkReplayed();
             const own = views.current.registry.instances.get(identity.instanceId);
             if (own?.storeId === identity.storeId && own.state !== 'PENDING') return;
             throw new StarlingError('node.not_ready', { why: 'it has not joined its cluster yet' });

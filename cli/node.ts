@@ -8,8 +8,14 @@
  */
 import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
 import type { NodeApi } from '../http/api.ts';
-import { type Identity, LossNote, loadRegistry, openIdentity } from '../membership/index.ts';
-import { toStarlingError } from '../model/errors.ts';
+import {
+  type Identity,
+  LossNote,
+  REGISTRY_FILE,
+  loadRegistry,
+  openIdentity,
+} from '../membership/index.ts';
+import { StarlingError, toStarlingError } from '../model/errors.ts';
 import type { InstanceId } from '../model/ids.ts';
 import type { Platform } from '../platform/platform.ts';
 import { probeBucket } from '../storage/index.ts';
@@ -20,6 +26,7 @@ import { spawnRoles } from './node-roles.ts';
 export type { EndKind, NodeOptions } from './node-parts.ts';
 
 const LEAVE_TIMEOUT_MS = 3000;
+const JOIN_LOOK_MS = 200;
 const DRAIN_TIMEOUT_MS = 10_000;
 
 export interface RunningNode {
@@ -59,11 +66,13 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
   const grpc = withPort(options.advertise.grpc, grpcAddress);
   const { log } = platform;
   const { http } = options.advertise;
+  const isRegistryLost = registry === undefined && !identity.isNew && (await tenants.hasExisting());
   const { blockUploads } = parts;
   const shown = { blockUploads, config, gossip, identity, log, metrics, readiness, runtime, views };
   const api = createNodeApi(shown);
   let httpAddress = http;
   try {
+    if (isRegistryLost) await noteLostRegistry(parts);
     await gossip.start({
       listenAddress: config.gossipListen,
       advertiseAddress: options.advertise.gossip,
@@ -73,7 +82,7 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
     // Data of earlier boots is read before this instance says that it is back.
     if (views.current.fingerprintSecret !== undefined) await tenants.openExisting();
     if (registry !== undefined) views.publish(losses.withLoss(registry, identity.instanceId));
-    readiness.replay = '';
+    readiness.replay = isRegistryLost ? 'waiting for the registry that its disk lost' : '';
     if (options.serveHttp !== undefined) httpAddress = withPort(http, await options.serveHttp(api));
   } catch (error) {
     await Promise.allSettled([gossip.stop(), runtime.stop(), tenants.close()]);
@@ -82,6 +91,7 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
   const gossipAddress = gossip.self().address;
   spawnRoles(parts, { http: httpAddress, grpc, gossip: gossipAddress }, registry);
   gossip.join(config.join);
+  if (isRegistryLost) openWhenJoined(parts);
   void tryBucket(platform, `${identity.instanceId}-${identity.bootCounter}`);
   log.info('node started', {
     instance: identity.instanceId,
@@ -96,6 +106,37 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
     api,
     stop: (drained) => stopNode(parts, drained),
   };
+}
+
+/**
+ * Data of tenants and no registry beside it: the disk lost a file that was durable, and may have lost others.
+ * What the others know comes back from them; until they filled this node again it counts as missing.
+ */
+async function noteLostRegistry({ losses, options }: Parts): Promise<void> {
+  const { config, dataDirectory, platform } = options;
+  const path = `${dataDirectory}/${REGISTRY_FILE}`;
+  if (config.join.length === 0) {
+    const why =
+      'the file is gone, and data of tenants is there: a node without it would begin a new cluster; restore it, or name another node of the cluster (--join), or, if this node was always alone, start it once without its tenants directory';
+    throw new StarlingError('disk.failed', { path, why });
+  }
+  platform.log.error('the registry is gone from this disk: this node counts as missing', { path });
+  await losses.note.add({ fromMs: 0, beforeMs: platform.clock.wallMs() });
+}
+
+/** Opens the data once the cluster's secret, which keys it, was heard again; not ready before. */
+function openWhenJoined(parts: Parts): void {
+  const { options, readiness, tenants, views } = parts;
+  const { clock } = options.platform;
+  if (readiness.stopping !== '') return;
+  if (views.current.fingerprintSecret === undefined) {
+    clock.after(JOIN_LOOK_MS, () => openWhenJoined(parts));
+    return;
+  }
+  tenants.openExisting().then(
+    () => (readiness.replay = ''),
+    (error: unknown) => options.onEnd(toStarlingError(error).message, 'failed'),
+  );
 }
 
 /** Says what is wrong with the bucket. Writes and reads of recent data go on without it. */

@@ -13,6 +13,7 @@ export type {
 export {
   type InstanceRecord,
   MISSING_ALWAYS_MS,
+  REGISTRY_FILE,
   type Registry,
   RegistryFile,
   type RegistryRecord,

@@ -82,6 +82,12 @@ export class TsdbManager {
     }
   }
 
+  /** Whether there are tenants on the disk, opened or not. Throws `disk.failed`. */
+  async hasExisting(): Promise<boolean> {
+    const { directory, disk } = this.#options;
+    return (await listTenants(disk, directory, '')).length > 0;
+  }
+
   /** Tenants that have data here, open or not. */
   get knownCount(): number {
     return this.#known.size;

@@ -1,8 +1,10 @@
 // Goal: a node on this machine starts on ports the system chooses, comes back on its directory, and ends
 // cleanly when it finds itself in another cluster. Method: real nodes in this process, on loopback.
+import { mkdirSync, rmSync } from 'node:fs';
 import t from 'tap';
 import { eventually } from '../support/cluster.ts';
 import { type Started, start } from '../support/in-process-node.ts';
+import { refusal } from '../support/refusal.ts';
 
 const isReady = (node: Started): Promise<boolean> =>
   fetch(`http://${node.http}/ready`).then((response) => response.ok);
@@ -40,4 +42,19 @@ t.test('two clusters meet: the one that loses ends with "restart", and then belo
   t.strictSame([...again.ends, ...winner.ends], []);
   await again.end();
   await winner.end();
+});
+
+t.test('a lost registry beside data: alone, a node does not begin a new cluster', async (t) => {
+  t.testdir();
+  const first = await start(t, 'c');
+  await eventually('ready', () => isReady(first));
+  await first.end();
+  const directory = `${t.testdirName}/c`;
+  rmSync(`${directory}/registry`);
+  const empty = await start(t, 'c'); // nothing was promised yet
+  await eventually('ready', () => isReady(empty));
+  await empty.end();
+  mkdirSync(`${directory}/tenants/anonymous`, { recursive: true });
+  rmSync(`${directory}/registry`);
+  await t.rejects(start(t, 'c'), refusal('disk.failed', /registry.*gone.*restore it/));
 });

@@ -163,6 +163,27 @@ t.test('a machine whose log is damaged is filled again, and then counts', async 
   t.strictSame(found, []);
 });
 
+t.test(
+  'a machine that lost its registry and nothing else does not count until it is filled',
+  async (t) => {
+    const found = await tell(3, 6, async (scene) => {
+      const { boot, untilWhole, workload, world } = scene;
+      const [first] = world.machines;
+      if (first === undefined) return;
+      await workload.stop();
+      world.kill(first);
+      const disk = first.disk.sideOf(world.loop.world);
+      await disk.remove('/data/registry');
+      await disk.syncDirectory('/data');
+      await boot(first);
+      t.ok(first.life?.node?.api.ring().instances.some((one) => one.missingBeforeMs > 0));
+      t.ok(await untilWhole(), 'it says that it is whole');
+      await auditWithoutEach(scene);
+    });
+    t.strictSame(found, []);
+  },
+);
+
 /** Whether the end of a block's chunks is as `rotBlock` left it. */
 async function isRotten({ world }: Scene, machine: NodeMachine, id: string): Promise<boolean> {
   const disk = machine.disk.sideOf(world.loop.world);
