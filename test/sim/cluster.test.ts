@@ -79,16 +79,18 @@ t.test('runStory() finds planted bugs: no canary lives', async (t) => {
     tenantCount: 3,
     load: { ...load, repeatChance: 0, lateChance: 0 },
   };
+  // Begins with the seed that found it when this was written: others may when the nodes' code has changed.
   const check = async (
     name: string,
     expected: readonly string[],
+    seedFirst: number,
     more: Partial<Swarm> = {},
   ): Promise<void> => {
     const planted = PLANTED[name];
     if (planted === undefined) throw new Error(`there is no planted bug ${name}`);
     const found = new Set<string>();
-    let seed = 0;
-    while (found.size === 0 && seed < 8) {
+    let seed = seedFirst - 1;
+    while (found.size === 0 && seed < seedFirst + 7) {
       const { violations } = await run(++seed, {
         planted,
         swarm: { ...swarm, ...more },
@@ -101,12 +103,15 @@ t.test('runStory() finds planted bugs: no canary lives', async (t) => {
       `${name}: ${[...found].join(', ')} found with seed ${seed}`,
     );
   };
-  await check('early-ack', ['I1', 'I5']);
-  await check('swallow', ['I1', 'I5']);
-  await check('silent-gap', ['I5']);
-  await check('wrong-tenant', ['I12', 'I3', 'I5']);
-  await check('nobody-home', ['liveness']);
-  await check('cut-log', ['I1', 'I5'], { faults: ['lost-writes', 'kill'], replicationFactor: 2 });
+  await check('early-ack', ['I1', 'I5'], 4);
+  await check('swallow', ['I1', 'I5'], 2);
+  await check('silent-gap', ['I5'], 2);
+  await check('wrong-tenant', ['I12', 'I3', 'I5'], 2);
+  await check('nobody-home', ['liveness'], 2);
+  await check('cut-log', ['I1', 'I5'], 3, {
+    faults: ['lost-writes', 'kill'],
+    replicationFactor: 2,
+  });
 });
 
 t.test('checkAcknowledged() and checkInvented() name what is wrong with an answer', (t) => {
