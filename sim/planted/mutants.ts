@@ -124,7 +124,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   'refill-fills-nothing': {
     sentence: 'a node that lost its data says that it is filled, and is not',
     file: 'actors/refill/refill.js',
-    edits: [{ from: 'await this.#fillWindow(window, oldest);', to: '' }],
+    edits: [{ from: 'await this.#filler.fill(window, oldest);', to: '' }],
     faults: ['wipe', 'kill'],
   },
   'refutation-of-the-past': {

@@ -1,8 +1,7 @@
 // Goal: the optimiser's passes do what they say, and no answer, error or annotation shows that they ran.
-// Method: tables of what each pass makes of a query; random queries over random data and all acceptance
-// scripts, answered without passes, with all, and with one alone. SEED and RUNS choose the queries.
-import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+// Method: tables of what each pass makes of a query; random queries over random data, answered without
+// passes, with all, and with one alone (scripts.test.ts does so with all acceptance scripts). SEED and RUNS
+// choose the queries.
 import t from 'tap';
 import { StarlingError } from '../../model/errors.ts';
 import { labelsFromPairs, labelValue } from '../../model/labels.ts';
@@ -10,7 +9,6 @@ import { compileMatcher } from '../../model/matchers.ts';
 import { projectLabels } from '../../model/projection.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
 import {
-  encodeResult,
   evaluate,
   evaluatePlan,
   explained,
@@ -29,7 +27,6 @@ import {
   selectionsOf,
   Trace,
 } from '../../promql/index.ts';
-import { checkout } from '../support/checkout.ts';
 import { crossing } from './crossing-queries.ts';
 import {
   DATA_END_MS,
@@ -40,7 +37,7 @@ import {
   Dice,
   QueryWriter,
 } from './engine-queries.ts';
-import { evaluateOver, runScript, type ScriptEngine } from './script-runner.ts';
+import { told } from './told.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const runs = Number(process.env['RUNS'] ?? 200);
@@ -294,36 +291,6 @@ t.test(`evaluate() answers the same with and without passes (seed ${seed})`, (t)
   t.end();
 });
 
-const SCRIPTS = [
-  'aggregators.test',
-  'at_modifier.test',
-  'collision.test',
-  'functions.test',
-  'histograms.test',
-  'literals.test',
-  'operators.test',
-  'selectors.test',
-  'staleness.test',
-  'subquery.test',
-  'trig_functions.test',
-  'experimental.script',
-];
-
-t.test('the acceptance scripts are answered the same with and without passes', (t) => {
-  const engine: ScriptEngine = (store, expr, params) => {
-    const plain = told(() => evaluateOver(store, expr, { ...params, passes: [] }));
-    let result: QueryResult | undefined;
-    const all = told(() => (result = evaluateOver(store, expr, params)));
-    assert.equal(all, plain, 'with and without passes');
-    return result ?? evaluateOver(store, expr, params); // it fails again
-  };
-  for (const file of SCRIPTS) {
-    const script = readFileSync(checkout(`test/golden/promql/${file}`), 'utf8');
-    t.same(runScript(script, engine).failures, [], file);
-  }
-  t.end();
-});
-
 /** Undefined for what the writer of queries gets wrong now and then. */
 function parsed(query: string): Expr | undefined {
   try {
@@ -331,19 +298,6 @@ function parsed(query: string): Expr | undefined {
   } catch (error) {
     if (!(error instanceof StarlingError)) throw error;
     return undefined;
-  }
-}
-
-/** All that a client sees. */
-function told(work: () => QueryResult): string {
-  try {
-    const result = work();
-    const { infos, warnings } = result;
-    const notes = JSON.stringify({ warnings, infos });
-    return `${Buffer.from(encodeResult(result)).toString()} ${notes}`;
-  } catch (error) {
-    if (!(error instanceof StarlingError)) throw error;
-    return `${error.id}: ${error.message}`;
   }
 }
 
