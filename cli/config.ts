@@ -144,6 +144,7 @@ function deriveConfig(
     instanceId: undefined,
     logLevel: get('log.level', 'info'),
     query: {
+      maxSourceResolution: get('query.max_source_resolution', 'auto'),
       timeoutMs: get('query.timeout', 120_000),
       samplesMax: get('query.max_samples', 50_000_000),
       lookbackMs: get('query.lookback_delta', 5 * 60_000),

@@ -52,6 +52,7 @@ export function printConfig(config: Config): string {
     query: {
       timeout: `${query.timeoutMs}ms`,
       max_samples: query.samplesMax,
+      max_source_resolution: query.maxSourceResolution,
       lookback_delta: `${query.lookbackMs}ms`,
       max_concurrent: query.concurrentMax,
       max_concurrent_per_tenant: query.concurrentPerTenantMax,

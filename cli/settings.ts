@@ -317,6 +317,12 @@ export const settings: readonly Setting[] = [
     help: 'how old a sample may be to stand for a step',
   },
   {
+    path: ['query', 'max_source_resolution'],
+    schema: z.enum(['auto', 'raw', '5m', '1h'], { error: 'must be auto, raw, 5m or 1h' }),
+    defaultText: 'auto',
+    help: 'which blocks queries read that do not say: auto (aggregates where the answer is the same), raw (samples), 5m or 1h (aggregates up to that, answers may be near only)',
+  },
+  {
     path: ['query', 'max_concurrent'],
     schema: wholeNumber(1, 1000),
     defaultText: '40',

@@ -30,6 +30,8 @@ export interface QueryRequest {
   readonly lookbackMs: number | undefined;
   readonly timeoutMs: number | undefined;
   readonly limit: number;
+  /** Which blocks may be read; undefined: as configured. */
+  readonly maxSourceResolution?: '1h' | '5m' | 'auto' | 'raw' | undefined;
   /** What the answer tells beside its result. */
   readonly wants?: { readonly explain?: boolean; readonly stats?: 'all' | 'totals' | undefined };
   readonly cancellation: Cancellation;

@@ -21,6 +21,11 @@ export interface SeriesColumns {
    * `values`; absent when all samples are numbers.
    */
   readonly histograms?: readonly (Histogram | undefined)[] | undefined;
+  /**
+   * How many raw samples each sample stands for, where some come of downsampled blocks (model/window-value.ts); absent:
+   * one each, or nobody reads it.
+   */
+  readonly weights?: Float64Array | undefined;
   /** When the counter of each sample began, in Unix milliseconds; 0: unknown. Absent: all unknown. */
   readonly startTimes?: Float64Array | undefined;
 }

@@ -7,6 +7,7 @@
  * answer with nothing of their own (texts) have no figures.
  */
 import type { LabelProjection } from '../model/projection.ts';
+import { resolutionText, type WindowValue } from '../model/window-value.ts';
 import type { SeriesColumns } from '../model/series-columns.ts';
 import type { Expr } from './ast.ts';
 import type { PassName } from './plan/passes.ts';
@@ -38,6 +39,10 @@ export interface ExplainedFetch {
   /** The labels that the query reads; absent: all. */
   readonly labels?: LabelProjection;
   readonly newestOnly: boolean;
+  /** What is read where there are aggregates. */
+  readonly value?: WindowValue;
+  /** The coarsest resolution that was read; absent: samples. */
+  readonly resolution?: string;
   readonly series: number;
   readonly samples: number;
 }
@@ -52,13 +57,20 @@ export interface Explanation {
 }
 
 /** The explanation of a plan that was run over `data` with `trace`. */
-export function explained(plan: Plan, data: readonly SeriesColumns[], trace: Trace): Explanation {
+export function explained(
+  plan: Plan,
+  data: readonly SeriesColumns[],
+  trace: Trace,
+  resolutionsMs: readonly number[] = [],
+): Explanation {
   const fetches = plan.selections.map((selection, i) => ({
     matchers: selection.matchers.map(printMatcher),
     startMs: selection.minTimeMs,
     endMs: selection.maxTimeMs,
     ...(selection.projection && { labels: selection.projection }),
     newestOnly: selection.newestOnly,
+    ...(selection.value && { value: selection.value }),
+    ...(resolutionsMs[i] && { resolution: resolutionText(resolutionsMs[i]) }),
     series: data[i]!.labels.length,
     samples: data[i]!.timestamps.length,
   }));

@@ -14,6 +14,7 @@ export type { QueryBudget, QueryParams } from './operators/context.ts';
 export { EXPERIMENTAL_LANGUAGE, parseExpr, parseSelector } from './parser.ts';
 export type { ParserOptions } from './parser.ts';
 export { positionOf } from './parser-position.ts';
+export type { Downsampling } from './plan/downsampling.ts';
 export { PASSES } from './plan/passes.ts';
 export type { PassName } from './plan/passes.ts';
 export { planOf, selectionsOf } from './plan/plan.ts';

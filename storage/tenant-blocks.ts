@@ -133,6 +133,19 @@ export class TenantBlocks {
     return Math.max(nowMs - this.#options.retentionMs, this.#horizonMs);
   }
 
+  /** Nothing older is in the head, or in blocks that are not settled by `beforeMs`. */
+  heldFromMs(beforeMs: number): number {
+    const fromMs = Math.max(this.#owner.head.minTimeMs, this.#headMinMs);
+    return this.#local.list().reduce((min, { meta }) => {
+      return this.isSettled(meta, beforeMs) ? min : Math.min(min, meta.minTimeMs);
+    }, fromMs);
+  }
+
+  /** Every reader finds all of a block in the bucket, and it ends by `beforeMs`. */
+  isSettled({ id, maxTimeMs }: BlockMeta, beforeMs: number): boolean {
+    return maxTimeMs <= beforeMs && this.#options.mayRemove(id);
+  }
+
   /** The blocks in the tenant's directory, by their first time. */
   list(): readonly LocalBlock[] {
     return this.#local.list();

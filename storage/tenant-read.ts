@@ -49,8 +49,14 @@ export async function* readFrames(
   const { blocks, head } = source;
   const { selectors } = request;
   const view = blocks.view(request.range);
+  const settledBeforeMs = hints?.settledBeforeMs;
+  // All at once: what is settled may become so meanwhile.
+  const wanted =
+    settledBeforeMs === undefined
+      ? view.blocks
+      : view.blocks.filter(({ meta }) => !blocks.isSettled(meta, settledBeforeMs));
   try {
-    for (const block of view.blocks) yield* blockFrames(source, request, block, hints);
+    for (const block of wanted) yield* blockFrames(source, request, block, hints);
     if (!hasHead(view)) return;
     const range = view.headRange;
     const frames =

@@ -108,6 +108,11 @@ export class Tsdb {
     return this.#openBlocks.oldestTimeMs(nowMs);
   }
 
+  /** Nothing older is here but what `select` leaves out with the same `settledBeforeMs`. */
+  heldFromMs(settledBeforeMs: number): number {
+    return this.#openBlocks.heldFromMs(settledBeforeMs);
+  }
+
   /** Series with their chunks as frames. `undefined` is a pause: go on after a turn of the loop. */
   select(
     selectors: Selectors,

@@ -86,7 +86,8 @@ export class IngesterActor implements Actor<IngesterMessage> {
         const { hints, reply, scope } = message;
         // Who reads parts fills its disk again, and counts on it that what is here stays here.
         const isForFill = hints.part !== undefined;
-        this.#stream(scope, reply, (tsdb) => select(tsdb, scope, hints, isForFill));
+        const start = (tsdb: Tsdb): Frames => select(tsdb, scope, hints, isForFill);
+        this.#stream(scope, reply, start, hints.settledBeforeMs);
         break;
       }
       case 'series': {
@@ -187,8 +188,13 @@ export class IngesterActor implements Actor<IngesterMessage> {
   }
 
   /** Sends what `start` yields as frames; `undefined` is a pause. A tenant without data has none. */
-  #stream(scope: ReadScope, reply: StreamReply<ReadSummary>, start: (tsdb: Tsdb) => Frames): void {
-    this.#send(scope, reply, start).catch((error: unknown) => {
+  #stream(
+    scope: ReadScope,
+    reply: StreamReply<ReadSummary>,
+    start: (tsdb: Tsdb) => Frames,
+    settledBeforeMs?: number,
+  ): void {
+    this.#send(scope, reply, start, settledBeforeMs).catch((error: unknown) => {
       if (!reply.isCancelled) reply.fail(toStarlingError(error)); // else nobody waits
     });
   }
@@ -197,17 +203,23 @@ export class IngesterActor implements Actor<IngesterMessage> {
     scope: ReadScope,
     reply: StreamReply<ReadSummary>,
     start: (tsdb: Tsdb) => Frames,
+    settledBeforeMs: number | undefined,
   ): Promise<void> {
     const { checkReadable, clock, digest, tenants, turns } = this.#dependencies;
     checkReadable();
     const tsdb = tenants.get(scope.tenant) ?? (await tenants.find(scope.tenant));
+    // In the turn in which the read takes its view.
+    const heldFromMs =
+      settledBeforeMs === undefined
+        ? undefined
+        : (tsdb?.heldFromMs(settledBeforeMs) ?? Number.POSITIVE_INFINITY);
     for await (const frame of tsdb === undefined ? [] : start(tsdb)) {
       if (frame !== undefined) await reply.frame(frame); // waits for credit; rejects when cancelled
       await turns.next();
       if (reply.isCancelled) return; // what is open in head and blocks is given back
     }
     const oldestTimeMs = tsdb?.oldestTimeMs(clock.wallMs()) ?? Number.MIN_SAFE_INTEGER;
-    reply.end({ digest: digest(), oldestTimeMs });
+    reply.end({ digest: digest(), oldestTimeMs, ...(heldFromMs !== undefined && { heldFromMs }) });
   }
 }
 

@@ -11,6 +11,7 @@ import {
   errorCatalogue,
 } from '../../model/errors.ts';
 import { parseTenantId } from '../../model/ids.ts';
+import { WINDOW_VALUES } from '../../model/window-value.ts';
 import { decodeWriteBatch } from '../../model/wire/write-batch.ts';
 import {
   type Message,
@@ -53,12 +54,21 @@ export const hintsSchema = z.object({
   // msgpack has no `undefined` of its own.
   projection: projection.nullish().transform((one) => one ?? undefined),
   newestOnly: z.boolean(),
+  value: z
+    .enum(WINDOW_VALUES)
+    .nullish()
+    .transform((one) => one ?? undefined),
+  settledBeforeMs: time.nullish().transform((one) => one ?? undefined),
   part: z
     .object({ index: count, count: count.min(1) })
     .nullish()
     .transform((one) => one ?? undefined),
 });
-const readSummary = z.object({ digest: text, oldestTimeMs: time });
+const readSummary = z.object({
+  digest: text,
+  oldestTimeMs: time,
+  heldFromMs: time.nullish().transform((one) => one ?? undefined),
+});
 const wirePushAnswer = z.object({
   unknown: z.array(index),
   rejected: z.array(index),

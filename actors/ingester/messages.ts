@@ -34,6 +34,11 @@ export interface ReadSummary {
   readonly digest: string;
   /** Data before this time is not held any more. */
   readonly oldestTimeMs: number;
+  /**
+   * Nothing older is held here, but for what was left out because it is settled. Told when something was to be left out;
+   * absent: not known.
+   */
+  readonly heldFromMs?: number | undefined;
 }
 
 /** Which series and times a read asks for. */

@@ -4,15 +4,25 @@
  * handing them over would cost more than they do.
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
-import type { InstanceId } from '../../model/ids.ts';
+import type { InstanceId, TenantId } from '../../model/ids.ts';
+import { RESOLUTIONS_MS } from '../../model/window-value.ts';
 import { instancesById } from '../../membership/index.ts';
 import type { Clock, Workers } from '../../platform/platform.ts';
 import type { Probe } from '../../platform/rare.ts';
-import { EXPERIMENTAL_LANGUAGE, parseExpr, selectionsOf } from '../../promql/index.ts';
-import type { BucketIndexCache, SelectHints } from '../../storage/index.ts';
+import {
+  type Downsampling,
+  EXPERIMENTAL_LANGUAGE,
+  parseExpr,
+  selectionsOf,
+} from '../../promql/index.ts';
+import type { BucketIndex, BucketIndexCache, SelectHints } from '../../storage/index.ts';
 import { type ReadScope, ingesterPathOf } from '../ingester/messages.ts';
 import type { ClusterView } from '../membership/cluster-view.ts';
-import { type BlocksSummary, STORE_GATEWAY_PATH } from '../store-gateway/messages.ts';
+import {
+  type BlocksScope,
+  type BlocksSummary,
+  STORE_GATEWAY_PATH,
+} from '../store-gateway/messages.ts';
 import { ownersOf } from '../store-gateway/placement.ts';
 import { type Actor, type ActorRuntime, type Reply } from '../runtime/index.ts';
 import {
@@ -22,11 +32,13 @@ import {
   runEvaluateJob,
 } from './evaluate-job.ts';
 import { NodeBytes } from './byte-budget.ts';
+import { type SourceResolution, aggregatesEndMs } from './choose-blocks.ts';
+import { type BlocksWish, NO_AGGREGATES, planBlocks, settledBeforeMs } from './plan-blocks.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { Gathered } from './gather.ts';
 import { gatherBlocks } from './gather-blocks.ts';
 import { gatherIngesters } from './ingester-reader.ts';
-import { neededBlocks } from './needed-blocks.ts';
+import { type ResolutionUse, resolutionNotes, resolutionUsedMs } from './resolution-notes.ts';
 import type {
   NamesOutcome,
   QuerierMessage,
@@ -214,20 +226,19 @@ export class QuerierActor implements Actor<QuerierMessage> {
       spanMs: isInstant ? 0 : endMs - startMs,
       stepsMax: samplesMax,
     });
-    const grid = { startMs, endMs, stepMs, lookbackMs };
+    const mode = query.maxSourceResolution ?? settings.maxSourceResolution;
+    const downsampling = await this.#downsamplingFor(query, mode);
+    const grid = { startMs, endMs, stepMs, lookbackMs, downsampling };
     const selections = selectionsOf(expr, { ...grid, instant: isInstant });
     const gathered = await Promise.all(
       selections.map((selection) => {
-        const range = { minTimeMs: selection.minTimeMs, maxTimeMs: selection.maxTimeMs };
-        const scope: ReadScope = {
-          tenant: query.tenant,
-          selectors: [selection.matchers],
-          range,
-          limit: 0,
-        };
-        const { newestOnly, projection } = selection;
-        const hints: SelectHints = { newestOnly, projection };
-        return this.#gather({ type: 'select', hints }, scope, timeoutMs, ticket);
+        const { matchers, maxTimeMs, minTimeMs, newestOnly, projection, value } = selection;
+        const { resolutionMs = 0 } = selection;
+        const range = { minTimeMs, maxTimeMs };
+        const scope = { tenant: query.tenant, selectors: [matchers], range, limit: 0 };
+        const hints: SelectHints = { newestOnly, projection, value };
+        const message = { type: 'select', hints } as const;
+        return this.#gather(message, scope, timeoutMs, ticket, { mode, resolutionMs });
       }),
     );
     const input: EvaluateInput = {
@@ -236,6 +247,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
       endMs,
       stepMs: query.stepMs,
       lookbackMs,
+      downsampling,
       samplesMax,
       limit: query.limit,
       isExperimental,
@@ -243,8 +255,10 @@ export class QuerierActor implements Actor<QuerierMessage> {
       wants: query.wants ?? {},
       before: { queueMs, gatherMs: clock.monotonicMs() - startedMs },
       stopFlag: ticket.stopFlag,
-      selections: selections.map(({ maxTimeMs, minTimeMs, projection }, i) => ({
+      selections: selections.map(({ maxTimeMs, minTimeMs, projection, value }, i) => ({
         frames: gathered[i]!.frames.flat(),
+        value: value ?? 'kept',
+        resolutionMs: resolutionUsedMs(gathered[i]!.use),
         range: { minTimeMs, maxTimeMs },
         isProjected: projection !== undefined,
       })),
@@ -254,8 +268,23 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const output = isSmall
       ? runEvaluateJob(input, () => clock.monotonicMs())
       : await this.#evaluateInWorker(query, input, gathered, ticket);
-    const warnings = [...output.warnings, ...retentionWarning(selections, gathered)];
-    return { ...output, warnings };
+    const uses = gathered.map(({ use }) => use);
+    const notes = resolutionNotes(uses, selections, mode);
+    const before = retentionWarning(selections, gathered);
+    const warnings = [...output.warnings, ...before, ...notes.warnings];
+    return { ...output, warnings, infos: [...output.infos, ...notes.infos] };
+  }
+
+  /** What a query may read of downsampled blocks; undefined: nothing, or there are none. */
+  async #downsamplingFor(
+    { tenant }: Query,
+    mode: SourceResolution,
+  ): Promise<Downsampling | undefined> {
+    if (mode === 'raw') return undefined;
+    const index = await this.#dependencies.blocks.indexes.getKnown(tenant);
+    if (index?.downsampled === undefined) return undefined;
+    const maxResolutionMs = mode === '5m' ? RESOLUTIONS_MS[1] : RESOLUTIONS_MS[0];
+    return { maxResolutionMs, isApproximate: mode !== 'auto', untilMs: aggregatesEndMs(index) };
   }
 
   async #evaluateInWorker(
@@ -282,7 +311,8 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const gathered = await Promise.all(
       queries.map(({ matchers, range }) => {
         const scope: ReadScope = { tenant, selectors: [matchers], range, limit: 0 };
-        return this.#gather({ type: 'select', hints }, scope, settings.timeoutMs, ticket);
+        const message = { type: 'select', hints } as const;
+        return this.#gather(message, scope, settings.timeoutMs, ticket, SAMPLES_ONLY);
       }),
     );
     const input: RemoteReadInput = {
@@ -310,7 +340,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
     ticket: Ticket,
   ): Promise<NamesOutcome> {
     const scope = kind === 'cardinality' ? { ...query, limit: 0 } : query;
-    const gathered = await this.#gather(message, scope, NAMES_TIMEOUT_MS, ticket);
+    const gathered = await this.#gather(message, scope, NAMES_TIMEOUT_MS, ticket, NAMES);
     const frames = gathered.frames.flat();
     const input: NamesInput = { kind, frames, limit: query.limit, stopFlag: ticket.stopFlag };
     if (bytesOf([gathered]) <= this.#inlineBytesMax) return runNamesJob(input);
@@ -324,28 +354,68 @@ export class QuerierActor implements Actor<QuerierMessage> {
     scope: ReadScope,
     timeoutMs: number,
     ticket: Ticket,
-  ): Promise<Gathered> {
-    const gathered = await this.#gatherIngesters(message, scope, timeoutMs, ticket);
-    const { oldestTimeMs } = gathered;
+    wish: Omit<BlocksWish, 'range'>,
+  ): Promise<GatheredAll> {
     const { blocks, view } = this.#dependencies;
+    const { range, tenant } = scope;
+    const first = await this.#aggregatesIndex(message, tenant, wish);
+    const settledMs =
+      first === undefined ? Number.NEGATIVE_INFINITY : settledBeforeMs(first, { ...wish, range });
+    const outgoing = withSettled(message, settledMs);
+    const gathered = await this.#gatherIngesters(outgoing, scope, timeoutMs, ticket);
+    const oldestTimeMs = Math.max(gathered.oldestTimeMs, settledMs);
     // Recent data is with the ingesters: a bucket that is away keeps nobody from it.
-    const isRecent = scope.range.minTimeMs >= oldestTimeMs;
-    const { indexes, isShared } = blocks;
-    const index = await (isRecent ? indexes.getKnown(scope.tenant) : indexes.get(scope.tenant));
-    if (index === undefined) return gathered; // nothing was ever shipped
-    const { registry, ring } = view();
-    const isAll = isShared || instancesById(registry).length <= 1;
-    const stores = new Set(instancesById(registry).map(({ storeId }) => storeId));
-    const needed = neededBlocks(index, { range: scope.range, oldestTimeMs, stores });
+    const isRecent = range.minTimeMs >= oldestTimeMs;
+    const { indexes } = blocks;
+    const index = first ?? (await (isRecent ? indexes.getKnown(tenant) : indexes.get(tenant)));
+    if (index === undefined) return { ...gathered, use: NO_AGGREGATES }; // nothing was ever shipped
+    const stores = new Set(instancesById(view().registry).map(({ storeId }) => storeId));
+    const { heldFromMs = Number.NEGATIVE_INFINITY } = gathered;
+    const plan = planBlocks(index, { ...wish, range, heldFromMs, oldestTimeMs, stores });
+    const ids = plan.needed.map(({ id }) => id);
+    const fromBlocks = await this.#gatherBlocks(
+      message,
+      { ...scope, blocks: ids },
+      timeoutMs,
+      ticket,
+    );
+    return {
+      frames: [...gathered.frames, ...fromBlocks],
+      oldestTimeMs: this.#seesAllBlocks() ? Number.MIN_SAFE_INTEGER : oldestTimeMs,
+      use: plan.use,
+    };
+  }
+
+  /** The index, for reads that may take aggregates: undefined where there are none, or they are of no use. */
+  async #aggregatesIndex(
+    { type }: ReadMessage,
+    tenant: TenantId,
+    { mode, resolutionMs }: Omit<BlocksWish, 'range'>,
+  ): Promise<BucketIndex | undefined> {
+    if (type !== 'select' || mode === 'raw' || !this.#seesAllBlocks()) return undefined;
+    const { indexes } = this.#dependencies.blocks;
+    const known = await indexes.getKnown(tenant);
+    if (known?.downsampled === undefined || resolutionMs === 0) return known?.downsampled && known;
+    return indexes.get(tenant).catch(() => undefined); // then samples are read
+  }
+
+  #gatherBlocks(
+    message: ReadMessage,
+    scope: BlocksScope,
+    timeoutMs: number,
+    ticket: Ticket,
+  ): Promise<readonly (readonly Uint8Array[])[]> {
+    const { probe, view } = this.#dependencies;
+    const { ring } = view();
     const runtime = this.#dependencies.runtime();
-    const fromBlocks = await gatherBlocks({
-      blocks: needed.map(({ id }) => id),
+    return gatherBlocks({
+      blocks: scope.blocks,
       candidates: (block) => this.#candidates(ownersOf(ring, block)),
       ask: (instance, blocks, onFrame) => {
         ticket.signal.throwIfAborted();
         const call = runtime.ask<BlocksSummary>(
           { instance, path: STORE_GATEWAY_PATH },
-          { ...message, type: `blocks-${message.type}`, scope: { ...scope, blocks } },
+          { ...withValue(message), type: `blocks-${message.type}`, scope: { ...scope, blocks } },
           { timeoutMs, lane: 'read' },
           onFrame,
         );
@@ -353,12 +423,14 @@ export class QuerierActor implements Actor<QuerierMessage> {
         return call;
       },
       bytes: ticket.bytes,
-      probe: this.#dependencies.probe,
+      probe,
     });
-    return {
-      frames: [...gathered.frames, ...fromBlocks],
-      oldestTimeMs: isAll ? Number.MIN_SAFE_INTEGER : oldestTimeMs,
-    };
+  }
+
+  /** The bucket has the blocks of all instances. */
+  #seesAllBlocks(): boolean {
+    const { blocks, view } = this.#dependencies;
+    return blocks.isShared || instancesById(view().registry).length <= 1;
   }
 
   /** Those who look after a block: this instance first, then whoever is not known to be down. */
@@ -395,6 +467,27 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const here = instances.includes(self) ? [self] : [];
     return [...here, ...others.slice(start), ...others.slice(0, start)];
   }
+}
+
+interface GatheredAll extends Gathered {
+  readonly use: ResolutionUse;
+}
+
+/** Remote read answers samples: where these are gone, there is nothing. */
+const SAMPLES_ONLY = { mode: 'raw', resolutionMs: 0 } as const;
+/** Names are in blocks of aggregates too. */
+const NAMES = { mode: 'auto', resolutionMs: 0 } as const;
+
+/** With the word to ingesters to leave out what is settled by then. */
+function withSettled(message: ReadMessage, settledBeforeMs: number): ReadMessage {
+  if (message.type !== 'select' || !Number.isFinite(settledBeforeMs)) return message;
+  return { ...message, hints: { ...message.hints, settledBeforeMs } };
+}
+
+/** Where samples are gone, kept ones are better than nothing. */
+function withValue(message: ReadMessage): ReadMessage {
+  if (message.type !== 'select') return message;
+  return { ...message, hints: { ...message.hints, value: message.hints.value ?? 'kept' } };
 }
 
 function bytesOf(gathered: readonly Gathered[]): number {

@@ -4,7 +4,9 @@
  */
 import { StarlingError } from '../../model/errors.ts';
 import type { TimeRange } from '../../model/sample.ts';
+import type { WindowValue } from '../../model/window-value.ts';
 import {
+  type Downsampling,
   EXPERIMENTAL_LANGUAGE,
   type QueryParams,
   type QueryResult,
@@ -43,7 +45,13 @@ export interface EvaluateInput {
     readonly range: TimeRange;
     /** The frames carry some labels only. */
     readonly isProjected: boolean;
+    /** What to take of chunks of aggregates. */
+    readonly value?: WindowValue;
+    /** The coarsest of those; 0: there are none. */
+    readonly resolutionMs?: number;
   }[];
+  /** As the selections were made with. */
+  readonly downsampling?: Downsampling | undefined;
 }
 
 export interface EvaluateOutput {
@@ -61,9 +69,9 @@ export function runEvaluateJob(input: EvaluateInput, nowMs = (): number => 0): E
   const isInstant = input.stepMs === 0;
   const check = (): void => checkStop(input.stopFlag);
   let samples = 0;
-  const columns = input.selections.map(({ frames, isProjected, range }) => {
+  const columns = input.selections.map(({ frames, isProjected, range, value }) => {
     check();
-    const merged = readFrames(() => mergeSeriesFrames(frames, range, { isProjected }));
+    const merged = readFrames(() => mergeSeriesFrames(frames, range, { isProjected, value }));
     samples += merged.timestamps.length;
     if (samples > input.samplesMax) {
       const facts = { what: 'samples', count: samples, countMax: input.samplesMax };
@@ -79,6 +87,7 @@ export function runEvaluateJob(input: EvaluateInput, nowMs = (): number => 0): E
     stepMs: isInstant ? 1 : input.stepMs,
     lookbackMs: input.lookbackMs,
     instant: isInstant,
+    downsampling: input.downsampling,
     text: input.query,
     delayedNameRemoval: input.delayedNameRemoval === true,
   };
@@ -98,7 +107,9 @@ export function runEvaluateJob(input: EvaluateInput, nowMs = (): number => 0): E
     told['stats'] = JSON.stringify(statsOf(trace, params, timings, stats === 'all'));
   const data = encodeResult(kept, told);
   if (!explain) return { ...output, data };
-  const explanation = { timings: phasesOf(timings), ...explained(plan, columns, trace) };
+  const resolutionsMs = input.selections.map(({ resolutionMs = 0 }) => resolutionMs);
+  const explanationOfPlan = explained(plan, columns, trace, resolutionsMs);
+  const explanation = { timings: phasesOf(timings), ...explanationOfPlan };
   return { ...output, data, explain: JSON.stringify(explanation) };
 }
 

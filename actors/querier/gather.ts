@@ -44,6 +44,8 @@ export interface Gathered {
   /** The frames of each instance that answered fully. */
   readonly frames: readonly (readonly Uint8Array[])[];
   readonly oldestTimeMs: number;
+  /** Nothing older is in the frames, of what may be left out; absent: not known. */
+  readonly heldFromMs?: number | undefined;
 }
 
 export interface GatheredFrom extends Gathered {
@@ -90,6 +92,7 @@ export async function gather(options: GatherOptions): Promise<GatheredFrom> {
   return {
     instances: [...answers.keys()],
     frames: kept.map((answer) => answer.frames),
+    heldFromMs: Math.min(...kept.map((one) => one.summary.heldFromMs ?? Number.NEGATIVE_INFINITY)),
     oldestTimeMs: Math.max(Number.MIN_SAFE_INTEGER, ...kept.map((one) => one.summary.oldestTimeMs)),
   };
 }

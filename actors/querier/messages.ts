@@ -4,6 +4,8 @@ import type { Matcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { Reply } from '../runtime/index.ts';
 
+import type { SourceResolution } from './choose-blocks.ts';
+
 export const QUERIER_PATH = '/querier';
 
 export interface Query {
@@ -16,6 +18,8 @@ export interface Query {
   readonly lookbackMs: number | undefined;
   readonly timeoutMs: number | undefined;
   readonly limit: number;
+  /** Which blocks may be read; undefined: as set for all queries. */
+  readonly maxSourceResolution?: SourceResolution | undefined;
   readonly wants?: QueryWants;
 }
 

@@ -24,16 +24,19 @@ export interface NeededBlocksOptions {
   readonly stores: ReadonlySet<string>;
 }
 
+/** True for a block that was marked long ago: what replaces it is in every index. */
+export function isIgnored(index: BucketIndex, { id }: IndexedBlock): boolean {
+  const markedAtMs = index.deletions.get(id);
+  return markedAtMs !== undefined && index.updatedAtMs - markedAtMs > IGNORE_MARKED_AFTER_MS;
+}
+
 export function neededBlocks(
   index: BucketIndex,
   { oldestTimeMs, range, stores }: NeededBlocksOptions,
 ): readonly IndexedBlock[] {
   const needed = index.blocks.filter((block) => {
     if (block.minTimeMs > range.maxTimeMs || block.maxTimeMs <= range.minTimeMs) return false;
-    const markedAtMs = index.deletions.get(block.id);
-    if (markedAtMs !== undefined && index.updatedAtMs - markedAtMs > IGNORE_MARKED_AFTER_MS) {
-      return false;
-    }
+    if (isIgnored(index, block)) return false;
     if (block.minTimeMs < oldestTimeMs && range.minTimeMs < oldestTimeMs) return true;
     return block.stores.length === 0 || block.stores.some((store) => !stores.has(store));
   });

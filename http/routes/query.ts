@@ -61,10 +61,31 @@ async function serve(
     lookbackMs: positiveDuration(parameters, 'lookback_delta'),
     timeoutMs: positiveDuration(parameters, 'timeout'),
     limit: parseLimit(parameters.one('limit')),
+    maxSourceResolution: sourceResolutionOf(parameters),
     wants: wantsOf(parameters),
     cancellation: requestCancellation(context),
   });
   return successBytes(context, data, { explain, infos, warnings });
+}
+
+/** As Thanos names it; `0s` is its word for `raw`. */
+function sourceResolutionOf(parameters: Parameters): QueryRequest['maxSourceResolution'] {
+  const name = 'max_source_resolution';
+  const text = parameters.one(name) ?? '';
+  switch (text) {
+    case '':
+      return undefined;
+    case '0':
+    case '0s':
+      return 'raw';
+    case '1h':
+    case '5m':
+    case 'auto':
+    case 'raw':
+      return text;
+    default:
+      throw invalid(name, 'must be auto, raw, 5m or 1h');
+  }
 }
 
 /** Any text asks for statistics, `all` for those of each step too. */

@@ -6,7 +6,7 @@
  *   series  := fingerprint (16 bytes), uvarint label byte length, canonical label bytes,
  *              uvarint chunkCount, chunk*
  *   chunk   := varint minTimeMs, uvarint maxTimeMs - minTimeMs, u8 encoding (1 XOR, 2 histogram,
- *              3 float histogram), uvarint byte length, chunk bytes (Prometheus' chunk data, without its CRC)
+ *              3 float histogram, 255 aggregates), uvarint byte length, chunk bytes (Prometheus' chunk data, without its CRC)
  *
  * Labels are the whole set, or the part of it that the reader asked for (model/projection.ts).
  * Chunks of one series are ordered by time and do not overlap. Readers get whole chunks and trim
@@ -29,6 +29,7 @@ export const SERIES_FRAME_BYTES_TARGET = 256 * 1024;
 const FRAME_BYTES_START = 8 * 1024;
 export const CHUNK_ENCODING_XOR = 1;
 const CHUNK_ENCODING_MAX = 3;
+const CHUNK_ENCODING_AGGREGATES = 0xff;
 const MAGIC = 0x31465353;
 const HEADER_BYTES = 8;
 const FINGERPRINT_BYTES = 16;
@@ -172,13 +173,14 @@ export function readSeriesFrame(frame: Uint8Array, handler: SeriesFrameHandler):
 function readChunk(frame: Uint8Array, reader: ByteReader, handler: SeriesFrameHandler): void {
   const minTimeMs = readVarint(reader);
   const maxTimeMs = minTimeMs + readUvarint(reader);
-  const encoding = frame[reader.offset++];
+  const encoding = frame[reader.offset++] ?? -1;
   const length = readUvarint(reader);
   const offset = reader.offset;
   reader.offset += length;
   if (isOverrun(reader)) throw corrupt('a truncated chunk', offset);
-  if (encoding === undefined || encoding < CHUNK_ENCODING_XOR || encoding > CHUNK_ENCODING_MAX) {
-    throw corrupt(`chunk encoding ${encoding ?? -1}`, offset);
+  const isKnown = encoding >= CHUNK_ENCODING_XOR && encoding <= CHUNK_ENCODING_MAX;
+  if (!isKnown && encoding !== CHUNK_ENCODING_AGGREGATES) {
+    throw corrupt(`chunk encoding ${encoding}`, offset);
   }
   handler.onChunk(minTimeMs, maxTimeMs, offset, length, encoding);
 }

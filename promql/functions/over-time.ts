@@ -56,6 +56,14 @@ function avgOverTime({ values, from, to }: Window): number {
   return sum / (to - from) + error / (to - from);
 }
 
+/** How many samples those of the window stand for. */
+function weightOf({ weights, from, to }: Window): number {
+  if (weights === undefined) return to - from;
+  let sum = 0;
+  for (let i = from; i < to; i++) sum += weights[i]!;
+  return sum;
+}
+
 function minIndex({ values, from, to }: Window, takesLast: boolean): number {
   let best = from;
   let least = values[from]!;
@@ -110,6 +118,12 @@ function one(kernel: (window: Window) => number, keepsName = false): WindowFunct
 function two(kernel: (window: Window) => number): WindowFunction {
   return { kernel, samplesMin: 2 };
 }
+
+/** The same functions where samples stand for several. */
+export const weightedFunctions: Readonly<Partial<Record<FunctionName, WindowFunction>>> = {
+  avg_over_time: one((w) => sumOverTime(w) / weightOf(w)),
+  count_over_time: one(weightOf),
+};
 
 /** Every function of a window with one answer per series. */
 export const windowFunctions: Readonly<Partial<Record<FunctionName, WindowFunction>>> = {

@@ -31,6 +31,15 @@ export interface RateShape extends RateFunction {
   readonly stepMs: number;
   readonly rangeMs: number;
   readonly steps: number;
+  /** Of `weightsBefore`, where samples stand for several. */
+  readonly weightBefore?: Float64Array | undefined;
+}
+
+/** For each place the sum of the weights before it: those of `[from, to)` are the difference. */
+export function weightsBefore(weights: Float64Array): Float64Array {
+  const sums = new Float64Array(weights.length + 1);
+  for (let i = 0; i < weights.length; i++) sums[i + 1] = sums[i]! + weights[i]!;
+  return sums;
 }
 
 /**
@@ -74,7 +83,7 @@ export function fillRateRow(
   shape: RateShape,
   out: { readonly values: Float64Array; readonly present: Uint8Array },
 ): void {
-  const { firstEndMs, stepMs, rangeMs, steps, isCounter, isPerSecond } = shape;
+  const { firstEndMs, stepMs, rangeMs, steps, isCounter, isPerSecond, weightBefore } = shape;
   const outValues = out.values;
   const outPresent = out.present;
   const end = ends[row]!;
@@ -97,13 +106,15 @@ export function fillRateRow(
       change = addResets(values, from, to, change, beginnings);
     const firstMs = timestamps[from]!;
     const lastMs = timestamps[to - 1]!;
+    const sampleCount =
+      weightBefore === undefined ? to - from : weightBefore[to]! - weightBefore[from]!;
     const isAlike =
       lastMs - firstMs === spanMs &&
-      to - from === count &&
+      sampleCount === count &&
       firstMs - startMs === startGapMs &&
       endMs - lastMs === endGapMs;
     if (!isAlike) {
-      count = to - from;
+      count = sampleCount;
       spanMs = lastMs - firstMs;
       startGapMs = firstMs - startMs;
       endGapMs = endMs - lastMs;

@@ -7,6 +7,8 @@ export interface Window {
   values: Float64Array;
   /** As in the columns. */
   startTimes?: Float64Array | undefined;
+  /** As in the columns. */
+  weights?: Float64Array | undefined;
   /** The samples are `[from, to)`, at least `samplesMin` of the function. */
   from: number;
   to: number;

@@ -9,7 +9,7 @@ import type { FunctionName } from '../functions-table.ts';
 import { absentLabels, compareByLabels, labelJoiner, labelReplacer } from '../functions/labels.ts';
 import { maxOf, minOf } from '../functions/go-math.ts';
 import { clampTo, numberFunctions, roundTo } from '../functions/math.ts';
-import { windowFunctions } from '../functions/over-time.ts';
+import { weightedFunctions, windowFunctions } from '../functions/over-time.ts';
 import { nativeFunction } from '../functions/native-window.ts';
 import { rateFunctions } from '../functions/rate-row.ts';
 import { formatGeneral } from '../../model/number-text.ts';
@@ -113,7 +113,9 @@ function windowCall(node: Call, context: EvalContext): Block {
   const [a, b] = scalars.map((arg) => evaluateScalar(arg, context));
   if (node.name === 'double_exponential_smoothing') checkFactors(a, b, context);
   const native = { run: nativeFunction(node.name), node: noteNode(rangeArg), context };
-  const block = runWindows(rangeSource(rangeArg, context), run, context, a, b, native);
+  const source = rangeSource(rangeArg, context);
+  const weighted = source.columns.weights && weightedFunctions[node.name];
+  const block = runWindows(source, weighted ?? run, context, a, b, native);
   if (node.name === 'quantile_over_time') warnOfQuantiles(scalars[0] ?? node, a, block, context);
   return run.keepsName === true ? block : context.droppingNames(block);
 }

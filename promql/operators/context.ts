@@ -9,6 +9,7 @@ import type { AtModifier, Expr, Subquery, VectorSelector } from '../ast.ts';
 import { positionOf } from '../parser-position.ts';
 import { type Block, newBlock, withoutNames } from './block.ts';
 import type { Labels } from '../../model/labels.ts';
+import type { Downsampling } from '../plan/downsampling.ts';
 import type { PassName } from '../plan/passes.ts';
 import type { Trace } from '../trace.ts';
 
@@ -26,6 +27,8 @@ export interface QueryParams {
   readonly subqueryStepMs?: number;
   /** The query text, for the line:column of annotations; without it the line is always 1. */
   readonly text?: string;
+  /** What may be read of downsampled blocks; absent: nothing. */
+  readonly downsampling?: Downsampling | undefined;
   /** The optimiser's passes to run; all unless told. The answer is the same. */
   readonly passes?: readonly PassName[];
 }

@@ -34,7 +34,7 @@ function firstFrom(timestamps: Float64Array, timeMs: number, from: number, to: n
 }
 
 function copied(
-  { labels, histograms, startTimes, timestamps, values }: SeriesColumns,
+  { labels, histograms, startTimes, timestamps, values, weights }: SeriesColumns,
   firsts: Uint32Array,
   lasts: Uint32Array,
   { kept, rows }: { readonly kept: number; readonly rows: number },
@@ -46,6 +46,7 @@ function copied(
     values: new Float64Array(kept),
     histograms: histograms && ([] as (Histogram | undefined)[]),
     startTimes: startTimes && new Float64Array(kept),
+    weights: weights && new Float64Array(kept),
   };
   let to = 0;
   let out = 0;
@@ -55,6 +56,7 @@ function copied(
     part.timestamps.set(timestamps.subarray(first, last), to);
     part.values.set(values.subarray(first, last), to);
     if (startTimes !== undefined) part.startTimes?.set(startTimes.subarray(first, last), to);
+    if (weights !== undefined) part.weights?.set(weights.subarray(first, last), to);
     if (histograms !== undefined) {
       for (let i = first; i < last; i++) part.histograms?.push(histograms[i]);
     }

@@ -108,7 +108,7 @@ export function fillInstant(
 
 /** The columns without stale markers; the same object when there are none. */
 export function withoutStale(columns: SeriesColumns): SeriesColumns {
-  const { ends, timestamps, values, histograms, startTimes } = columns;
+  const { ends, timestamps, values, histograms, startTimes, weights } = columns;
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
   let stale = 0;
   for (let i = 0; i < values.length; i++) {
@@ -123,6 +123,7 @@ export function withoutStale(columns: SeriesColumns): SeriesColumns {
     values: new Float64Array(kept),
     histograms: histograms === undefined ? undefined : new Array<Histogram | undefined>(kept),
     startTimes: startTimes && new Float64Array(kept),
+    weights: weights && new Float64Array(kept),
   };
   let to = 0;
   let at = 0;
@@ -132,6 +133,7 @@ export function withoutStale(columns: SeriesColumns): SeriesColumns {
       live.timestamps[to] = timestamps[at]!;
       live.values[to] = values[at]!;
       if (live.histograms !== undefined) live.histograms[to] = histograms?.[at];
+      if (live.weights !== undefined) live.weights[to] = weights?.[at] ?? 1;
       if (live.startTimes !== undefined) live.startTimes[to] = startTimes?.[at] ?? 0;
       to++;
     }

@@ -12,7 +12,7 @@ import {
   type SeriesNotes,
   warnOfMix,
 } from '../functions/native-window.ts';
-import { fillRateRow, lastResets, type RateShape } from '../functions/rate-row.ts';
+import { fillRateRow, lastResets, type RateShape, weightsBefore } from '../functions/rate-row.ts';
 import type { Window, WindowFunction } from '../functions/window.ts';
 import type { Expr } from '../ast.ts';
 import { type Block, FLOAT, NONE, setCell } from './block.ts';
@@ -39,6 +39,7 @@ export function hasHistograms(
 interface Parts {
   readonly floatTimes: Float64Array;
   readonly floatValues: Float64Array;
+  readonly floatWeights: Float64Array | undefined;
   readonly times: Float64Array;
   readonly histograms: readonly Histogram[];
 }
@@ -46,12 +47,14 @@ interface Parts {
 function partsOf({ columns }: RangeSource, row: number): Parts {
   const { ends, timestamps, values } = columns;
   const [floatTimes, floatValues, times]: [number[], number[], number[]] = [[], [], []];
+  const floatWeights: number[] = [];
   const histograms: Histogram[] = [];
   for (let i = row === 0 ? 0 : ends[row - 1]!; i < ends[row]!; i++) {
     const histogram = columns.histograms?.[i];
     if (histogram === undefined) {
       floatTimes.push(timestamps[i]!);
       floatValues.push(values[i]!);
+      floatWeights.push(columns.weights?.[i] ?? 1);
     } else {
       times.push(timestamps[i]!);
       histograms.push(histogram);
@@ -60,6 +63,7 @@ function partsOf({ columns }: RangeSource, row: number): Parts {
   return {
     floatTimes: Float64Array.from(floatTimes),
     floatValues: Float64Array.from(floatValues),
+    floatWeights: columns.weights && Float64Array.from(floatWeights),
     times: Float64Array.from(times),
     histograms,
   };
@@ -80,7 +84,7 @@ function notesFor(
 /** Calls `visit` with the window of each step that holds a sample of either kind. */
 function eachWindow(
   { rangeMs, firstEndMs, stepMs }: RangeSource,
-  { floatTimes, floatValues, times, histograms }: Parts,
+  { floatTimes, floatValues, floatWeights, times, histograms }: Parts,
   context: EvalContext,
   visit: (window: NativeWindow, t: number) => void,
 ): void {
@@ -96,6 +100,7 @@ function eachWindow(
     const floats: Window = {
       times: floatTimes,
       values: floatValues,
+      weights: floatWeights,
       from: floatFrom,
       to: floatTo,
       startMs,
@@ -163,7 +168,7 @@ export function mixedRateRow(
 
 /** The rates of the numbers of a row alone. */
 function ratesOfFloats(
-  { floatTimes, floatValues }: Parts,
+  { floatTimes, floatValues, floatWeights }: Parts,
   shape: RateShape,
 ): { readonly values: Float64Array; readonly present: Uint8Array } {
   const ends = Uint32Array.of(floatTimes.length);
@@ -171,6 +176,7 @@ function ratesOfFloats(
   const lastReset = shape.isCounter ? lastResets(columns) : new Uint32Array(0);
   const { steps } = shape;
   const rates = { values: new Float64Array(steps), present: new Uint8Array(steps) };
-  fillRateRow(columns, lastReset, 0, shape, rates);
+  const weightBefore = floatWeights && weightsBefore(floatWeights);
+  fillRateRow(columns, lastReset, 0, { ...shape, weightBefore }, rates);
   return rates;
 }

@@ -5,7 +5,12 @@
 import type { Histogram } from '../../model/histogram.ts';
 import type { Labels } from '../../model/labels.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
-import { fillRateRow, lastResets, type RateFunction } from '../functions/rate-row.ts';
+import {
+  fillRateRow,
+  lastResets,
+  type RateFunction,
+  weightsBefore,
+} from '../functions/rate-row.ts';
 import type { WindowFunction, Window } from '../functions/window.ts';
 import { type Block, NONE } from './block.ts';
 import type { RangeSource } from './range-source.ts';
@@ -48,7 +53,7 @@ export function runWindows(
   const { ends, timestamps, values, histograms } = columns;
   const block = context.block(columns.labels, source.drop, histograms !== undefined);
   const { steps } = block;
-  const window = newWindow(timestamps, values, columns.startTimes);
+  const window = newWindow(timestamps, values, columns);
   // `@` pins the window: one answer for all steps, unless something else changes with them.
   const isConstant = stepMs === 0 && a === undefined && b === undefined && readsStep !== true;
   let start = 0;
@@ -100,7 +105,8 @@ export function runRates(
   const { ends, histograms } = columns;
   const block = context.block(columns.labels, drop, histograms !== undefined);
   const lastReset = rate.isCounter ? lastResets(columns) : NO_RESETS;
-  const shape = { ...windows, ...rate, steps: block.steps };
+  const weightBefore = columns.weights && weightsBefore(columns.weights);
+  const shape = { ...windows, ...rate, steps: block.steps, weightBefore };
   for (let row = 0; row < ends.length; row++) {
     context.checkRow(row);
     if (histograms !== undefined && hasHistograms(histograms, row && ends[row - 1]!, ends[row]!)) {
@@ -165,7 +171,8 @@ export function samplesOfWindow(source: RangeSource): SeriesColumns {
 function newWindow(
   times: Float64Array,
   values: Float64Array,
-  startTimes: Float64Array | undefined,
+  { startTimes, weights }: SeriesColumns,
 ): Window {
-  return { times, values, startTimes, from: 0, to: 0, startMs: 0, endMs: 0, stepMs: 0, a: 0, b: 0 };
+  const places = { from: 0, to: 0, startMs: 0, endMs: 0, stepMs: 0, a: 0, b: 0 };
+  return { times, values, startTimes, weights, ...places };
 }

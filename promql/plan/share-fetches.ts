@@ -5,6 +5,8 @@
  *   rate(x[5m]) / rate(x[1h])      1h  |---------------|        one fetch of 1h,
  *                                  5m              |---|        and a part of it
  *
+ * Selectors that read other aggregates of downsampled blocks are apart.
+ *
  * Equal to the bit: each selector is given exactly the samples of its own range out of the common
  * fetch (`operators/part.ts`). Shared are equal matchers, in any order, with equal labels to read; of
  * selectors that read the newest sample only, equal ranges.
@@ -59,10 +61,12 @@ function inOrder(selections: readonly Selection[], indexOf: readonly number[]): 
   return { selections: [...numberOf.keys()].map((at) => selections[at]!), indexOf: renumbered };
 }
 
-function keyOf({ matchers, maxTimeMs, minTimeMs, newestOnly, projection }: Selection): string {
+function keyOf(selection: Selection): string {
+  const { matchers, maxTimeMs, minTimeMs, newestOnly, projection } = selection;
+  const { resolutionMs = 0, value = '' } = selection;
   const names = [...new Set(matchers.map(matcherKey))].sort();
   const range = newestOnly ? [minTimeMs, maxTimeMs] : [];
-  return JSON.stringify([names, projectionKey(projection), newestOnly, range]);
+  return JSON.stringify([names, projectionKey(projection), newestOnly, range, value, resolutionMs]);
 }
 
 function projectionKey(projection: LabelProjection | undefined): unknown {

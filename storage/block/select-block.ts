@@ -9,7 +9,8 @@ import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/s
 import { type SelectHints, type Selectors, isInPart } from '../head/select.ts';
 import type { Pacer } from '../pacer.ts';
 import type { BlockReader } from './block-reader.ts';
-import { type ChunkBytes, isDecodable } from './format.ts';
+import { AGGREGATES_OF, pickAggregates } from '../chunk/aggregate-chunk.ts';
+import { CHUNK_AGGREGATES, type ChunkBytes, isDecodable } from './format.ts';
 import { type SeriesEntry, createSeriesEntry } from './series-reader.ts';
 import { ChunkMerger, UndecodableChunk } from './merge-chunks.ts';
 
@@ -188,10 +189,10 @@ class BlockSeriesPutter {
     for (let i = from; i < to; i++) {
       const ref = entry.chunkRefs[i]!;
       const { data, encoding } = reader.peekChunk(ref) ?? (await reader.readChunk(ref));
-      if (!isDecodable(encoding)) throw this.#unsupported(encoding);
+      const bytes = this.#wanted(data, encoding);
       const minTimeMs = entry.chunkMinTimes[i]!;
       const maxTimeMs = entry.chunkMaxTimes[i]!;
-      chunks.push({ encoding, minTimeMs, maxTimeMs, bytes: data, from: 0, to: data.length });
+      chunks.push({ encoding, minTimeMs, maxTimeMs, bytes, from: 0, to: bytes.length });
     }
     try {
       return this.#merger.merge(chunks, reader.tombstones.get(entry.ref) ?? []);
@@ -199,6 +200,17 @@ class BlockSeriesPutter {
       if (thrown instanceof UndecodableChunk) throw reader.corruptChunk(thrown.message);
       throw thrown;
     }
+  }
+
+  /** The chunk, of aggregates only those that were asked for. */
+  #wanted(data: Uint8Array, encoding: number): Uint8Array {
+    if (isDecodable(encoding)) return data;
+    const value = this.#hints?.value;
+    if (encoding !== CHUNK_AGGREGATES || value === undefined) throw this.#unsupported(encoding);
+    const picked = pickAggregates(data, AGGREGATES_OF[value]);
+    if (picked === undefined)
+      throw this.#selection.reader.corruptChunk('its aggregates do not part');
+    return picked;
   }
 
   #unsupported(encoding: number): StarlingError {

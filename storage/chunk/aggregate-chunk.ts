@@ -8,9 +8,22 @@
  * left alone. Invariant: what `splitAggregates` accepts lies within the bytes it was given.
  */
 
+import type { WindowValue } from '../../model/window-value.ts';
+
 /** The aggregates in the order of the format: the number is the place. */
 export const AGGREGATE = { count: 0, sum: 1, min: 2, max: 3, counter: 4 } as const;
 export type AggregateName = keyof typeof AGGREGATE;
+
+/** What is needed to answer with a value. */
+export const AGGREGATES_OF: Readonly<Record<WindowValue, readonly AggregateName[]>> = {
+  average: ['count', 'sum'],
+  count: ['count'],
+  kept: ['counter'],
+  max: ['max'],
+  min: ['min'],
+  rate: ['count', 'counter'],
+  sum: ['sum'],
+};
 
 const AGGREGATE_COUNT = 5;
 const ENCODING_XOR = 1;

@@ -18,6 +18,8 @@ export interface MergeColumns {
   readonly values: Uint32Array;
   /** Absent while all samples are numbers. */
   readonly histograms: HistogramColumn | undefined;
+  /** Beside the samples, where they stand for several. */
+  readonly weights?: Float64Array | undefined;
 }
 
 /** Merges [start, middle) and [middle, end) in place; returns the new end. */
@@ -27,10 +29,11 @@ export function mergeRuns(
   middle: number,
   end: number,
 ): number {
-  const { histograms, timestamps, values } = columns;
+  const { histograms, timestamps, values, weights } = columns;
   const times = timestamps.slice(start, end);
   const words = values.slice(start * 2, end * 2);
   const others = histograms?.slice(start, end);
+  const loads = weights?.slice(start, end);
   const split = middle - start;
   let a = 0;
   let b = split;
@@ -43,6 +46,7 @@ export function mergeRuns(
     values[at * 2] = words[from * 2]!;
     values[at * 2 + 1] = words[from * 2 + 1]!;
     if (histograms !== undefined) histograms[at] = others?.[from];
+    if (weights !== undefined) weights[at] = loads?.[from] ?? 1;
     at++;
     if (takesA) a++;
     if (isBoth || !takesA) b++;

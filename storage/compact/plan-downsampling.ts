@@ -70,6 +70,8 @@ export function planDownsampling(
     for (const block of living) {
       if (block.resolutionMs !== fromMs || busy.has(block.id) || noCompact.has(block.id)) continue;
       if (fromMs > 0 ? !block.isExact : block.unfit !== undefined) continue;
+      // Parts of a block that was split have the same sources, and who reads an index cannot tell them apart.
+      if (block.labelGroup !== '') continue;
       if (block.maxTimeMs + afterMs > nowMs || made.some((one) => standsFor(one, block))) continue;
       const range = { startMs: block.minTimeMs, endMs: block.maxTimeMs };
       const key = `${resolutionMs}ms ${block.id}`;

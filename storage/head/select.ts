@@ -6,6 +6,7 @@
  */
 import { type Matcher, compileMatcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
+import type { WindowValue } from '../../model/window-value.ts';
 import type { LabelProjection } from '../../model/projection.ts';
 import { LabelProjector } from '../../model/wire/labels-codec.ts';
 import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/series-frame.ts';
@@ -56,6 +57,10 @@ export interface SelectHints {
   readonly projection: LabelProjection | undefined;
   /** Of each series only the newest sample in the range matters. */
   readonly newestOnly: boolean;
+  /** What to read where a block has aggregates; absent: such a block cannot be read. */
+  readonly value?: WindowValue | undefined;
+  /** Leaves out blocks of the local disk that end by this time and that every reader finds in the bucket. */
+  readonly settledBeforeMs?: number | undefined;
   /** Only these series: parts of about the same size that together are all. */
   readonly part?: SeriesPart | undefined;
 }

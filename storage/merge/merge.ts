@@ -6,16 +6,20 @@ import { StarlingError } from '../../model/errors.ts';
 import type { Histogram } from '../../model/histogram.ts';
 import { type Labels, compareLabels } from '../../model/labels.ts';
 import { STALE_NAN_HIGH, STALE_NAN_LOW, type TimeRange } from '../../model/sample.ts';
+import type { WindowValue } from '../../model/window-value.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
 import { decodeHistogramChunk } from '../chunk/histogram-decode.ts';
 import { type HistogramColumn, mergeRuns } from '../chunk/merge-runs.ts';
 import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
-import { CHUNK_FLOAT_HISTOGRAM, CHUNK_XOR } from '../block/format.ts';
+import { CHUNK_AGGREGATES, CHUNK_FLOAT_HISTOGRAM, CHUNK_XOR } from '../block/format.ts';
+import { decodeAggregates } from './decode-aggregates.ts';
 import { NO_CHUNK, SeriesJoin } from './join.ts';
 
 export interface MergeOptions {
   /** The frames carry only some labels of their series, so that many may be equal. */
   readonly isProjected: boolean;
+  /** What to take of chunks of aggregates; absent: there are none. */
+  readonly value?: WindowValue | undefined;
 }
 
 /**
@@ -25,11 +29,11 @@ export interface MergeOptions {
 export function mergeSeriesFrames(
   frames: readonly Uint8Array[],
   range: TimeRange,
-  { isProjected }: MergeOptions = { isProjected: false },
+  { isProjected, value }: MergeOptions = { isProjected: false },
 ): SeriesColumns {
   const join = new SeriesJoin(frames, isProjected);
   const rows = join.sortedRows();
-  const output = new ColumnsBuilder(join, range);
+  const output = new ColumnsBuilder(join, range, value);
   for (const row of rows) output.addRow(row);
   return output.finish(Array.from(rows, (row) => join.labels[join.labelIds[row]!]!));
 }
@@ -56,10 +60,14 @@ class ColumnsBuilder {
   #length = 0;
   /** From the first histogram on, as long as the other columns. */
   #histograms: HistogramColumn | undefined;
+  /** From the first aggregate on that has any, as long as the other columns. */
+  #weights: Float64Array | undefined;
+  readonly #value: WindowValue | undefined;
   /** The chunks of the row being read. */
   readonly #scratchChunks: number[] = [];
 
-  constructor(join: SeriesJoin, range: TimeRange) {
+  constructor(join: SeriesJoin, range: TimeRange, value: WindowValue | undefined) {
+    this.#value = value;
     this.#join = join;
     this.#range = range;
     this.#ends = new Uint32Array(join.rowCount);
@@ -88,6 +96,7 @@ class ColumnsBuilder {
       timestamps: this.#timestamps.subarray(0, this.#length),
       values: new Float64Array(this.#values.buffer, 0, this.#length),
       ...(this.#histograms === undefined ? {} : { histograms: this.#histogramColumn() }),
+      ...(this.#weights && { weights: this.#weights.subarray(0, this.#length) }),
     };
   }
 
@@ -141,6 +150,7 @@ class ColumnsBuilder {
     const length = chunkLength[c]!;
     const encoding = chunkEncoding[c]!;
     if (encoding !== CHUNK_XOR) {
+      if (encoding === CHUNK_AGGREGATES) return this.#decodeAggregates(frame, offset, length, at);
       return this.#decodeHistograms(frame, offset, length, at, encoding === CHUNK_FLOAT_HISTOGRAM);
     }
     const count = length < 2 ? 0 : xorSampleCount(frame, offset);
@@ -149,6 +159,23 @@ class ColumnsBuilder {
     const end = decodeXor(frame, offset, length, this.#timestamps, this.#values, at);
     if (end < 0) throw corruptChunk(offset);
     if (this.#histograms !== undefined) clear(this.#histograms, at, end);
+    this.#weights?.fill(1, at, end);
+    return end;
+  }
+
+  #decodeAggregates(frame: Uint8Array, offset: number, length: number, at: number): number {
+    if (this.#value === undefined) throw corruptChunk(offset);
+    const run = decodeAggregates(frame, offset, offset + length, this.#value);
+    if (run === undefined) throw corruptChunk(offset);
+    const end = at + run.timestamps.length;
+    this.#reserve(end);
+    this.#timestamps.set(run.timestamps, at);
+    this.#values.set(run.values, at * 2);
+    if (this.#histograms !== undefined) clear(this.#histograms, at, end);
+    if (run.weights !== undefined) {
+      this.#weights ??= new Float64Array(this.#timestamps.length).fill(1);
+      this.#weights.set(run.weights, at);
+    }
     return end;
   }
 
@@ -164,6 +191,7 @@ class ColumnsBuilder {
     const end = at + run.samples.length;
     this.#reserve(end);
     this.#timestamps.set(run.timestamps, at);
+    this.#weights?.fill(1, at, end);
     this.#histograms ??= [];
     if (this.#histograms.length < at) clear(this.#histograms, this.#histograms.length, at);
     for (let i = at; i < end; i++) {
@@ -177,7 +205,8 @@ class ColumnsBuilder {
 
   #mergeRuns(start: number, middle: number, end: number): number {
     const histograms = this.#histograms;
-    const columns = { timestamps: this.#timestamps, values: this.#values, histograms };
+    const weights = this.#weights;
+    const columns = { timestamps: this.#timestamps, values: this.#values, histograms, weights };
     const merged = mergeRuns(columns, start, middle, end);
     if (histograms !== undefined) forgetOrder(histograms, start, merged);
     return merged;
@@ -205,6 +234,7 @@ class ColumnsBuilder {
       timestamps.copyWithin(start, from, to);
       this.#values.copyWithin(start * 2, from * 2, to * 2);
       this.#histograms?.copyWithin(start, from, to);
+      this.#weights?.copyWithin(start, from, to);
     }
     return start + to - from;
   }
@@ -219,6 +249,11 @@ class ColumnsBuilder {
     const values = new Uint32Array(capacity * 2);
     timestamps.set(this.#timestamps);
     values.set(this.#values);
+    if (this.#weights !== undefined) {
+      const weights = new Float64Array(capacity).fill(1);
+      weights.set(this.#weights);
+      this.#weights = weights;
+    }
     this.#timestamps = timestamps;
     this.#values = values;
   }

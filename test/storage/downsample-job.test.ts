@@ -232,6 +232,7 @@ t.test('planDownsampling() takes what is finished, old enough and not there yet'
   check([block(3, 0, 24, { ...of1, isExact: false })], 24 + 240, []); // what others made
   check([day, block(3, 0, 24, { ...of1, isExact: false })], 64, ['1 5m']);
   check([day, block(3, 0, 24, { ...of1, labelGroup: 'a="b"' })], 64, ['1 5m']);
+  check([block(1, 0, 24, { labelGroup: 'a="b"' })], 64, []);
   check([block(1, 0, 24, { sources: [1, 2].map(testBlockId) }), block(3, 0, 24, of1)], 64, [
     '1 5m',
   ]);
