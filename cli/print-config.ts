@@ -3,7 +3,7 @@ import { stringify } from 'yaml';
 import type { Config } from './config.ts';
 
 export function printConfig(config: Config): string {
-  const { blockUpload, compactor, query } = config;
+  const { blockUpload, compactor } = config;
   const {
     creation_grace_period_ms: graceMs,
     out_of_order_time_window_ms: windowMs,
@@ -49,18 +49,7 @@ export function printConfig(config: Config): string {
     zone: config.zone,
     instance_id: config.instanceId,
     log: { level: config.logLevel },
-    query: {
-      timeout: `${query.timeoutMs}ms`,
-      max_samples: query.samplesMax,
-      max_source_resolution: query.maxSourceResolution,
-      lookback_delta: `${query.lookbackMs}ms`,
-      max_concurrent: query.concurrentMax,
-      max_concurrent_per_tenant: query.concurrentPerTenantMax,
-      max_queued_per_tenant: query.queuedPerTenantMax,
-      experimental: query.isExperimental,
-      delayed_name_removal: query.delayedNameRemoval,
-      warm_up: config.warmsUp,
-    },
+    query: queryTree(config),
     limits: {
       ...limits,
       creation_grace_period: `${graceMs}ms`,
@@ -72,4 +61,19 @@ export function printConfig(config: Config): string {
       compactor_block_upload_max_block_size_bytes: blockUpload.sizeBytesMax,
     },
   });
+}
+
+function queryTree({ query, warmsUp }: Config): object {
+  return {
+    timeout: `${query.timeoutMs}ms`,
+    max_samples: query.samplesMax,
+    max_source_resolution: query.maxSourceResolution,
+    lookback_delta: `${query.lookbackMs}ms`,
+    max_concurrent: query.concurrentMax,
+    max_concurrent_per_tenant: query.concurrentPerTenantMax,
+    max_queued_per_tenant: query.queuedPerTenantMax,
+    experimental: query.isExperimental,
+    delayed_name_removal: query.delayedNameRemoval,
+    warm_up: warmsUp,
+  };
 }

@@ -9,9 +9,17 @@ import type { AtModifier, Expr, Subquery, VectorSelector } from '../ast.ts';
 import { positionOf } from '../parser-position.ts';
 import { type Block, newBlock, withoutNames } from './block.ts';
 import type { Labels } from '../../model/labels.ts';
-import type { Downsampling } from '../plan/downsampling.ts';
 import type { PassName } from '../plan/passes.ts';
 import type { Trace } from '../trace.ts';
+
+/** What a query may read of downsampled blocks. */
+export interface Downsampling {
+  readonly maxResolutionMs: number;
+  /** Also where the answer is only near. */
+  readonly isApproximate: boolean;
+  /** No aggregates at or after this time. */
+  readonly untilMs: number;
+}
 
 /** How to run a query. */
 export interface QueryParams {

@@ -9,16 +9,7 @@
  */
 import { RESOLUTIONS_MS, type WindowValue } from '../../model/window-value.ts';
 import type { FunctionName } from '../functions-table.ts';
-import { lastStepMs, type Grid } from '../operators/context.ts';
-
-/** What a query may read of downsampled blocks. */
-export interface Downsampling {
-  readonly maxResolutionMs: number;
-  /** Also where the answer is only near. */
-  readonly isApproximate: boolean;
-  /** No aggregates at or after this time. */
-  readonly untilMs: number;
-}
+import { type Downsampling, type Grid, lastStepMs } from '../operators/context.ts';
 
 const VALUES: Readonly<Partial<Record<FunctionName, WindowValue>>> = {
   absent_over_time: 'count',
