@@ -19,6 +19,7 @@ import { StarlingError } from '../model/errors.ts';
 import type { InstanceId, TenantId } from '../model/ids.ts';
 import { fingerprint, tenantFingerprintKey, viewOf } from '../model/wire/fingerprint.ts';
 import type { Platform } from '../platform/platform.ts';
+import type { Limits } from '../model/limits.ts';
 import { TurnQueue } from '../platform/turn-queue.ts';
 import { createEnvelopeCodec } from '../proto/envelope-codec.ts';
 import {
@@ -226,11 +227,22 @@ function createCompactor(
     deletionDelayMs,
     jobBytesMax,
     partialDelayMsOf: () => limits.compactor_partial_block_deletion_delay_ms,
-    retentionMsOf: () => limits.compactor_blocks_retention_period_ms,
+    retentionMsOf: (_tenant, resolutionMs) => retentionMsOf(limits, resolutionMs),
     downsampling: downsamplingLevels(limits.out_of_order_time_window_ms),
     ownsTenant: (tenant) => owns(tenant),
     ownsJob: (tenant, key) => owns(`${tenant}/${key}`),
   });
+}
+
+/** How long blocks stay; what is not set for a resolution is as for samples. */
+function retentionMsOf(limits: Limits, resolutionMs: number): number {
+  const {
+    compactor_blocks_retention_period_ms: rawMs,
+    compactor_blocks_retention_period_5m_ms: fineMs,
+    compactor_blocks_retention_period_1h_ms: coarseMs,
+  } = limits;
+  const ownMs = resolutionMs === 0 ? rawMs : resolutionMs <= 300_000 ? fineMs : coarseMs;
+  return ownMs < 0 ? rawMs : ownMs;
 }
 
 function createBlockUploads({ config, dataDirectory, platform }: NodeOptions): BlockUploads {

@@ -8,6 +8,8 @@ export function printConfig(config: Config): string {
     creation_grace_period_ms: graceMs,
     out_of_order_time_window_ms: windowMs,
     compactor_blocks_retention_period_ms: retentionMs,
+    compactor_blocks_retention_period_5m_ms: fineRetentionMs,
+    compactor_blocks_retention_period_1h_ms: coarseRetentionMs,
     compactor_partial_block_deletion_delay_ms: partialDelayMs,
     ...limits
   } = config.limits;
@@ -54,13 +56,20 @@ export function printConfig(config: Config): string {
       ...limits,
       creation_grace_period: `${graceMs}ms`,
       out_of_order_time_window: windowMs === 0 ? 0 : `${windowMs}ms`,
-      compactor_blocks_retention_period: retentionMs === 0 ? 0 : `${retentionMs}ms`,
+      compactor_blocks_retention_period: retentionText(retentionMs),
+      compactor_blocks_retention_period_5m: retentionText(fineRetentionMs),
+      compactor_blocks_retention_period_1h: retentionText(coarseRetentionMs),
       compactor_partial_block_deletion_delay: `${partialDelayMs}ms`,
       compactor_block_upload_enabled: blockUpload.isEnabled,
       compactor_block_upload_verify_chunks: blockUpload.verifiesChunks,
       compactor_block_upload_max_block_size_bytes: blockUpload.sizeBytesMax,
     },
   });
+}
+
+/** Undefined: not set, so that it is left out. */
+function retentionText(ms: number): number | string | undefined {
+  return ms < 0 ? undefined : ms === 0 ? 0 : `${ms}ms`;
 }
 
 function queryTree({ query, warmsUp }: Config): object {

@@ -384,6 +384,12 @@ export const settings: readonly Setting[] = [
     defaultText: '0',
     help: 'how long blocks stay in the bucket after their last sample; 0 is for ever',
   },
+  ...(['5m', '1h'] as const).map((resolution) => ({
+    path: ['limits', `compactor_blocks_retention_period_${resolution}`],
+    schema: optionalDurationSchema,
+    defaultText: 'that of samples',
+    help: `the same for downsampled blocks of ${resolution}`,
+  })),
   {
     path: ['limits', 'compactor_partial_block_deletion_delay'],
     schema: durationSchema,

@@ -16,6 +16,9 @@ export interface Limits {
   readonly out_of_order_time_window_ms: number;
   /** Milliseconds after which blocks go from the bucket. */
   readonly compactor_blocks_retention_period_ms: number;
+  /** The same for downsampled blocks of 5 minutes and of 1 hour; -1: as the blocks of samples. */
+  readonly compactor_blocks_retention_period_5m_ms: number;
+  readonly compactor_blocks_retention_period_1h_ms: number;
   /** Milliseconds that an upload may stand still before what there is of it goes. */
   readonly compactor_partial_block_deletion_delay_ms: number;
 }
@@ -32,6 +35,8 @@ export const MULTITENANT_LIMITS: Limits = {
   creation_grace_period_ms: 10 * 60_000,
   out_of_order_time_window_ms: 30 * 60_000,
   compactor_blocks_retention_period_ms: 0,
+  compactor_blocks_retention_period_5m_ms: -1,
+  compactor_blocks_retention_period_1h_ms: -1,
   compactor_partial_block_deletion_delay_ms: 24 * 3_600_000,
 };
 

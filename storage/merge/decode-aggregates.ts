@@ -9,7 +9,7 @@
  * of the sample before: of two samples of one time the first is taken, so totals rise; where the next chunk begins lower,
  * that is a reset as of any counter.
  */
-import { isStaleWords } from '../../model/sample.ts';
+import { type TimeRange, isStaleWords } from '../../model/sample.ts';
 import { type WindowValue, hasWeights } from '../../model/window-value.ts';
 import { AGGREGATE, splitAggregates } from '../chunk/aggregate-chunk.ts';
 import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
@@ -57,6 +57,31 @@ export function decodeAggregates(
   if (counts === undefined) return undefined;
   const weights = value === 'rate' ? weightsOfKept(run, counts) : doublesOf(counts.values).slice();
   return weights.length === run.timestamps.length ? { ...run, weights } : undefined;
+}
+
+/** From the first kept sample to the end of the last window; undefined for bytes that do not hold. */
+export function spanOfAggregates(bytes: Uint8Array): TimeRange | undefined {
+  const places = splitAggregates(bytes, 0, bytes.length);
+  if (places === undefined) return undefined;
+  let [minTimeMs, maxTimeMs] = [Infinity, -Infinity];
+  let windows = -1;
+  for (let part = 0; part < places.length / 2; part++) {
+    const run = decodeXorRun(bytes, places[part * 2]!, places[part * 2 + 1]!);
+    if (run === undefined) return undefined;
+    const { timestamps } = run;
+    for (let i = 0; i < timestamps.length; i++) {
+      if (!Number.isSafeInteger(timestamps[i]!)) return undefined;
+      if (i > 0 && timestamps[i]! < timestamps[i - 1]!) return undefined;
+    }
+    if (timestamps.length > 0) {
+      minTimeMs = Math.min(minTimeMs, timestamps[0]!);
+      maxTimeMs = Math.max(maxTimeMs, timestamps[timestamps.length - 1]!);
+    }
+    if (part === AGGREGATE.counter) continue; // of its own length
+    if (windows >= 0 && timestamps.length !== windows) return undefined;
+    windows = timestamps.length;
+  }
+  return minTimeMs <= maxTimeMs ? { minTimeMs, maxTimeMs } : undefined;
 }
 
 function decodeXorRun(bytes: Uint8Array, from: number, to: number): AggregateRun | undefined {

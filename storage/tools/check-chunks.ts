@@ -7,13 +7,16 @@ import { uvarintLength } from '../../model/wire/varint.ts';
 import type { ChunkSegmentReader, RawChunk } from '../block/chunk-segment-reader.ts';
 import {
   CHUNKS_HEADER_BYTES,
+  CHUNK_AGGREGATES,
   CHUNK_XOR,
   CRC_BYTES,
   chunkRefFile,
   chunkRefOffset,
+  chunkSampleCount,
   isDecodable,
 } from '../block/format.ts';
 import { SeriesSamples } from '../block/series-samples.ts';
+import { spanOfAggregates } from '../merge/decode-aggregates.ts';
 import { blockChunksName } from '../filenames.ts';
 import type { Pacer } from '../pacer.ts';
 import { type FindingId, damageOf } from './findings.ts';
@@ -32,17 +35,23 @@ export interface IndexedChunk extends TimeRange {
 const READ_UNITS = 8;
 /** Of one sample that is decoded. */
 const SAMPLE_UNITS = 0.2;
+/** A window has some eight numbers. */
+const AGGREGATE_UNITS = 8;
 
 export class ChunkChecker {
   /** The samples of the chunk that was checked last, if it decoded. */
   readonly samples = new SeriesSamples();
   floatSampleCount = 0;
   histogramSampleCount = 0;
+  /** Windows of chunks of aggregates. */
+  windowCount = 0;
   /** Bytes of the chunks that were found, their frames included. */
   byteCount = 0;
   readonly #chunks: ChunkSegmentReader;
   readonly #pacer: Pacer;
   readonly #isShallow: boolean;
+  /** Of the chunk of aggregates that was read last, if it was one. */
+  #span: TimeRange | undefined;
 
   /** `isShallow`: checksums only, samples are counted and not decoded. */
   constructor(chunks: ChunkSegmentReader, pacer: Pacer, isShallow = false) {
@@ -68,6 +77,8 @@ export class ChunkChecker {
     }
     const { data, encoding } = raw;
     this.byteCount += uvarintLength(data.length) + 1 + data.length + CRC_BYTES;
+    this.#span = undefined;
+    if (encoding === CHUNK_AGGREGATES) return this.#checkAggregates(raw);
     if (!isDecodable(encoding)) {
       return { id: 'chunk.encoding', what: `the chunk has encoding ${encoding}` };
     }
@@ -87,9 +98,30 @@ export class ChunkChecker {
     return raw;
   }
 
+  async #checkAggregates(raw: RawChunk): Promise<ChunkFault | RawChunk> {
+    const { data, encoding } = raw;
+    this.#span = spanOfAggregates(data);
+    if (this.#span === undefined) {
+      return { id: 'chunk.samples', what: 'the aggregates of a chunk do not decode' };
+    }
+    const count = chunkSampleCount({
+      ...this.#span,
+      encoding,
+      bytes: data,
+      from: 0,
+      to: data.length,
+    });
+    this.windowCount += count;
+    if (this.#pacer.spend(count * SAMPLE_UNITS * AGGREGATE_UNITS)) await this.#pacer.pause();
+    return raw;
+  }
+
   /** What is wrong with the times of the chunk that `read` gave. `range` is the block's, closed. */
   timeFaults({ maxTimeMs, minTimeMs }: IndexedChunk, range: TimeRange | undefined): ChunkFault[] {
-    const { addedMaxMs, addedMinMs } = this.samples;
+    const { maxTimeMs: addedMaxMs, minTimeMs: addedMinMs } = this.#span ?? {
+      maxTimeMs: this.samples.addedMaxMs,
+      minTimeMs: this.samples.addedMinMs,
+    };
     const faults: ChunkFault[] = [];
     if (this.#isShallow) return faults;
     if (addedMinMs !== minTimeMs || addedMaxMs !== maxTimeMs) {

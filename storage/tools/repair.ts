@@ -14,9 +14,9 @@ import { StarlingError } from '../../model/errors.ts';
 import type { Disk } from '../../platform/platform.ts';
 import { type BlockWriterOptions, BlockWriter } from '../block/block-writer.ts';
 import { type BlockFiles, PagedSource } from '../block/byte-source.ts';
-import { ChunkSegmentReader } from '../block/chunk-segment-reader.ts';
+import { ChunkSegmentReader, type RawChunk } from '../block/chunk-segment-reader.ts';
 import { putChunks } from '../block/cut.ts';
-import type { ChunkBytes } from '../block/format.ts';
+import { CHUNK_AGGREGATES, type ChunkBytes } from '../block/format.ts';
 import { compareSymbols } from '../block/index-writer.ts';
 import { ChunkMerger } from '../block/merge-chunks.ts';
 import type { BlockMeta } from '../block/meta.ts';
@@ -27,7 +27,7 @@ import type { BlockId } from '../block/ulid.ts';
 import type { BucketMeta } from '../bucket/bucket-meta.ts';
 import { BLOCK_INDEX_FILE, BLOCK_META_FILE, BLOCK_TOMBSTONES_FILE } from '../filenames.ts';
 import type { Pacer } from '../pacer.ts';
-import { ChunkChecker, isFaultOfChunk, placeOfChunk } from './check-chunks.ts';
+import { ChunkChecker, type ChunkFault, isFaultOfChunk, placeOfChunk } from './check-chunks.ts';
 import { FindingList } from './findings.ts';
 import { type IndexParts, SeriesWalk, openIndexParts } from './index-parts.ts';
 import { labelsText, readFullMeta } from './verify.ts';
@@ -242,7 +242,7 @@ class Rewriter {
         minTimeMs: entry.chunkMinTimes[i]!,
         maxTimeMs: entry.chunkMaxTimes[i]!,
       };
-      const found = await checker.read(chunk);
+      const found = withoutAggregates(await checker.read(chunk));
       const isLost = isFaultOfChunk(found);
       for (const { id, what } of isLost ? [found] : checker.timeFaults(chunk, undefined)) {
         const series = await labelsText(this.#parts.symbols, entry);
@@ -289,4 +289,10 @@ class Rewriter {
       hints: old?.hints ?? [],
     };
   }
+}
+
+/** A block that lost its meta.json does not tell its resolution: aggregates would be taken for samples. */
+function withoutAggregates(found: ChunkFault | RawChunk): ChunkFault | RawChunk {
+  if (isFaultOfChunk(found) || found.encoding !== CHUNK_AGGREGATES) return found;
+  return { id: 'chunk.encoding', what: 'a chunk of aggregates is not repaired' };
 }

@@ -216,8 +216,8 @@ class Verification {
   }
 
   #checkTotals(checker: ChunkChecker): void {
-    const { floatSampleCount, histogramSampleCount } = checker;
-    this.counts.sampleCount = floatSampleCount + histogramSampleCount;
+    const { floatSampleCount, histogramSampleCount, windowCount } = checker;
+    this.counts.sampleCount = floatSampleCount + histogramSampleCount + windowCount;
     if (!this.#hasDamage && checker.unreferencedBytes > 0) {
       const what = `${checker.unreferencedBytes} bytes in all chunk files`;
       this.#findings.add('chunks.unreferenced', { file: 'chunks', what });

@@ -18,7 +18,9 @@ import {
   downsamplingLevels,
   planDownsampling,
 } from '../../storage/compact/plan-downsampling.ts';
-import { openRemoteBlock } from '../../storage/compact/remote-block.ts';
+import { openRemoteBlock, remoteBlockFiles } from '../../storage/compact/remote-block.ts';
+import { Pacer } from '../../storage/pacer.ts';
+import { verifyBlock } from '../../storage/tools/verify.ts';
 import { testBlockId } from '../support/block-contents.ts';
 import {
   CompactionWorld,
@@ -105,6 +107,11 @@ t.test('a day becomes 5 minutes after 40 hours, and 1 hour after 10 days', async
     ],
   );
   if (fine === undefined) return;
+  const bucket = world.store.sideOf(world.clock);
+  const pacer = new Pacer(world.clock);
+  const found = await verifyBlock({ files: remoteBlockFiles(bucket, TENANT, fine.id), pacer });
+  t.strictSame(found.findings.kept, [], 'verified');
+  t.ok(found.sampleCount > 20);
   t.strictSame(sumsOf(await totalsOf(world, fine)), expectedTotals(world.expected, fine));
   t.strictSame(await world.read(), world.expected, 'samples are where they were');
   const before = world.blocks().length;
