@@ -3,6 +3,7 @@
  * where they mean the same. Hot paths keep plain counters; they are read when somebody scrapes.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ClockVerdict } from '../actors/clock-check/verdict.ts';
 import type { ClusterViews } from '../actors/membership/cluster-view.ts';
 import type { ActorRuntime } from '../actors/runtime/index.ts';
 import type { Gossip } from '../membership/index.ts';
@@ -171,6 +172,18 @@ export class NodeMetrics {
     );
     this.#gauge('starling_actor_restarts_total', 'Actors restarted after a fault.', () =>
       sum(runtime.statuses().map((status) => status.restarts)),
+    );
+  }
+
+  /** How far this node's clock is off. */
+  watchClock(verdictOf: () => ClockVerdict): void {
+    this.#gauge(
+      'starling_clock_wrong_seconds',
+      'How far the clocks of most nodes are ahead of this one, when it is wrong; 0: it agrees with them.',
+      () => {
+        const verdict = verdictOf();
+        return verdict.kind === 'wrong' ? verdict.byMs / 1000 : 0;
+      },
     );
   }
 

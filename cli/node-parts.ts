@@ -4,6 +4,8 @@
  * handed to the roles by `node-roles.ts`.
  */
 import { autoForgetCodecs } from '../actors/auto-forget/codecs.ts';
+import { ClockWatch } from '../actors/clock-check/clock-watch.ts';
+import { clockCheckCodecs } from '../actors/clock-check/codecs.ts';
 import { ingesterCodecs } from '../actors/ingester/codecs.ts';
 import { gossipRecords } from '../actors/membership/actor.ts';
 import { ClusterViews } from '../actors/membership/cluster-view.ts';
@@ -46,6 +48,7 @@ const TELL_LOSS = { timeoutMs: 10_000, lane: 'control' } as const;
 /** What instances may send each other, by message type. */
 const ALL_CODECS = new Map([
   ...autoForgetCodecs,
+  ...clockCheckCodecs,
   ...ingesterCodecs,
   ...membershipCodecs,
   ...refillCodecs,
@@ -93,6 +96,7 @@ export interface Parts {
   readonly runtime: ActorRuntime;
   /** What all roles do in slices takes turns here. */
   readonly turns: TurnQueue;
+  readonly clockWatch: ClockWatch;
   readonly readiness: Readiness;
 }
 
@@ -101,17 +105,22 @@ export class Readiness {
   membership = 'joining the cluster';
   replay = 'replaying the log';
   stopping = '';
+  /** Why the wall clock of this node is not to be trusted; empty: it is. */
+  clock: () => string = () => '';
   fatal: StarlingError | undefined;
   onStopped: () => void = () => undefined;
 
   reasons(): readonly string[] {
     const fatal = this.fatal === undefined ? '' : this.fatal.message;
-    return [this.membership, this.replay, this.stopping, fatal].filter((reason) => reason !== '');
+    const all = [this.membership, this.replay, this.stopping, this.clock(), fatal];
+    return all.filter((reason) => reason !== '');
   }
 
   checkWritable(): void {
     if (this.fatal !== undefined) throw this.fatal;
     this.checkReplayed();
+    const why = this.clock();
+    if (why !== '') throw new StarlingError('node.not_ready', { why });
   }
 
   /** Throws while what is on disk cannot be answered. */
@@ -185,8 +194,21 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     gossip,
     runtime,
     turns: new TurnQueue(clock),
+    clockWatch: watchClock(options, views, readiness),
     readiness,
   };
+}
+
+function watchClock(
+  { config, platform }: NodeOptions,
+  views: ClusterViews,
+  readiness: Readiness,
+): ClockWatch {
+  const isAlone = (): boolean => views.current.instances.length <= 1;
+  const graceMs = config.limits.creation_grace_period_ms;
+  const watch = new ClockWatch(platform.clock, graceMs, isAlone);
+  readiness.clock = () => watch.reason;
+  return watch;
 }
 
 /** False: the bucket is a directory of this node alone. */

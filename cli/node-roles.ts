@@ -8,6 +8,9 @@
 import { AutoForgetActor } from '../actors/auto-forget/actor.ts';
 import { autoForgetCodecs } from '../actors/auto-forget/codecs.ts';
 import { AUTO_FORGET_PATH, type AutoForgetMessage } from '../actors/auto-forget/messages.ts';
+import { ClockCheckActor } from '../actors/clock-check/actor.ts';
+import { clockCheckCodecs } from '../actors/clock-check/codecs.ts';
+import { CLOCK_CHECK_PATH, type ClockCheckMessage } from '../actors/clock-check/messages.ts';
 import { CompactorActor } from '../actors/compactor/actor.ts';
 import { COMPACTOR_PATH, type CompactorMessage } from '../actors/compactor/messages.ts';
 import { DistributorActor } from '../actors/distributor/actor.ts';
@@ -34,6 +37,7 @@ import { type Parts, fingerprintOf, hasSharedBucket } from './node-parts.ts';
 
 const INGESTER_TICK_MS = 60_000;
 const REFILL_TICK_MS = 5000;
+const CLOCK_CHECK_TICK_MS = 1000;
 const AUTO_FORGET_TICK_MS = 10_000;
 const STORE_GATEWAY_TICK_MS = 15 * 60_000;
 const COMPACTOR_TICK_MS = 30_000;
@@ -103,7 +107,9 @@ export function spawnRoles(
   spawnCompactor(parts);
   spawnRefill(parts);
   spawnAutoForget(parts);
+  spawnClockCheck(parts);
   const self = identity.instanceId;
+  metrics.watchClock(() => parts.clockWatch.verdict);
   metrics.watch({ committer, compactor, tenants, runtime, gossip, views, losses, self });
 }
 
@@ -160,8 +166,27 @@ function spawnAutoForget({ gossip, options, readiness, runtime, views }: Parts):
   });
 }
 
+function spawnClockCheck({ clockWatch, options, runtime, views }: Parts): void {
+  const { clock, log, random } = options.platform;
+  runtime.spawn<ClockCheckMessage>({
+    path: CLOCK_CHECK_PATH,
+    mailboxMax: MAILBOX_MAX,
+    remote: clockCheckCodecs,
+    create: (context) => {
+      context.every(CLOCK_CHECK_TICK_MS, () => ({ type: 'tick' }));
+      return new ClockCheckActor({
+        ...{ clock, log, random },
+        runtime: () => runtime,
+        registry: () => views.current.registry,
+        watch: clockWatch,
+      });
+    },
+  });
+}
+
 function spawnIngesters(parts: Parts): void {
-  const { identity, options, readiness, runtime, shipping, tenants, turns, views } = parts;
+  const { clockWatch, identity, options, readiness, runtime, shipping } = parts;
+  const { tenants, turns, views } = parts;
   const { clock, log, odd } = options.platform;
   let noted: Promise<void> | undefined;
   const noteWrite = (): Promise<void> => {
@@ -197,6 +222,7 @@ function spawnIngesters(parts: Parts): void {
               });
             }
           },
+          isClockRight: () => clockWatch.verdict.kind === 'right',
           checkReadable: () => {
             readiness.checkReplayed();
             const own = views.current.registry.instances.get(identity.instanceId);

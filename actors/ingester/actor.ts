@@ -37,6 +37,8 @@ export interface IngesterDependencies {
   readonly digest: () => string;
   /** Throws when this node must not take writes, or not from that instance. */
   readonly checkWritable: (from: InstanceId) => void;
+  /** Whether this node's clock is known to be right: what it refuses by it, writers drop for good. */
+  readonly isClockRight: () => boolean;
   /** Throws while this node's record does not say yet what its disk holds: others know an older one. */
   readonly checkReadable: () => void;
   /** Resolves once the cluster may count on it that this instance holds data: before the first ack. */
@@ -155,7 +157,7 @@ export class IngesterActor implements Actor<IngesterMessage> {
 
   /** Appends a batch, each part in a turn of its own; resolves when it is durable. */
   async #store({ batch, from }: PushMessage): Promise<PushAnswer> {
-    const { checkWritable, clock, noteWrite, tenants, turns } = this.#dependencies;
+    const { checkWritable, clock, isClockRight, noteWrite, tenants, turns } = this.#dependencies;
     // A turn after it is open, because others may have waited for it as well.
     if (tenants.get(batch.tenant) === undefined) await tenants.open(batch.tenant);
     await turns.next();
@@ -170,6 +172,10 @@ export class IngesterActor implements Actor<IngesterMessage> {
       at = part.to;
     } while (at < batch.seriesCount);
     await Promise.all([tsdb.durable(), noteWrite()]);
+    if (!isClockRight() && results.some(isAheadOfClock)) {
+      const why = 'samples are ahead of its clock, which is not known to be right';
+      throw new StarlingError('node.not_ready', { why }); // to be sent again, not dropped
+    }
     return results.length === 1 ? results[0]! : joinResults(results);
   }
 
@@ -237,4 +243,8 @@ async function* select(
 /** A list of names as frames, once it is complete. */
 async function* names(work: AsyncGenerator<undefined, readonly string[]>): Frames {
   yield* nameFrames(yield* work);
+}
+
+function isAheadOfClock({ errors }: AppendResult): boolean {
+  return errors.some(({ id }) => id === 'sample.too_far_in_future');
 }
