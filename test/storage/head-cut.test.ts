@@ -451,3 +451,33 @@ function linesText({ labels, samples }: BatchSeries): string {
   const bits = new BigUint64Array(new Float64Array([Number(value)]).buffer)[0]!;
   return `${labels.join()}@${timeMs}=${bits.toString(16)}`;
 }
+
+t.test('what is settled is left out when that is asked, and the rest is told', async (t) => {
+  const disk = new MemoryDisk();
+  const settled = new Set<string>();
+  const { tsdb } = await openTsdb(disk, { mayRemove: (id) => settled.has(id) });
+  write(tsdb, START, START + 8 * HOUR_MS);
+  await tsdb.maintain(START);
+  const [first, second, third] = tsdb.blocks().map(({ meta }) => meta);
+  if (!first || !second || !third) throw new Error('three blocks are cut');
+  const all = await readAll(tsdb);
+  /** How many hours begin what is held, and what a read has; before so many hours it is left out. */
+  const check = async (hours: number, heldFromMs: number, isAll: boolean): Promise<void> => {
+    const settledBeforeMs = START + hours * HOUR_MS;
+    t.equal(tsdb.heldFromMs(settledBeforeMs), heldFromMs);
+    const hints = { projection: undefined, newestOnly: false, settledBeforeMs };
+    const { timestamps } = await readAll(tsdb, [], EVERYTHING, hints);
+    const wanted = isAll ? all.timestamps : all.timestamps.filter((time) => time >= heldFromMs);
+    t.strictSame(timestamps, wanted);
+  };
+  await check(4, first.minTimeMs, true);
+  settled.add(first.id);
+  await check(2, second.minTimeMs, false);
+  await check(1.9, first.minTimeMs, true);
+  settled.add(second.id);
+  await check(2, second.minTimeMs, false);
+  await check(4, third.minTimeMs, false);
+  settled.add(third.id);
+  await check(9, tsdb.head.minTimeMs, false);
+  await tsdb.close();
+});
