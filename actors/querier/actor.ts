@@ -4,27 +4,11 @@
  * handing them over would cost more than they do.
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
-import type { InstanceId, TenantId } from '../../model/ids.ts';
-import { RESOLUTIONS_MS } from '../../model/window-value.ts';
-import { instancesById } from '../../membership/index.ts';
-import type { Clock, Workers } from '../../platform/platform.ts';
-import type { Probe } from '../../platform/rare.ts';
-import {
-  type Downsampling,
-  EXPERIMENTAL_LANGUAGE,
-  parseExpr,
-  selectionsOf,
-} from '../../promql/index.ts';
-import type { BucketIndex, BucketIndexCache, SelectHints } from '../../storage/index.ts';
-import { type ReadScope, ingesterPathOf } from '../ingester/messages.ts';
-import type { ClusterView } from '../membership/cluster-view.ts';
-import {
-  type BlocksScope,
-  type BlocksSummary,
-  STORE_GATEWAY_PATH,
-} from '../store-gateway/messages.ts';
-import { ownersOf } from '../store-gateway/placement.ts';
-import { type Actor, type ActorRuntime, type Reply } from '../runtime/index.ts';
+import type { Workers } from '../../platform/platform.ts';
+import { EXPERIMENTAL_LANGUAGE, parseExpr, selectionsOf } from '../../promql/index.ts';
+import type { SelectHints } from '../../storage/index.ts';
+import type { ReadScope } from '../ingester/messages.ts';
+import type { Actor, Reply } from '../runtime/index.ts';
 import {
   EVALUATE_JOB,
   type EvaluateInput,
@@ -32,13 +16,9 @@ import {
   runEvaluateJob,
 } from './evaluate-job.ts';
 import { NodeBytes } from './byte-budget.ts';
-import { type SourceResolution, aggregatesEndMs } from './choose-blocks.ts';
-import { type BlocksWish, NO_AGGREGATES, planBlocks, settledBeforeMs } from './plan-blocks.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { Gathered } from './gather.ts';
-import { gatherBlocks } from './gather-blocks.ts';
-import { gatherIngesters } from './ingester-reader.ts';
-import { type ResolutionUse, resolutionNotes, resolutionUsedMs } from './resolution-notes.ts';
+import { resolutionNotes, resolutionUsedMs } from './resolution-notes.ts';
 import type {
   NamesOutcome,
   QuerierMessage,
@@ -57,6 +37,7 @@ import {
 } from './remote-read-job.ts';
 import { NAMES_JOB, type NamesInput, type NamesOutput, runNamesJob } from './names-job.ts';
 import { Quarantine } from './quarantine.ts';
+import { type ReadMessage, SeriesSource, type SeriesSourceDependencies } from './series-source.ts';
 import type { QuerySettings } from './settings.ts';
 import { Ticket } from './ticket.ts';
 import { estimateSteps } from './workload.ts';
@@ -71,29 +52,13 @@ const INLINE_BYTES_MAX = 128 * 1024;
 const INLINE_WORK_MAX = 20_000;
 const BYTES_PER_ROW = 500;
 
-export interface QuerierDependencies {
-  readonly clock: Clock;
-  readonly runtime: () => ActorRuntime;
-  readonly view: () => ClusterView;
+export interface QuerierDependencies extends SeriesSourceDependencies {
   readonly workers: Workers;
   readonly settings: QuerySettings;
-  /** The blocks of the bucket. */
-  readonly blocks: {
-    readonly indexes: Pick<BucketIndexCache, 'get' | 'getKnown'>;
-    /** Whether all instances have the same bucket. */
-    readonly isShared: boolean;
-  };
-  readonly probe?: Probe;
-  readonly hedgeMs?: number | undefined;
   /** What is evaluated where it is; 0: nothing. */
   readonly inlineBytesMax?: number | undefined;
   readonly onQuery: (seconds: number, error: StarlingError | undefined) => void;
 }
-
-type ReadMessage =
-  | { readonly type: 'label-names' | 'series' }
-  | { readonly type: 'select'; readonly hints: SelectHints }
-  | { readonly type: 'label-values'; readonly name: string };
 
 export class QuerierActor implements Actor<QuerierMessage> {
   readonly #dependencies: QuerierDependencies;
@@ -101,12 +66,12 @@ export class QuerierActor implements Actor<QuerierMessage> {
   #inFlight = 0;
   readonly #queue: FairQueue;
   readonly #quarantine: Quarantine;
-  /** Turns with every gather, so that all instances get their share of reads. */
-  #turn = 0;
+  readonly #source: SeriesSource;
 
   constructor(dependencies: QuerierDependencies) {
     this.#dependencies = dependencies;
     const { clock, settings } = dependencies;
+    this.#source = new SeriesSource(dependencies);
     this.#queue = new FairQueue({
       runningMax: settings.concurrentMax,
       runningPerTenantMax: settings.concurrentPerTenantMax,
@@ -227,7 +192,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
       stepsMax: samplesMax,
     });
     const mode = query.maxSourceResolution ?? settings.maxSourceResolution;
-    const downsampling = await this.#downsamplingFor(query, mode);
+    const downsampling = await this.#source.downsamplingFor(query.tenant, mode);
     const grid = { startMs, endMs, stepMs, lookbackMs, downsampling };
     const selections = selectionsOf(expr, { ...grid, instant: isInstant });
     const gathered = await Promise.all(
@@ -238,7 +203,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
         const scope = { tenant: query.tenant, selectors: [matchers], range, limit: 0 };
         const hints: SelectHints = { newestOnly, projection, value };
         const message = { type: 'select', hints } as const;
-        return this.#gather(message, scope, timeoutMs, ticket, { mode, resolutionMs });
+        return this.#source.gather(message, scope, { timeoutMs, ticket, mode, resolutionMs });
       }),
     );
     const input: EvaluateInput = {
@@ -275,18 +240,6 @@ export class QuerierActor implements Actor<QuerierMessage> {
     return { ...output, warnings, infos: [...output.infos, ...notes.infos] };
   }
 
-  /** What a query may read of downsampled blocks; undefined: nothing, or there are none. */
-  async #downsamplingFor(
-    { tenant }: Query,
-    mode: SourceResolution,
-  ): Promise<Downsampling | undefined> {
-    if (mode === 'raw') return undefined;
-    const index = await this.#dependencies.blocks.indexes.getKnown(tenant);
-    if (index?.downsampled === undefined) return undefined;
-    const maxResolutionMs = mode === '5m' ? RESOLUTIONS_MS[1] : RESOLUTIONS_MS[0];
-    return { maxResolutionMs, isApproximate: mode !== 'auto', untilMs: aggregatesEndMs(index) };
-  }
-
   async #evaluateInWorker(
     { query, tenant }: Query,
     input: EvaluateInput,
@@ -312,7 +265,8 @@ export class QuerierActor implements Actor<QuerierMessage> {
       queries.map(({ matchers, range }) => {
         const scope: ReadScope = { tenant, selectors: [matchers], range, limit: 0 };
         const message = { type: 'select', hints } as const;
-        return this.#gather(message, scope, settings.timeoutMs, ticket, SAMPLES_ONLY);
+        const { timeoutMs } = settings;
+        return this.#source.gather(message, scope, { timeoutMs, ticket, ...SAMPLES_ONLY });
       }),
     );
     const input: RemoteReadInput = {
@@ -340,155 +294,20 @@ export class QuerierActor implements Actor<QuerierMessage> {
     ticket: Ticket,
   ): Promise<NamesOutcome> {
     const scope = kind === 'cardinality' ? { ...query, limit: 0 } : query;
-    const gathered = await this.#gather(message, scope, NAMES_TIMEOUT_MS, ticket, NAMES);
+    const effort = { timeoutMs: NAMES_TIMEOUT_MS, ticket, ...NAMES };
+    const gathered = await this.#source.gather(message, scope, effort);
     const frames = gathered.frames.flat();
     const input: NamesInput = { kind, frames, limit: query.limit, stopFlag: ticket.stopFlag };
     if (bytesOf([gathered]) <= this.#inlineBytesMax) return runNamesJob(input);
     const { workers } = this.#dependencies;
     return workers.run<NamesOutput>(NAMES_JOB, input, transferable([gathered]), ticket.signal);
   }
-
-  /** Whole answers of enough ingesters, and of blocks what these do not hold; or an error. */
-  async #gather(
-    message: ReadMessage,
-    scope: ReadScope,
-    timeoutMs: number,
-    ticket: Ticket,
-    wish: Omit<BlocksWish, 'range'>,
-  ): Promise<GatheredAll> {
-    const { blocks, view } = this.#dependencies;
-    const { range, tenant } = scope;
-    const first = await this.#aggregatesIndex(message, tenant, wish);
-    const settledMs =
-      first === undefined ? Number.NEGATIVE_INFINITY : settledBeforeMs(first, { ...wish, range });
-    const outgoing = withSettled(message, settledMs);
-    const gathered = await this.#gatherIngesters(outgoing, scope, timeoutMs, ticket);
-    const oldestTimeMs = Math.max(gathered.oldestTimeMs, settledMs);
-    // Recent data is with the ingesters: a bucket that is away keeps nobody from it.
-    const isRecent = range.minTimeMs >= oldestTimeMs;
-    const { indexes } = blocks;
-    const index = first ?? (await (isRecent ? indexes.getKnown(tenant) : indexes.get(tenant)));
-    if (index === undefined) return { ...gathered, use: NO_AGGREGATES }; // nothing was ever shipped
-    const stores = new Set(instancesById(view().registry).map(({ storeId }) => storeId));
-    const { heldFromMs = Number.NEGATIVE_INFINITY } = gathered;
-    const plan = planBlocks(index, { ...wish, range, heldFromMs, oldestTimeMs, stores });
-    const ids = plan.needed.map(({ id }) => id);
-    const fromBlocks = await this.#gatherBlocks(
-      message,
-      { ...scope, blocks: ids },
-      timeoutMs,
-      ticket,
-    );
-    return {
-      frames: [...gathered.frames, ...fromBlocks],
-      oldestTimeMs: this.#seesAllBlocks() ? Number.MIN_SAFE_INTEGER : oldestTimeMs,
-      use: plan.use,
-    };
-  }
-
-  /** The index, for reads that may take aggregates: undefined where there are none, or they are of no use. */
-  async #aggregatesIndex(
-    { type }: ReadMessage,
-    tenant: TenantId,
-    { mode, resolutionMs }: Omit<BlocksWish, 'range'>,
-  ): Promise<BucketIndex | undefined> {
-    if (type !== 'select' || mode === 'raw' || !this.#seesAllBlocks()) return undefined;
-    const { indexes } = this.#dependencies.blocks;
-    const known = await indexes.getKnown(tenant);
-    if (known?.downsampled === undefined || resolutionMs === 0) return known?.downsampled && known;
-    return indexes.get(tenant).catch(() => undefined); // then samples are read
-  }
-
-  #gatherBlocks(
-    message: ReadMessage,
-    scope: BlocksScope,
-    timeoutMs: number,
-    ticket: Ticket,
-  ): Promise<readonly (readonly Uint8Array[])[]> {
-    const { probe, view } = this.#dependencies;
-    const { ring } = view();
-    const runtime = this.#dependencies.runtime();
-    return gatherBlocks({
-      blocks: scope.blocks,
-      candidates: (block) => this.#candidates(ownersOf(ring, block)),
-      ask: (instance, blocks, onFrame) => {
-        ticket.signal.throwIfAborted();
-        const call = runtime.ask<BlocksSummary>(
-          { instance, path: STORE_GATEWAY_PATH },
-          { ...withValue(message), type: `blocks-${message.type}`, scope: { ...scope, blocks } },
-          { timeoutMs, lane: 'read' },
-          onFrame,
-        );
-        ticket.onStop(call.cancel);
-        return call;
-      },
-      bytes: ticket.bytes,
-      probe,
-    });
-  }
-
-  /** The bucket has the blocks of all instances. */
-  #seesAllBlocks(): boolean {
-    const { blocks, view } = this.#dependencies;
-    return blocks.isShared || instancesById(view().registry).length <= 1;
-  }
-
-  /** Those who look after a block: this instance first, then whoever is not known to be down. */
-  #candidates(owners: readonly InstanceId[]): readonly InstanceId[] {
-    const { blocks, runtime } = this.#dependencies;
-    const { self } = runtime();
-    if (!blocks.isShared) return [self];
-    const order = (id: InstanceId): number => (id === self ? 0 : 1);
-    const inOrder = [...owners].sort((a, b) => order(a) - order(b));
-    return inOrder.includes(self) ? inOrder : [...inOrder, self];
-  }
-
-  #gatherIngesters(
-    message: ReadMessage,
-    scope: ReadScope,
-    timeoutMs: number,
-    ticket: Ticket,
-  ): Promise<Gathered> {
-    return gatherIngesters(this.#dependencies, {
-      path: ingesterPathOf(scope.tenant),
-      message: { ...message, scope },
-      range: scope.range,
-      timeoutMs,
-      ticket,
-      order: (instances) => this.#order(instances),
-    });
-  }
-
-  /** This instance first, whose answer crosses no network; then the others in turn. */
-  #order(instances: readonly InstanceId[]): readonly InstanceId[] {
-    const { self } = this.#dependencies.runtime();
-    const others = instances.filter((id) => id !== self);
-    const start = others.length === 0 ? 0 : this.#turn++ % others.length;
-    const here = instances.includes(self) ? [self] : [];
-    return [...here, ...others.slice(start), ...others.slice(0, start)];
-  }
-}
-
-interface GatheredAll extends Gathered {
-  readonly use: ResolutionUse;
 }
 
 /** Remote read answers samples: where these are gone, there is nothing. */
 const SAMPLES_ONLY = { mode: 'raw', resolutionMs: 0 } as const;
 /** Names are in blocks of aggregates too. */
 const NAMES = { mode: 'auto', resolutionMs: 0 } as const;
-
-/** With the word to ingesters to leave out what is settled by then. */
-function withSettled(message: ReadMessage, settledBeforeMs: number): ReadMessage {
-  if (message.type !== 'select' || !Number.isFinite(settledBeforeMs)) return message;
-  return { ...message, hints: { ...message.hints, settledBeforeMs } };
-}
-
-/** Where samples are gone, kept ones are better than nothing. */
-function withValue(message: ReadMessage): ReadMessage {
-  if (message.type !== 'select') return message;
-  return { ...message, hints: { ...message.hints, value: message.hints.value ?? 'kept' } };
-}
 
 function bytesOf(gathered: readonly Gathered[]): number {
   let bytes = 0;
