@@ -83,7 +83,8 @@ export class SeriesSource {
     // Recent data is with the ingesters: a bucket that is away keeps nobody from it.
     const isRecent = range.minTimeMs >= oldestTimeMs;
     const { indexes } = blocks;
-    const index = first ?? (await (isRecent ? indexes.getKnown(tenant) : indexes.get(tenant)));
+    // The one before may be old: it says what ingesters may leave out, not all that they no longer hold.
+    const index = await (isRecent ? indexes.getKnown(tenant) : indexes.get(tenant));
     if (index === undefined) return { ...gathered, use: NO_AGGREGATES }; // nothing was ever shipped
     const stores = new Set(instancesById(view().registry).map(({ storeId }) => storeId));
     const { heldFromMs = Number.NEGATIVE_INFINITY } = gathered;
