@@ -4,8 +4,9 @@
  * A function that asks for sum, count, least, greatest, first, last or increase of a window gets the same answer
  * from aggregates as from samples when each of its windows is whole windows of the aggregates: when
  * all its ends are multiples of the resolution, and its range is. An instant selector at such times gets the same newest
- * sample. That is the rule unless the query asks for a resolution by name; then windows that are at least as
- * long as the resolution are enough, and the answer is near.
+ * sample; of one that may be read before its end (`timestamp(x @ T offset -1m)`) all samples are needed. That is the rule
+ * unless the query asks for a resolution by name; then windows that are at least as long as the resolution are
+ * enough, and the answer is near.
  */
 import { RESOLUTIONS_MS, type WindowValue } from '../../model/window-value.ts';
 import type { FunctionName } from '../functions-table.ts';

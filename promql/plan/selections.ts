@@ -80,7 +80,7 @@ function coarseness(
   { downsampling }: QueryParams,
 ): Pick<Selection, 'resolutionMs' | 'value'> {
   if (downsampling === undefined || minTimeMs >= downsampling.untilMs) return {};
-  if (node.mode !== undefined) return {};
+  if (node.mode !== undefined || (isInstant && looksBehind(node))) return {};
   const value = isInstant ? 'kept' : windowValueOf(call);
   if (value === undefined) return {};
   return { value, resolutionMs: resolutionOf(places, downsampling) };

@@ -239,6 +239,10 @@ t.test('samples are read where aggregates would answer otherwise', (t) => {
   check('rate(x[1h])', ['rate 0m'], { startMs: START + 1 });
   check('rate(x[1h] @ start())', ['rate 60m'], { stepMs: 60_000 });
   check('rate(x[1h])', [undefined], { untilMs: START - HOUR });
+  check('timestamp(x @ 1699938060 offset 1m)', ['kept 60m']);
+  check('timestamp(x @ 1699937940 offset -1m)', [undefined]); // the newest at T, of those until later
+  check('timestamp(x @ 1699937940 offset -1m)', [undefined], { isApproximate: true });
+  check('last_over_time(x[1h] @ 1699937940 offset -1m)', ['kept 60m']);
   check('x', ['kept 60m']);
   check('x', ['kept 5m'], { isApproximate: true, startMs: START + 1 });
   check('quantile_over_time(0.9, x[1h])', [undefined]);
