@@ -16,6 +16,7 @@ import {
 import { EMPTY_HISTOGRAM } from '../../model/histogram.ts';
 import { HistogramSum } from '../../model/histogram-sum.ts';
 import type { FunctionName } from '../functions-table.ts';
+import { weightOf } from './over-time.ts';
 import type { Window } from './window.ts';
 
 /** Where a function tells about a series. */
@@ -249,7 +250,7 @@ const ofAnyKind: Readonly<Partial<Record<FunctionName, NativeFunction>>> = {
       (a, b) => a !== b && !(Number.isNaN(a) && Number.isNaN(b)),
       (a, b) => !equalHistograms(a, b),
     ),
-  count_over_time: ({ floats, from, to }) => floats.to - floats.from + to - from,
+  count_over_time: ({ floats, from, to }) => weightOf(floats) + to - from,
   first_over_time: (window) => inOrder(window)[0]?.[1],
   idelta: lastTwo(false),
   irate: lastTwo(true),

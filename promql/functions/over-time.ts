@@ -57,7 +57,7 @@ function avgOverTime({ values, from, to }: Window): number {
 }
 
 /** How many samples those of the window stand for. */
-function weightOf({ weights, from, to }: Window): number {
+export function weightOf({ weights, from, to }: Window): number {
   if (weights === undefined) return to - from;
   let sum = 0;
   for (let i = from; i < to; i++) sum += weights[i]!;

@@ -20,12 +20,13 @@ import {
   parseExpr,
   selectionsOf,
 } from '../../promql/index.ts';
-import { CHUNK_XOR, type ChunkBytes } from '../../storage/block/format.ts';
+import { CHUNK_AGGREGATES, CHUNK_XOR, type ChunkBytes } from '../../storage/block/format.ts';
 import { AGGREGATES_OF, pickAggregates } from '../../storage/chunk/aggregate-chunk.ts';
 import { xorChunksOf } from '../../storage/chunk/xor-chunks.ts';
 import { SeriesDownsampler } from '../../storage/downsample/series-downsampler.ts';
 import type { BucketIndex, DownsampledBlock } from '../../storage/index.ts';
 import { testBlockId } from '../support/block-contents.ts';
+import { histogramChunks, histogramSeries } from '../support/histograms.ts';
 import { fingerprintOf, metric } from '../support/toy-tsdb.ts';
 
 const HOUR = 3_600_000;
@@ -38,6 +39,15 @@ interface Series {
   readonly name: string;
   readonly times: Float64Array;
   readonly values: Float64Array;
+  /** Between the numbers, before the one at this place. */
+  readonly histograms?: { readonly at: number; readonly chunks: readonly ChunkBytes[] } | undefined;
+}
+
+/** The chunks of `[from, to)` of the numbers, and of the histograms that lie before one of these. */
+function chunksBetween(series: Series, from: number, to: number): readonly ChunkBytes[] {
+  const { at, chunks } = series.histograms ?? { at: -1, chunks: [] };
+  if (at < from || at >= to) return chunksOf(series, from, to);
+  return [...chunksOf(series, from, at), ...chunks, ...chunksOf(series, at, to)];
 }
 
 function chunksOf({ times, values }: Series, from: number, to: number): ChunkBytes[] {
@@ -60,14 +70,15 @@ function frameOf(
     if (middle > 0) {
       const downsampler = new SeriesDownsampler({ resolutionMs, lastMs: CUT - 1 });
       downsampler.begin();
-      for (const chunk of chunksOf(series, 0, middle)) downsampler.add(chunk);
+      for (const chunk of chunksBetween(series, 0, middle)) downsampler.add(chunk);
       downsampler.finish();
       for (const chunk of downsampler.ready) {
-        const bytes = pickAggregates(chunk.bytes, AGGREGATES_OF[value]) ?? new Uint8Array(0);
-        chunks.push({ ...chunk, bytes, to: bytes.length });
+        const picked = chunk.encoding === CHUNK_AGGREGATES;
+        const bytes = picked && pickAggregates(chunk.bytes, AGGREGATES_OF[value]);
+        chunks.push(bytes ? { ...chunk, bytes, to: bytes.length } : chunk);
       }
     }
-    chunks.push(...chunksOf(series, middle, series.times.length));
+    chunks.push(...chunksBetween(series, middle, series.times.length));
     const labels = encodeLabels(metric('x_total', { name: series.name }));
     const print = new Uint32Array(4);
     fingerprintOf(labels, print);
@@ -149,21 +160,36 @@ const series = fc
     ),
     offset: fc.constantFrom(0, 0, 1, 12_345),
     first: fc.constantFrom(0, 0.1, 1000),
+    mixed: fc.option(
+      fc.record({
+        part: fc.double({ min: 0, max: 1, noNaN: true }),
+        seed: fc.nat(),
+        count: fc.integer({ min: 1, max: 90 }),
+      }),
+      { freq: 3 }, // one of four is of numbers only
+    ),
   })
-  .map(({ first, offset, steps }) => {
+  .map(({ first, mixed, offset, steps }) => {
     const times = new Float64Array(steps.length);
     const values = new Float64Array(steps.length);
     const words = new Uint32Array(values.buffer);
     let time = START + offset;
     let value: number = first;
+    const at = mixed === null ? -1 : Math.floor(mixed.part * (steps.length - 1));
+    let chunks: readonly ChunkBytes[] = [];
     steps.forEach(({ change, gap, kind }, i) => {
       value = kind === 'reset' ? change : kind === 'below' ? -change : value + change;
+      if (i === at && mixed !== null) {
+        const { count, seed } = mixed;
+        chunks = histogramChunks(histogramSeries('integer', { startMs: time, count, seed }));
+        time += count * 15_000 + 1000;
+      }
       times[i] = time;
       values[i] = value;
       if (kind === 'stale') words.set([STALE_NAN_LOW, STALE_NAN_HIGH], i * 2);
       time += gap;
     });
-    return { times, values };
+    return { times, values, histograms: at < 0 ? undefined : { at, chunks } };
   });
 const several = fc
   .array(series, { minLength: 1, maxLength: 3 })
