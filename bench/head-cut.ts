@@ -93,6 +93,7 @@ async function main(directory: string): Promise<void> {
         futureMaxMs: 1e9,
         outOfOrderMs: () => 0,
         mayRemove: () => true,
+        isIndexed: () => true,
         seriesMax: () => 0,
       },
       fingerprint: (bytes, out) => fingerprint(key, viewOf(bytes), 0, bytes.length, out, 0),

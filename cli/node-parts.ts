@@ -350,6 +350,7 @@ function createTenants(
         retentionMs: config.blocksRetentionMs,
         retentionBytesMax: config.blocksRetentionBytes,
         mayRemove: (id) => shipping.mayRemove(tenant, id),
+        isIndexed: (id) => shipping.isIndexed(tenant, id),
         futureMaxMs: config.limits.creation_grace_period_ms,
         outOfOrderMs: () => config.limits.out_of_order_time_window_ms,
         seriesMax: () => config.limits.max_series_per_user,

@@ -51,6 +51,8 @@ export interface TenantBlocksOptions {
   readonly retentionMs: number;
   /** False while a block is needed here, however old it is: it is not in the bucket yet. */
   readonly mayRemove: (id: BlockId) => boolean;
+  /** True while every reader finds all of a block in the bucket: reads that ask for it leave it out. */
+  readonly isIndexed: (id: BlockId) => boolean;
   /** The oldest blocks go while all together take more; 0: no limit. */
   readonly retentionBytesMax: number;
   /** How blocks that cannot be read come back; without it they stay, and reads of their time fail. */
@@ -143,7 +145,7 @@ export class TenantBlocks {
 
   /** Every reader finds all of a block in the bucket, and it ends by `beforeMs`. */
   isSettled({ id, maxTimeMs }: BlockMeta, beforeMs: number): boolean {
-    return maxTimeMs <= beforeMs && this.#options.mayRemove(id);
+    return maxTimeMs <= beforeMs && this.#options.isIndexed(id);
   }
 
   /** The blocks in the tenant's directory, by their first time. */

@@ -46,6 +46,7 @@ export async function bootStorageNode(platform: Platform): Promise<StorageNode> 
     retentionMs: DAY_MS,
     retentionBytesMax: 0,
     mayRemove: () => false,
+    isIndexed: () => false,
     futureMaxMs: DAY_MS,
     outOfOrderMs: () => DAY_MS,
     seriesMax: () => 0,

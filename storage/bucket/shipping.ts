@@ -2,7 +2,8 @@
  * Shipping for a whole node: the blocks of its tenants go to the bucket, the tenants' bucket indexes
  * follow, and local blocks may go once both are done.
  *
- *   cut ─► shipped ─► in the bucket index ─► (readers had time to read that index) ─► `mayRemove`
+ *   cut ─► shipped ─► in the bucket index ─► (readers had time to read that index) ─► `isIndexed`, `mayRemove`
+ *                                   ─► (its retention there is over) ─► only `mayRemove`
  *
  * One tenant at a time, so that uploads never take more of the line than one block needs. Invariant: of
  * each tenant at most one run is going and one waits.
@@ -21,6 +22,8 @@ const INDEX_EVERY_MS = 15 * 60_000;
 export const INDEX_AGE_MAX_MS = 5 * 60_000;
 /** Twice what a reader may be behind, and what a query may take. */
 const REMOVE_AFTER_INDEXED_MS = 2 * INDEX_AGE_MAX_MS + 10 * 60_000;
+/** What an older look at the index says of blocks may be over: readers leave out what is marked after half an hour. */
+const LOOK_AGE_MAX_MS = 2 * INDEX_EVERY_MS;
 
 export interface ShippingOptions {
   readonly clock: Clock;
@@ -42,6 +45,8 @@ interface TenantState {
   shipper: Shipper | undefined;
   /** Since when local blocks were seen in the index, on the monotonic clock. */
   indexedSinceMs: ReadonlyMap<BlockId, number>;
+  /** What was found then in blocks that are not marked for deletion. */
+  readable: ReadonlySet<BlockId>;
   lookedAtMs: number;
   /** Something was shipped since the index was written. */
   hasNew: boolean;
@@ -93,6 +98,19 @@ export class Shipping {
     return retentionMs > 0 && clock.wallMs() - blockIdTimeMs(id) > retentionMs;
   }
 
+  /**
+   * True while every reader finds all of a local block in the bucket. Not of one that the bucket let go or is about
+   * to: that may be removed here, and until it is, it is read here.
+   */
+  isIndexed(tenant: TenantId, id: BlockId): boolean {
+    const state = this.#states.get(tenant);
+    const sinceMs = state?.indexedSinceMs.get(id);
+    if (state === undefined || sinceMs === undefined || !state.readable.has(id)) return false;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - state.lookedAtMs > LOOK_AGE_MAX_MS) return false;
+    return nowMs - sinceMs >= REMOVE_AFTER_INDEXED_MS;
+  }
+
   /** Waits for what runs; begins nothing more. */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -105,6 +123,7 @@ export class Shipping {
       state = {
         shipper: undefined,
         indexedSinceMs: new Map(),
+        readable: new Set(),
         lookedAtMs: Number.NEGATIVE_INFINITY,
         hasNew: false,
         waiting: undefined,
@@ -154,6 +173,8 @@ export class Shipping {
     for (const id of shipper.shipped()) {
       if (present.has(id)) indexedSinceMs.set(id, state.indexedSinceMs.get(id) ?? nowMs);
     }
+    const unmarked = index?.blocks.filter(({ id }) => !index.deletions.has(id));
+    state.readable = new Set(unmarked?.flatMap(({ id, sources }) => [id, ...sources]));
     state.indexedSinceMs = indexedSinceMs;
     state.lookedAtMs = nowMs;
     state.hasNew = false;

@@ -455,7 +455,7 @@ function linesText({ labels, samples }: BatchSeries): string {
 t.test('what is settled is left out when that is asked, and the rest is told', async (t) => {
   const disk = new MemoryDisk();
   const settled = new Set<string>();
-  const { tsdb } = await openTsdb(disk, { mayRemove: (id) => settled.has(id) });
+  const { tsdb } = await openTsdb(disk, { isIndexed: (id) => settled.has(id) });
   write(tsdb, START, START + 8 * HOUR_MS);
   await tsdb.maintain(START);
   const [first, second, third] = tsdb.blocks().map(({ meta }) => meta);

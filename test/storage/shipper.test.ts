@@ -12,6 +12,7 @@ import { createNodeLog } from '../../platform/node/log.ts';
 import { SimBucketStore } from '../../sim/bucket.ts';
 import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { readBucketMeta } from '../../storage/bucket/bucket-meta.ts';
+import { putMark } from '../../storage/bucket/marks.ts';
 import { Shipper } from '../../storage/bucket/shipper.ts';
 import { Shipping } from '../../storage/bucket/shipping.ts';
 import { deleteBlock } from '../../storage/compact/clean.ts';
@@ -209,6 +210,23 @@ t.test(
     t.notOk(shipping.mayRemove(tenant, A), 'readers may have an older index');
     wall.advance(20 * 60_000);
     t.ok(shipping.mayRemove(tenant, A));
+    t.ok(shipping.isIndexed(tenant, A));
+    wall.advance(11 * 60_000);
+    t.notOk(shipping.isIndexed(tenant, A), 'the look at the index is too old to say so');
+    await shipping.ship(tenant);
+    t.ok(shipping.isIndexed(tenant, A));
+    const mark = {
+      id: A,
+      kind: 'deletion',
+      timeMs: wall.wallMs(),
+      details: '',
+      reason: '',
+    } as const;
+    await putMark(store.sideOf(wall), tenant, mark);
+    wall.advance(15 * 60_000);
+    await shipping.ship(tenant);
+    t.notOk(shipping.isIndexed(tenant, A), 'readers are about to leave it out');
+    wall.advance(15 * 60_000);
     await deleteBlock(store.sideOf(wall), tenant, A);
     await shipping.ship(tenant);
     t.notOk(
@@ -217,6 +235,7 @@ t.test(
     );
     retentionMs = 60_000;
     t.ok(shipping.mayRemove(tenant, A));
+    t.notOk(shipping.isIndexed(tenant, A), 'nobody finds it there');
     retentionMs = 24 * 3_600_000;
     t.notOk(shipping.mayRemove(tenant, A));
     await shipping.close();

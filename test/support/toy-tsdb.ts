@@ -98,6 +98,7 @@ export function toyOptions(): Pick<
   | 'outOfOrderMs'
   | 'cutJitterMs'
   | 'futureMaxMs'
+  | 'isIndexed'
   | 'mayRemove'
   | 'random'
   | 'retentionBytesMax'
@@ -109,6 +110,7 @@ export function toyOptions(): Pick<
     retentionMs: 15 * 24 * 3_600_000,
     retentionBytesMax: 0,
     mayRemove: () => true,
+    isIndexed: () => true,
     random,
     cutJitterMs: 0,
     futureMaxMs: 600_000,
