@@ -65,6 +65,8 @@ export class Cover {
   readonly #dependencies: RefillDependencies;
   readonly #filler: WindowFiller;
   #beganKey = '';
+  /** Of the key that was begun: windows before are done. */
+  #doneToMs = Number.NEGATIVE_INFINITY;
   #coveredKey = '';
 
   constructor(dependencies: RefillDependencies) {
@@ -89,15 +91,18 @@ export class Cover {
     return this.#coveredKey === key;
   }
 
-  /** Covers the goal, unless that is done. Throws what failed; again goes on. */
+  /** Covers the goal, unless that is done. Throws what failed; again goes on with the window where it was. */
   async run(goal: CoverGoal): Promise<void> {
     if (this.hasCovered(goal.key)) return;
     const { log, view } = this.#dependencies;
-    if (this.#beganKey !== goal.key) this.#filler.reset();
+    if (this.#beganKey !== goal.key) {
+      this.#filler.reset();
+      this.#doneToMs = Number.NEGATIVE_INFINITY;
+    }
     this.#beganKey = goal.key;
     const range = { minTimeMs: 0, maxTimeMs: lastMsOf(goal.beforeMs) };
     const oldest = await this.#filler.tenantsOf(range);
-    const firstMs = this.#filler.firstMs(0, oldest);
+    const firstMs = Math.max(this.#filler.firstMs(0, oldest), this.#doneToMs);
     const forgotten = goal.tombstones.map(({ id }) => id).join(', ');
     log.probe?.('cover.began');
     log.info('taking over what forgotten instances held', { forgotten, ...range, firstMs });
@@ -106,6 +111,7 @@ export class Cover {
         throw new StarlingError('node.not_ready', { why: 'the ring changed meanwhile' });
       }
       await this.#filler.fill(window, oldest);
+      this.#doneToMs = window.maxTimeMs + 1;
     }
     this.#coveredKey = goal.key;
     log.probe?.('cover.done');

@@ -3,15 +3,22 @@
  * instances made by hand; the refill as a whole is `test/sim/refill.test.ts`.
  */
 import t from 'tap';
+import type { ReadScope } from '../../actors/ingester/messages.ts';
+import { ClusterViews } from '../../actors/membership/cluster-view.ts';
+import { Cover, coverGoalOf } from '../../actors/refill/cover.ts';
 import { holdingsOf } from '../../actors/refill/holders.ts';
+import type { RefillDependencies } from '../../actors/refill/window-filler.ts';
 import { joinWindow } from '../../actors/refill/window-join.ts';
+import { packControl } from '../../actors/runtime/index.ts';
 import { Ring } from '../../membership/index.ts';
+import { StarlingError } from '../../model/errors.ts';
 import { parseInstanceId } from '../../model/ids.ts';
 import { encodeLabels } from '../../model/wire/labels-codec.ts';
 import { SeriesFrameWriter } from '../../model/wire/series-frame.ts';
 import { xorChunksOf } from '../../storage/index.ts';
 import { isInPart } from '../../storage/head/select.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { refusal } from '../support/refusal.ts';
 import { silentLog } from '../support/toy-tsdb.ts';
 import { WALL_MS, instance, registryOf, rfStep } from '../support/registry-records.ts';
 
@@ -227,4 +234,53 @@ t.test('isInPart() puts each series in one part, and halves of a part are parts'
     }
   }
   t.end();
+});
+
+t.test('Cover.run() goes on with the window that failed', async (t) => {
+  const sinceMs = WALL_MS - 30 * HOUR_MS;
+  const old = { activeSinceMs: sinceMs, registeredAtMs: sinceMs, joinedRf: 3, settledRf: 3 };
+  const living = ['a', 'c', 'd'].map((id) => instance(id, old));
+  const dead = instance('b', { ...old, state: 'FORGOTTEN', missingBeforeMs: WALL_MS });
+  const views = new ClusterViews();
+  views.publish(registryOf(rfStep(3, -30 * HOUR_MS), ...living, dead));
+  const clock = new FakeClock();
+  clock.after = (delayMs, callback) => {
+    if (delayMs === 0) setImmediate(callback);
+    return { cancel: () => undefined };
+  };
+  const asked: number[] = [];
+  let isDown = true;
+  const runtime = {
+    self,
+    ask: (
+      to: { readonly instance: string },
+      { scope, type }: { readonly scope?: ReadScope; readonly type: string },
+      _: unknown,
+      onFrame: (frame: Uint8Array) => void,
+    ) => {
+      const hoursAgo = (WALL_MS - (scope?.range.minTimeMs ?? 0)) / HOUR_MS;
+      if (type === 'tenants') onFrame(packControl([`${WALL_MS - 8 * HOUR_MS} t`]));
+      else if (to.instance === self) asked.push(hoursAgo);
+      const fails = isDown && type === 'select' && hoursAgo < 5;
+      const { digest } = views.current;
+      const done = fails
+        ? Promise.reject(new StarlingError('node.unreachable', { instance: 'a', why: 'down' }))
+        : Promise.resolve({ digest, oldestTimeMs: 0 });
+      return { done, cancel: () => undefined };
+    },
+  };
+  const dependencies = {
+    ...{ clock, log: silentLog, retentionMs: 24 * HOUR_MS, isStopped: () => false },
+    ...{ runtime: () => runtime, view: () => views.current },
+  };
+  const cover = new Cover(dependencies as unknown as RefillDependencies); // no more of it is used
+  const goal = coverGoalOf(views.current.registry);
+  if (goal === undefined) throw new Error('there is a tombstone');
+  await t.rejects(cover.run(goal), refusal('read.incomplete'));
+  const whole = asked.splice(0);
+  t.ok(whole.length >= 2 && (whole.at(-1) ?? 9) < 5, `asked for ${whole.join(', ')} hours ago`);
+  isDown = false;
+  await cover.run(goal);
+  t.equal(asked[0], whole.at(-1), 'what was done is not asked for again');
+  t.ok(cover.hasCovered(goal.key));
 });
