@@ -11,7 +11,7 @@
  * is read in any case, and that is told.
  */
 import type { TimeRange } from '../../model/sample.ts';
-import type { BucketIndex, DownsampledBlock, IndexedBlock } from '../../storage/index.ts';
+import type { BlockId, BucketIndex, DownsampledBlock, IndexedBlock } from '../../storage/index.ts';
 
 /** `auto`: aggregates where the answer is the same. `5m`, `1h`: up to that, also where it is near. `raw`: none. */
 export type SourceResolution = '1h' | '5m' | 'auto' | 'raw';
@@ -41,18 +41,20 @@ export interface BlockChoice {
 export function chooseBlocks(index: BucketIndex, options: ChooseOptions): BlockChoice {
   const { heldFromMs, isApproximate, isIgnored, maxResolutionMs, range } = options;
   const raw = index.blocks.filter((block) => !isIgnored(block));
-  const aggregates = (index.downsampled ?? []).filter((one) => !isIgnored(one));
+  const aggregates = (index.downsampled ?? []).filter(
+    (one) => overlaps(one, range) && !isIgnored(one),
+  );
   if (aggregates.length === 0) return { chosen: [], forced: [], raw };
   const touching = raw.filter((block) => overlaps(block, range));
   const chosen: DownsampledBlock[] = [];
   for (const block of aggregates.sort(byCoarseness)) {
     if (block.resolutionMs > maxResolutionMs || block.maxTimeMs > heldFromMs) continue;
-    if (!overlaps(block, range) || !(block.isExact || isApproximate)) continue;
+    if (!(block.isExact || isApproximate)) continue;
     if (chosen.some((other) => isTouching(block, other))) continue;
     const near = touching.filter((other) => isTouching(block, other));
     if (near.every((other) => isIn(other, block))) chosen.push(block);
   }
-  const forced = forcedBlocks(aggregates, raw, chosen, range);
+  const forced = forcedBlocks(aggregates, raw, chosen, touching);
   const used = [...chosen, ...forced];
   return { chosen, forced, raw: raw.filter((block) => !used.some((one) => isIn(block, one))) };
 }
@@ -62,14 +64,17 @@ function forcedBlocks(
   aggregates: readonly DownsampledBlock[],
   raw: readonly IndexedBlock[],
   chosen: readonly DownsampledBlock[],
-  range: TimeRange,
+  touching: readonly IndexedBlock[],
 ): readonly DownsampledBlock[] {
-  const known = new Set([...raw, ...chosen].flatMap(sourcesOf));
+  let known: Set<BlockId> | undefined;
   const forced: DownsampledBlock[] = [];
   for (const block of [...aggregates].sort(byFineness)) {
-    if (!overlaps(block, range)) continue;
+    const isWithin = (other: IndexedBlock): boolean =>
+      isTouching(block, other) && isIn(block, other);
+    if (chosen.some(isWithin) || touching.some(isWithin)) continue; // nearly all: no set is needed
+    known ??= new Set([...raw, ...chosen].flatMap(sourcesOf));
     const sources = sourcesOf(block);
-    if (sources.every((source) => known.has(source))) continue;
+    if (sources.every((source) => known?.has(source))) continue;
     for (const source of sources) known.add(source);
     forced.push(block);
   }
@@ -90,10 +95,17 @@ export function isTouching(a: IndexedBlock, b: IndexedBlock): boolean {
   return a.minTimeMs < b.maxTimeMs && b.minTimeMs < a.maxTimeMs;
 }
 
-/** All samples of the block are in the other one. */
+/** All samples of the block are in the other one. Lists in one order, as they are, are walked once. */
 function isIn(block: IndexedBlock, other: IndexedBlock): boolean {
   if (other.minTimeMs > block.minTimeMs || other.maxTimeMs < block.maxTimeMs) return false;
-  return sourcesOf(block).every((source) => other.sources.includes(source));
+  const inside = other.sources;
+  let next = 0;
+  for (const source of sourcesOf(block)) {
+    const at = inside[next] === source ? next : inside.indexOf(source);
+    if (at < 0) return false;
+    next = at + 1;
+  }
+  return true;
 }
 
 function sourcesOf({ id, sources }: IndexedBlock): IndexedBlock['sources'] {

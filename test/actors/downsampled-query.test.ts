@@ -24,7 +24,7 @@ import { CHUNK_AGGREGATES, CHUNK_XOR, type ChunkBytes } from '../../storage/bloc
 import { AGGREGATES_OF, pickAggregates } from '../../storage/chunk/aggregate-chunk.ts';
 import { xorChunksOf } from '../../storage/chunk/xor-chunks.ts';
 import { SeriesDownsampler } from '../../storage/downsample/series-downsampler.ts';
-import type { BucketIndex, DownsampledBlock } from '../../storage/index.ts';
+import type { BlockId, BucketIndex, DownsampledBlock } from '../../storage/index.ts';
 import { testBlockId } from '../support/block-contents.ts';
 import { histogramChunks, histogramSeries } from '../support/histograms.ts';
 import { fingerprintOf, metric } from '../support/toy-tsdb.ts';
@@ -354,6 +354,51 @@ t.test('chooseBlocks() takes the coarsest that is alone, and what has no samples
   check(['1: 0-24', '~5m 2: 0-24 = 1'], ['2', '', ''], { isApproximate: true });
   check(['~5m 2: 0-24 = 1'], ['', '2', '']);
   check(day, ['2', '', ''], { isIgnored: ({ id }) => id === testBlockId(3) });
+  t.end();
+});
+
+t.test('chooseBlocks() looks at each source a few times, and at none for what is newer', (t) => {
+  const [days, perDay] = [40, 100];
+  let looks = 0;
+  const drawings = Array.from({ length: days }, (_, day) => {
+    const sources = Array.from({ length: perDay }, (_, i) => 1000 + day * perDay + i).join(' ');
+    const at = `${day * 24}-${day * 24 + 24}`;
+    const one = `${day * 3 + 1}: ${at} = ${sources}`;
+    return day === days - 1
+      ? [one]
+      : [one, `5m ${day * 3 + 2}: ${at} = ${sources}`, `1h ${day * 3 + 3}: ${at} = ${sources}`];
+  });
+  const index = indexOf(drawings.flat());
+  const counted = <Block extends { readonly sources: readonly BlockId[] }>(
+    block: Block,
+  ): Block => ({
+    ...block,
+    sources: new Proxy(block.sources, {
+      get: (target, key) => {
+        looks++;
+        return Reflect.get(target, key) as unknown;
+      },
+    }),
+  });
+  const check = (minTimeMs: number, maxResolutionMs: number, expected: number): void => {
+    looks = 0;
+    const { chosen, forced } = chooseBlocks(
+      {
+        ...index,
+        blocks: index.blocks.map(counted),
+        downsampled: index.downsampled?.map(counted),
+      },
+      {
+        ...{ range: { minTimeMs, maxTimeMs: 9999 }, maxResolutionMs, heldFromMs: 9999 },
+        ...{ isApproximate: false, isIgnored: () => false },
+      },
+    );
+    t.strictSame([chosen.length, forced.length], [expected, 0]);
+    t.ok(looks <= (expected === 0 && minTimeMs > 0 ? 0 : 20 * days * perDay), `${looks} looks`);
+  };
+  check(0, HOUR, days - 1);
+  check(0, 0, 0);
+  check((days - 1) * 24, HOUR, 0);
   t.end();
 });
 
