@@ -1,6 +1,10 @@
-import { type SourceResolution } from './choose-blocks.ts';
+/**
+ * What an operator can set about queries. Values only: the keys of the configuration, their defaults and
+ * what is refused are in cli/settings.ts.
+ */
+import type { SourceResolution } from './choose-blocks.ts';
 
-/** What an operator can set about queries; the keys of the configuration are in cli/settings.ts. */
+/** Bounds and defaults of queries on this node. */
 export interface QuerySettings {
   readonly timeoutMs: number;
   readonly samplesMax: number;

@@ -18,7 +18,7 @@ export interface DownsamplingLevel {
 }
 
 /** The resolutions there are, finest first: each is made of the one before. */
-export const RESOLUTIONS_MS = { fine: 300_000, coarse: 3_600_000 } as const;
+const MADE_RESOLUTIONS_MS = { fine: 300_000, coarse: 3_600_000 } as const;
 
 const HOUR_MS = 3_600_000;
 const FINE_AFTER_MS = 40 * HOUR_MS;
@@ -30,8 +30,8 @@ const SETTLED_AFTER_MS = 24 * HOUR_MS;
 export function downsamplingLevels(outOfOrderMs: number): readonly DownsamplingLevel[] {
   const settledMs = outOfOrderMs + SETTLED_AFTER_MS;
   return [
-    { resolutionMs: RESOLUTIONS_MS.fine, afterMs: Math.max(FINE_AFTER_MS, settledMs) },
-    { resolutionMs: RESOLUTIONS_MS.coarse, afterMs: Math.max(COARSE_AFTER_MS, settledMs) },
+    { resolutionMs: MADE_RESOLUTIONS_MS.fine, afterMs: Math.max(FINE_AFTER_MS, settledMs) },
+    { resolutionMs: MADE_RESOLUTIONS_MS.coarse, afterMs: Math.max(COARSE_AFTER_MS, settledMs) },
   ];
 }
 
