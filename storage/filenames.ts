@@ -13,6 +13,7 @@
  *   <ULID>/                      a block: meta.json, index, tombstones, chunks/000001, …
  *   <ULID>.tmp-for-creation/     a block being written: removed when blocks are opened
  *   <ULID>.tmp-for-deletion/     a block being removed
+ *   <ULID>.restored/             from the bucket, to replace a bad <ULID>/: opening blocks goes on
  *   <ULID>.damaged/              a block that was repaired, as it was, kept for people
  *
  * Parsing is strict: a name that we would not have written is somebody else's and is left alone.
@@ -95,6 +96,7 @@ export const BLOCK_TOMBSTONES_FILE = 'tombstones';
 export const BLOCK_CHUNKS_DIRECTORY = 'chunks';
 const BLOCK_CREATION_SUFFIX = '.tmp-for-creation';
 const BLOCK_DELETION_SUFFIX = '.tmp-for-deletion';
+const BLOCK_RESTORED_SUFFIX = '.restored';
 
 /** The name of chunk segment `segment` (from 1) of a block, below the block's directory. */
 export function blockChunksName(segment: number): string {
@@ -114,6 +116,18 @@ export function blockDeletionName(block: string): string {
 /** The name of a block's directory after a repaired one took its place. */
 export function damagedBlockName(block: string): string {
   return `${block}.damaged`;
+}
+
+/** The name of a restored block's directory until it takes the place of the one that cannot be read. */
+export function restoredBlockName(block: string): string {
+  return block + BLOCK_RESTORED_SUFFIX;
+}
+
+/** The block that a restored one of that name is, or undefined. */
+export function parseRestoredBlockName(name: string): string | undefined {
+  return name.endsWith(BLOCK_RESTORED_SUFFIX)
+    ? name.slice(0, -BLOCK_RESTORED_SUFFIX.length)
+    : undefined;
 }
 
 /** True for a block that was never finished, or not removed to the end. */

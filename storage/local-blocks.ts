@@ -4,6 +4,10 @@
  *   add ─► listed ─► remove: unlisted ─► (last pin gone) ─► renamed to a tombstone name ─► removed
  *            └─ damage was read ─► unreadable ─► replaced, or set aside (block-healer.ts)
  *
+ * A restored block takes the place of the bad one in steps that a crash may part; `open` goes on with them:
+ *
+ *   fetched ─► <ULID>.restored, durable ─► <ULID> to its tombstone name ─► <ULID>.restored to <ULID>
+ *
  * Invariants: a pinned block's files stay; a block that cannot be read is never missed silently: reads of its
  * time fail by its name. A directory that has a block's name and no readable meta.json hides an unknown range.
  */
@@ -23,6 +27,8 @@ import {
   blockDeletionName,
   damagedBlockName,
   joinPath,
+  parseRestoredBlockName,
+  restoredBlockName,
 } from './filenames.ts';
 
 export interface LocalBlocksOptions {
@@ -77,6 +83,10 @@ export class LocalBlocks {
   static async open(options: LocalBlocksOptions): Promise<LocalBlocks> {
     const { directory, disk, log } = options;
     const blocks = new LocalBlocks(options);
+    for (const name of await attempt(directory, () => disk.list(directory))) {
+      const id = parseBlockId(parseRestoredBlockName(name) ?? '');
+      if (id !== undefined) await blocks.#swapIn(id);
+    }
     await removeTemporaryBlocks(disk, directory);
     for (const name of await attempt(directory, () => disk.list(directory))) {
       const id = parseBlockId(name);
@@ -168,13 +178,26 @@ export class LocalBlocks {
   /** Puts a restored block in the place of an unreadable one. Throws `disk.failed`. */
   async replace(meta: BlockMeta): Promise<void> {
     const { directory, disk } = this.#options;
-    await this.#moveAway(meta.id, blockDeletionName(meta.id));
-    const path = joinPath(directory, meta.id);
-    await attempt(path, () => disk.rename(restoredPath(directory, meta.id), path));
+    const restored = joinPath(directory, restoredBlockName(meta.id));
+    // One that is there already is whole, from a try that failed after it had its name.
+    if ((await attempt(restored, () => disk.stat(restored))) === undefined) {
+      await attempt(restored, () => disk.rename(restoredPath(directory, meta.id), restored));
+    }
     await attempt(directory, () => disk.syncDirectory(directory));
+    await this.#swapIn(meta.id);
     await this.add(meta);
     this.#unreadable.delete(meta.id);
     await removeTemporaryBlocks(disk, directory);
+  }
+
+  /** From a durable restored block to one that has its name: each step leaves one of the two. */
+  async #swapIn(id: BlockId): Promise<void> {
+    const { directory, disk } = this.#options;
+    await this.#moveAway(id, blockDeletionName(id));
+    await attempt(directory, () => disk.syncDirectory(directory));
+    const path = joinPath(directory, id);
+    await attempt(path, () => disk.rename(joinPath(directory, restoredBlockName(id)), path));
+    await attempt(directory, () => disk.syncDirectory(directory));
   }
 
   /** An unreadable block is not missed any more; its files stay beside the others. Throws `disk.failed`. */

@@ -197,3 +197,40 @@ t.test('healing that fails at any disk call leaves nothing wrong behind', async 
     t.ok(calls > 2, `${calls} calls`);
   }
 });
+
+t.test('a crash at any disk call of healing loses no block without a word', async (t) => {
+  // Long after the block was made: the log has nothing of it any more.
+  const dropLog = async (disk: MemoryDisk): Promise<void> => {
+    for (const name of await disk.list(`${DIRECTORY}/wal`)) {
+      await disk.remove(`${DIRECTORY}/wal/${name}`);
+    }
+    await disk.remove(`${DIRECTORY}/wal.synced`).catch(() => undefined);
+  };
+  for (const kind of ['process', 'power']) {
+    let restoredCount = 0;
+    let count = 0;
+    for (let crashAt = 1; crashAt === 1 || count >= crashAt - 1; crashAt++) {
+      const made = await damaged('chunks/000001', false);
+      const { disk, expected, id, losses, tsdb } = made;
+      await t.rejects(readAll(tsdb, [], early), refusal('block.corrupt'));
+      count = 0;
+      disk.failWhen = () => ++count >= crashAt;
+      await tsdb.maintain(clock.wallMs()).catch(() => undefined);
+      const after = kind === 'power' ? disk.losePower() : disk.loseProcess();
+      await tsdb.close().catch(() => undefined);
+      await dropLog(after);
+      const again = await openTsdb(after, optionsOf(made), clock);
+      const found = await readAll(again.tsdb, [], early).then(linesOf, () => undefined);
+      if (found !== undefined) {
+        restoredCount++;
+        t.strictSame(found, expected, `${kind}, call ${crashAt}`);
+      }
+      t.strictSame(losses, []);
+      const names = (await after.list(DIRECTORY)).filter((name) => name.startsWith(id));
+      t.strictSame(names, [id], 'nothing is left beside it');
+      await again.tsdb.close();
+      await again.committer.close();
+    }
+    t.ok(count > 10 && restoredCount > 1, `${kind}: ${count} calls, ${restoredCount} restored`);
+  }
+});
