@@ -6,7 +6,8 @@
  *
  * Invariant: the note is durable before the traces of a loss are removed from disk, and goes only after the
  * registry says that the instance is whole again. Until then the instance's record has `missingBeforeMs`,
- * so reads do not count its answers for older times. A note that cannot be read stands for everything.
+ * so reads do not count its answers for older times. What a refill has filled counts only as long as no loss was
+ * added since it began: one that came meanwhile may be of times that it was done with. A note that cannot be read stands for everything.
  */
 import { attempt, readFileIfThere, replaceFile } from '../platform/durable-file.ts';
 import type { Disk } from '../platform/platform.ts';
@@ -24,6 +25,7 @@ export class LossNote {
   readonly #disk: Disk;
   readonly #directory: string;
   #current: Loss | undefined;
+  #addedCount = 0;
   /** One change of the file after the other. */
   #work: Promise<void> = Promise.resolve();
 
@@ -47,33 +49,37 @@ export class LossNote {
 
   /** Adds a loss; durable when it resolves. Throws `disk.failed`. */
   add({ beforeMs, fromMs }: Loss): Promise<void> {
-    return this.#change((known) => ({
+    const wider = (known: Loss | undefined): Loss => ({
       fromMs: clamp(Math.min(fromMs, known?.fromMs ?? fromMs)),
       beforeMs: clamp(Math.max(beforeMs, known?.beforeMs ?? beforeMs)),
-    }));
+    });
+    return this.#change(wider, () => this.#addedCount++);
   }
 
-  /** Everything before `fromMs` is filled, unless more was lost than `seen` said. */
-  fill(fromMs: number, seen: Loss): Promise<void> {
+  /** Raised by each loss that is added, in the moment that `current` has it. */
+  get addedCount(): number {
+    return this.#addedCount;
+  }
+
+  /** Everything before `fromMs` is filled, unless a loss was added after `addedCount` was read. */
+  fill(fromMs: number, addedCount: number): Promise<void> {
     return this.#change((known) => {
-      if (known === undefined || known.fromMs < seen.fromMs) return known;
+      if (known === undefined || this.#addedCount !== addedCount) return known;
       return { ...known, fromMs: Math.max(known.fromMs, fromMs) };
     });
   }
 
-  /** Forgets the loss, unless more was lost than `seen` said. */
-  clear(seen: Loss): Promise<void> {
-    return this.#change((known) =>
-      known === undefined || known.beforeMs > seen.beforeMs ? known : undefined,
-    );
+  /** Forgets the loss, unless one was added after `addedCount` was read. */
+  clear(addedCount: number): Promise<void> {
+    return this.#change((known) => (this.#addedCount === addedCount ? undefined : known));
   }
 
-  #change(next: (known: Loss | undefined) => Loss | undefined): Promise<void> {
+  #change(next: (known: Loss | undefined) => Loss | undefined, onDone?: () => void): Promise<void> {
     const work = this.#work.then(async () => {
       const loss = next(this.#current);
-      if (isSame(loss, this.#current)) return;
-      await this.#save(loss);
+      if (!isSame(loss, this.#current)) await this.#save(loss);
       this.#current = loss;
+      onDone?.();
     });
     this.#work = work.catch(() => undefined); // told to who asked for it
     return work;

@@ -8,6 +8,7 @@
  * acknowledged sample: after the last window this instance holds what it may have acknowledged. Invariant:
  * only after a complete answer is a window filled, and only after all of them is the instance whole.
  *
+ * A loss that is found while this runs may be of a window that was filled already: it begins again then.
  * A restart goes on with the window it was at; a failure with the step it was at.
  */
 import { type Registry, readPlan } from '../../membership/index.ts';
@@ -35,6 +36,8 @@ export class Refill {
   progress: RefillProgress | undefined;
   readonly #dependencies: RefillDependencies;
   readonly #filler: WindowFiller;
+  /** The losses of which the filler knows what it has done. */
+  #addedCount = 0;
 
   constructor(dependencies: RefillDependencies) {
     this.#dependencies = dependencies;
@@ -54,11 +57,23 @@ export class Refill {
 
   /** Fills everything that `missingBeforeMs` of the own record stands for. Returns what could not be. */
   async run(missingBeforeMs: number): Promise<{ readonly restMs: number }> {
+    for (;;) {
+      const done = await this.#runOnce(missingBeforeMs);
+      if (done !== undefined) return done;
+      this.#dependencies.log.info('more was lost meanwhile: filling begins again');
+    }
+  }
+
+  /** Undefined: more was lost meanwhile, and nothing is said to be whole. */
+  async #runOnce(missingBeforeMs: number): Promise<{ readonly restMs: number } | undefined> {
     const { log, note, runtime, view } = this.#dependencies;
     if ((note.current?.beforeMs ?? 0) < missingBeforeMs) {
       await note.add({ fromMs: 0, beforeMs: missingBeforeMs }); // a new disk
     }
     const loss = note.current ?? { fromMs: 0, beforeMs: missingBeforeMs };
+    const { addedCount } = note;
+    if (addedCount !== this.#addedCount) this.#filler.reset();
+    this.#addedCount = addedCount;
     const range = { minTimeMs: loss.fromMs, maxTimeMs: lastMsOf(loss.beforeMs) };
     const oldest = await this.#filler.tenantsOf(range);
     const firstMs = this.#filler.firstMs(loss.fromMs, oldest);
@@ -76,13 +91,16 @@ export class Refill {
         await this.#filler.fill(window, oldest);
         log.probe?.('refill.window_filled');
       }
-      await note.fill(Math.min(endMs, loss.beforeMs), loss);
+      await note.fill(Math.min(endMs, loss.beforeMs), addedCount);
+      if (note.addedCount !== addedCount) return undefined;
     }
     this.progress = undefined;
     restMs = Math.min(restMs, loss.beforeMs);
+    if (note.addedCount !== addedCount) return undefined;
+    // A loss that is noted from here on is told after this.
     await this.#filler.tell({ type: 'refilled', beforeMs: loss.beforeMs, restMs });
-    await note.clear(loss);
-    return { restMs };
+    await note.clear(addedCount);
+    return note.addedCount === addedCount ? { restMs } : undefined;
   }
 }
 

@@ -3,7 +3,7 @@
  * the note on a memory disk, over kills and power losses, and a failure of each disk call.
  */
 import t from 'tap';
-import { LossNote } from '../../membership/index.ts';
+import { type Loss, LossNote } from '../../membership/index.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 
 const DIRECTORY = '/data';
@@ -31,18 +31,47 @@ t.test('losses add up to the widest, survive, and shrink from their old end', as
     t.strictSame((await open(disk)).current, expected, 'after a power loss');
   };
   await check((note) => note.add({ fromMs: 500, beforeMs: 1000 }), { fromMs: 500, beforeMs: 1000 });
-  const seen = { fromMs: 500, beforeMs: 1000 };
-  await check((note) => note.fill(700, seen), { fromMs: 700, beforeMs: 1000 });
-  await check((note) => note.fill(600, seen), { fromMs: 700, beforeMs: 1000 });
+  await check((note) => note.fill(700, 0), { fromMs: 700, beforeMs: 1000 });
+  await check((note) => note.fill(600, 0), { fromMs: 700, beforeMs: 1000 });
   await check((note) => note.add({ fromMs: -Infinity, beforeMs: 900.5 }), {
     fromMs: 0,
     beforeMs: 1000,
   });
-  await check((note) => note.fill(1000, seen), { fromMs: 0, beforeMs: 1000 }); // more was lost
   await check((note) => note.add({ fromMs: 800, beforeMs: 2000 }), { fromMs: 0, beforeMs: 2000 });
-  await check((note) => note.clear(seen), { fromMs: 0, beforeMs: 2000 });
-  await check((note) => note.clear({ fromMs: 0, beforeMs: 2000 }), undefined);
-  await check((note) => note.fill(5, seen), undefined);
+  await check((note) => note.clear(0), undefined);
+  await check((note) => note.fill(5, 0), undefined);
+});
+
+t.test('a loss that is added while a refill runs is not forgotten with it', async (t) => {
+  const check = async (
+    before: Loss,
+    filledMs: number | undefined,
+    added: Loss,
+    expected: Loss,
+  ): Promise<void> => {
+    const disk = await emptyDisk();
+    const note = await open(disk);
+    await note.add(before);
+    const { addedCount } = note;
+    if (filledMs !== undefined) await note.fill(filledMs, addedCount);
+    const adding = note.add(added);
+    await note.fill(before.beforeMs, addedCount);
+    await note.clear(addedCount);
+    await adding;
+    t.strictSame(note.current, expected);
+    t.strictSame((await open(disk)).current, expected);
+    await note.fill(expected.beforeMs, note.addedCount);
+    await note.clear(note.addedCount);
+    t.equal(note.current, undefined, 'a refill that began after it');
+  };
+  const newer = { fromMs: 1000, beforeMs: 2000 };
+  const older = { fromMs: 10, beforeMs: 20 };
+  const both = { fromMs: 10, beforeMs: 2000 };
+  await check(newer, undefined, older, both);
+  await check(newer, 1500, older, both);
+  await check({ fromMs: 0, beforeMs: 2000 }, 500, older, both); // it had been filled already
+  await check(newer, 1500, newer, newer); // the very same once more
+  await check(newer, undefined, { fromMs: 1500, beforeMs: 1600 }, newer);
 });
 
 t.test('a note that cannot be read stands for everything until now', async (t) => {
