@@ -84,7 +84,10 @@ export function joiningRecord(context: Context): InstanceRecord {
   };
 }
 
-/** Takes effect: the instance gets tokens and writes. */
+/**
+ * Takes effect: the instance gets tokens and writes. One that was forgotten is in its zone from now on only: while it was
+ * away, copies were put into fewer zones, and reads of that time must not count on its zone.
+ */
 export function activeRecord(context: Context): InstanceRecord {
   const own = context.own ?? pendingRecord(context, undefined);
   const isNew = own.activeSinceMs === 0;
@@ -96,6 +99,7 @@ export function activeRecord(context: Context): InstanceRecord {
     joinedRf: isNew ? rf : own.joinedRf,
     settledRf: isNew ? rf : own.settledRf,
     activeSinceMs: isNew ? context.now.wallMs : own.activeSinceMs,
+    zoneChangedAtMs: isNew ? own.zoneChangedAtMs : context.now.wallMs,
   };
 }
 

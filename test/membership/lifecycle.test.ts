@@ -11,6 +11,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { type LifecycleInput, createLifecycle, step } from '../../membership/lifecycle.ts';
 import {
+  activeRecord,
   forgottenRecord,
   joiningRecord,
   sealedRecord,
@@ -22,6 +23,7 @@ import {
   registryDigest,
   votersOf,
 } from '../../membership/registry/index.ts';
+import { readPlan } from '../../membership/ring/index.ts';
 import { parseInstanceId } from '../../model/ids.ts';
 import { LifecycleWorld } from '../support/lifecycle-world.ts';
 import { WriteModel } from '../support/write-model.ts';
@@ -211,6 +213,36 @@ t.test('who had lost its disk when it was forgotten comes back as with an empty 
   };
   check(0, 0);
   check(WALL_MS, WALL_MS + 50);
+  t.end();
+});
+
+t.test('who comes back from being forgotten is in its zone from then on', (t) => {
+  const hourMs = 3_600_000;
+  const state = threeNodes().stateOf('a');
+  const now = { monotonicMs: 1e6, wallMs: WALL_MS };
+  const old = { joinedRf: 3, settledRf: 3, activeSinceMs: WALL_MS - 1000 * hourMs };
+  const known = instance('a', { ...old, zone: 'z3', storeId: state.config.storeId });
+  const others = ['z1', 'z1', 'z2'].map((zone, i) => instance(`b${i}`, { ...old, zone }));
+  const world = [rfStep(3, -1000 * hourMs), ...others];
+  const tombstone = { ...forgottenRecord(known, false), missingBeforeMs: 0 }; // taken over
+  const registry = registryOf(...world, tombstone);
+  const config = { ...state.config, zone: 'z3' };
+  const context = { ...state, config, own: undefined, registry, now };
+  const back = activeRecord({ ...context, own: joiningRecord(context) });
+  t.equal(back.activeSinceMs, old.activeSinceMs, 'it keeps its history');
+  const isWhole = (members: readonly RegistryRecord[], hoursAgo: number, answered: string) => {
+    const range = {
+      minTimeMs: WALL_MS - hoursAgo * hourMs,
+      maxTimeMs: WALL_MS - (hoursAgo - 1) * hourMs,
+    };
+    const ids = new Set(answered.split(' ').map(parseInstanceId));
+    return readPlan(registryOf(...world, ...members), range).isComplete(ids).ok;
+  };
+  // Two zones took three copies while it was away: two of them may be in z1.
+  t.equal(isWhole([tombstone], 5, 'b2'), false);
+  t.equal(isWhole([back], 5, 'b2 a'), false);
+  t.equal(isWhole([back], 5, 'b1 b2 a'), true);
+  t.equal(isWhole([back], -30, 'b2 a'), true, 'long after');
   t.end();
 });
 
