@@ -34,7 +34,9 @@ export function forgetCandidate(
   { afterMs, downMs, promised, self }: CandidateOptions,
 ): InstanceRecord | undefined {
   const voters = instancesById(registry).filter(isVoter);
-  if (voters.some(({ proposal }) => proposal !== 'none')) return undefined; // one after another
+  // One after another. A proposal on one that is down itself was not decided: nobody else can take it back.
+  const isBusy = voters.some(({ id, proposal }) => proposal !== 'none' && downMs(id) < afterMs);
+  if (isBusy) return undefined;
   const living = voters.filter(({ id }) => id === self || downMs(id) === 0);
   const isEnough = living.length >= effectiveRf(registry) && living.length * 2 > voters.length;
   if (!isEnough) return undefined;
@@ -42,5 +44,10 @@ export function forgetCandidate(
   if (!plan.isComplete(new Set(living.map(({ id }) => id))).ok) return undefined;
   return voters
     .filter(({ id }) => id !== self && downMs(id) >= afterMs)
-    .sort((a, b) => downMs(b.id) - downMs(a.id))[0];
+    .sort((a, b) => isProposed(b) - isProposed(a) || downMs(b.id) - downMs(a.id))[0];
+}
+
+/** What was begun is ended first. */
+function isProposed({ proposal }: InstanceRecord): number {
+  return proposal === 'none' ? 0 : 1;
 }

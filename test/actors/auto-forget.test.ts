@@ -65,6 +65,10 @@ t.test('forgetCandidate() takes only what enough others live for and hold', (t) 
   check('a b c d e f', { d: 13, e: 20, f: 1 }, undefined);
   check('a b c d', { a: 13 }, undefined); // nobody forgets itself
   check('a b c d', { d: 13 }, undefined, { c: { proposal: 'forget' } }); // one after another
+  // A ballot that ran out of time, or one that died while it left: nobody else ends that.
+  check('a b c d', { d: 13 }, 'd', { d: { proposal: 'forget' } });
+  check('a b c d', { d: 13 }, 'd', { d: { proposal: 'leave', state: 'LEAVING' } });
+  check('a b c d', { d: 11 }, undefined, { d: { proposal: 'forget' } });
   check('a b c d', { d: 13 }, undefined, { c: { missingBeforeMs: WALL_MS } }); // d may be needed to fill it
   const grave = { state: 'FORGOTTEN', missingBeforeMs: WALL_MS } as const;
   check('a b c d e', { d: 13 }, undefined, { e: grave }); // not taken over yet
