@@ -7,7 +7,7 @@ import { SeriesSource, type SeriesSourceDependencies } from '../../actors/querie
 import { Ticket } from '../../actors/querier/ticket.ts';
 import type { ActorRuntime } from '../../actors/runtime/index.ts';
 import { StarlingError } from '../../model/errors.ts';
-import type { TenantId } from '../../model/ids.ts';
+import { parseTenantId } from '../../model/ids.ts';
 import type { BucketIndex, IndexedBlock } from '../../storage/index.ts';
 import { testBlockId } from '../support/block-contents.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -79,7 +79,7 @@ async function read(fromDay: number, isBucketAway = false): Promise<readonly str
     bytesMax: 1e6,
   });
   const range = { minTimeMs: NOW + fromDay * DAY_MS, maxTimeMs: NOW + (fromDay + 3) * DAY_MS };
-  const scope = { tenant: 'a' as TenantId, selectors: [], range, limit: 0 };
+  const scope = { tenant: parseTenantId('a'), selectors: [], range, limit: 0 };
   const message = { type: 'select', hints: { newestOnly: false, projection: undefined } } as const;
   const effort = { timeoutMs: 1000, ticket, mode: 'auto', resolutionMs: 0 } as const;
   await new SeriesSource(dependencies).gather(message, scope, effort);

@@ -118,7 +118,7 @@ t.test('cold blocks are read several at a time, in few round trips each', async 
   const { calls, clock, gateway, ids } = await coldGateway();
   const { done, frames, state } = read(gateway, ids);
   const tookMs = await timeOf(clock, done);
-  const summary = (await done) as BlocksSummary;
+  const summary = (await done) as BlocksSummary; // what a store-gateway answers
   t.strictSame([...summary.blocks].sort(), [...ids].sort());
   t.strictSame(summary.failures, []);
   const series = frames.reduce((sum, frame) => sum + seriesCountOf(frame), 0);
@@ -146,7 +146,8 @@ t.test('a read that nobody waits for begins no more blocks, and holds none', asy
   t.ok(touched.size <= BLOCKS_PER_READ_MAX, `${touched.size} blocks`);
   const again = read(gateway, ids.slice(0, 3));
   await timeOf(clock, again.done);
-  t.equal(((await again.done) as BlocksSummary).blocks.length, 3, 'the next read is served');
+  const next = (await again.done) as BlocksSummary; // as above
+  t.equal(next.blocks.length, 3, 'the next read is served');
 });
 
 t.test('a block that is gone is named, a bucket that fails fails the read', async (t) => {
@@ -155,7 +156,7 @@ t.test('a block that is gone is named, a bucket that fails fails the read', asyn
   await bucket.delete(`t/${ids[7]!}/meta.json`);
   const first = read(gateway, ids.slice(0, 20));
   await timeOf(clock, first.done);
-  const summary = (await first.done) as BlocksSummary;
+  const summary = (await first.done) as BlocksSummary; // as above
   t.equal(summary.blocks.length, 19);
   t.match(summary.failures, [/missing/]);
   sim.failWhen = () => 'refused';

@@ -4,18 +4,13 @@
  * forgotten and comes back is one of them again. Method: small clusters of real nodes in the simulator.
  */
 import t from 'tap';
-import {
-  EVALUATE_JOB,
-  type EvaluateInput,
-  runEvaluateJob,
-} from '../../actors/querier/evaluate-job.ts';
-import { NAMES_JOB, type NamesInput, runNamesJob } from '../../actors/querier/names-job.ts';
 import type { RunningNode } from '../../cli/node.ts';
 import { createNodeCiphers } from '../../platform/node/ciphers.ts';
 import { audit } from '../../sim/audit.ts';
 import { bootStarling, isReady, loadTargetOf } from '../../sim/cluster.ts';
 import { Workload } from '../../sim/workload.ts';
 import { type Machine, World } from '../../sim/world.ts';
+import { queryJobs } from '../support/query-jobs.ts';
 
 /** Reads mind for so long that a cluster once had fewer copies. */
 const YOUNG_MS = 17 * 60_000;
@@ -50,10 +45,7 @@ async function tell(
     seed,
     machineCount,
     ciphers: createNodeCiphers(),
-    jobs: new Map<string, (input: unknown) => { readonly output: unknown }>([
-      [EVALUATE_JOB, (input) => ({ output: runEvaluateJob(input as EvaluateInput) })],
-      [NAMES_JOB, (input) => ({ output: runNamesJob(input as NamesInput) })],
-    ]),
+    jobs: queryJobs,
     bootNode: bootStarling(machineCount, flags),
   });
   const workload = new Workload(loadTargetOf(world), {

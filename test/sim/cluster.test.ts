@@ -6,12 +6,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import t from 'tap';
-import {
-  EVALUATE_JOB,
-  type EvaluateInput,
-  runEvaluateJob,
-} from '../../actors/querier/evaluate-job.ts';
-import { NAMES_JOB, type NamesInput, runNamesJob } from '../../actors/querier/names-job.ts';
 import type { RingStatus } from '../../http/api.ts';
 import { createNodeCiphers } from '../../platform/node/ciphers.ts';
 import { checkAcknowledged } from '../../sim/checkers/acknowledged.ts';
@@ -24,6 +18,7 @@ import { History } from '../../sim/history.ts';
 import { PLANTED } from '../../sim/planted/index.ts';
 import { type StoryOptions, type Verdict, runStory } from '../../sim/story.ts';
 import type { Swarm } from '../../sim/swarm.ts';
+import { queryJobs } from '../support/query-jobs.ts';
 
 const MINUTES = 0.1;
 
@@ -33,10 +28,7 @@ function run(seed: number, more: Partial<StoryOptions> = {}): Promise<Verdict> {
     minutes: MINUTES,
     ...more,
     ciphers: createNodeCiphers(),
-    jobs: new Map<string, (input: unknown) => { readonly output: unknown }>([
-      [EVALUATE_JOB, (input) => ({ output: runEvaluateJob(input as EvaluateInput) })],
-      [NAMES_JOB, (input) => ({ output: runNamesJob(input as NamesInput) })],
-    ]),
+    jobs: queryJobs,
   });
 }
 

@@ -4,17 +4,13 @@
  * Method: a small cluster of real nodes in the simulator, under load.
  */
 import t from 'tap';
-import {
-  EVALUATE_JOB,
-  type EvaluateInput,
-  runEvaluateJob,
-} from '../../actors/querier/evaluate-job.ts';
 import type { RunningNode } from '../../cli/node.ts';
 import { createNodeCiphers } from '../../platform/node/ciphers.ts';
 import { audit } from '../../sim/audit.ts';
 import { bootStarling, isReady, loadTargetOf } from '../../sim/cluster.ts';
 import { Workload } from '../../sim/workload.ts';
 import { World } from '../../sim/world.ts';
+import { queryJobs } from '../support/query-jobs.ts';
 
 const DAY_MS = 24 * 3_600_000;
 const WAIT_MS = 120_000;
@@ -28,9 +24,7 @@ async function tell(machineCount: number, offsetMs: number): Promise<void> {
     seed: 21,
     machineCount,
     ciphers: createNodeCiphers(),
-    jobs: new Map<string, (input: unknown) => { readonly output: unknown }>([
-      [EVALUATE_JOB, (input) => ({ output: runEvaluateJob(input as EvaluateInput) })],
-    ]),
+    jobs: queryJobs,
     bootNode: bootStarling(machineCount, flags),
   });
   const target = loadTargetOf(world);

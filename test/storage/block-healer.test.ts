@@ -62,7 +62,7 @@ async function scene(canRefill = true): Promise<Scene> {
   await tsdb.durable();
   const shipping = { disk, bucket: side, log: silentLog, tenant, storeId: 's' };
   await (await Shipper.open({ ...shipping, directory: DIRECTORY })).ship();
-  const id = meta?.id ?? ('' as BlockId);
+  const id = meta?.id ?? ('' as BlockId); // never: there is a block
   const expected = linesOf(await readAll(tsdb, [], early));
   await opened.tsdb.close();
   await opened.committer.close();
