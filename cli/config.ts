@@ -40,6 +40,8 @@ export interface Config {
   readonly blocksRetentionMs: number;
   readonly blocksRetentionBytes: number;
   readonly tenantsOpenMax: number;
+  /** How long metadata is kept after it was said last. */
+  readonly metadataRetainMs: number;
   readonly compactor: CompactorSettings;
   readonly blockUpload: BlockUploadSettings;
   readonly dataDirectory: string;
@@ -136,6 +138,7 @@ function deriveConfig(
     blocksRetentionMs: get('blocks_storage.tsdb.retention_period', 15 * 24 * 3_600_000),
     blocksRetentionBytes: get('blocks_storage.tsdb.retention_size', 0),
     tenantsOpenMax: get('ingester.instance_limits.max_tenants', 5000),
+    metadataRetainMs: get('ingester.metadata_retain_period', 3_600_000),
     compactor: deriveCompactor(values),
     blockUpload: deriveBlockUpload(values),
     dataDirectory: get('data_dir', 'data'),

@@ -5,6 +5,11 @@ import {
   runEvaluateJob,
 } from '../actors/querier/evaluate-job.ts';
 import { WARM_UP_JOB, runWarmUpJob } from '../actors/querier/warm-up.ts';
+import {
+  METADATA_JOB,
+  type MetadataInput,
+  runMetadataJob,
+} from '../actors/querier/metadata-job.ts';
 import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names-job.ts';
 import {
   REMOTE_READ_JOB,
@@ -17,6 +22,10 @@ export const jobs: JobTable = new Map<string, Job>([
   [
     EVALUATE_JOB,
     (input) => moved(runEvaluateJob(input as EvaluateInput, () => performance.now())), // only the querier posts it
+  ],
+  [
+    METADATA_JOB,
+    (input) => moved(runMetadataJob(input as MetadataInput)), // likewise
   ],
   [
     NAMES_JOB,

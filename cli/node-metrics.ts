@@ -3,6 +3,8 @@
  * where they mean the same. Hot paths keep plain counters; they are read when somebody scrapes.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { PushCounts } from '../actors/distributor/actor.ts';
+import type { MetadataStats } from '../actors/ingester/metadata-store.ts';
 import type { ClockVerdict } from '../actors/clock-check/verdict.ts';
 import type { ClusterViews } from '../actors/membership/cluster-view.ts';
 import type { ActorRuntime } from '../actors/runtime/index.ts';
@@ -42,7 +44,9 @@ export class NodeMetrics {
   readonly #users = new Set<TenantId>();
   #readLoop: () => void = () => undefined;
   readonly #received: Counter<'user'>;
+  readonly #receivedMetadata: Counter<'user'>;
   readonly #discarded: Counter<'reason' | 'user'>;
+  readonly #discardedMetadata: Counter<'reason' | 'user'>;
   readonly #queries: Histogram<'outcome'>;
   readonly #walSyncs: Histogram;
 
@@ -57,6 +61,18 @@ export class NodeMetrics {
     this.#discarded = new Counter({
       name: 'cortex_discarded_requests_total',
       help: 'Pushes of which something was refused, by reason.',
+      labelNames: ['reason', 'user'],
+      registers,
+    });
+    this.#receivedMetadata = new Counter({
+      name: 'cortex_distributor_received_metadata_total',
+      help: 'Metadata that pushes carried and that is valid.',
+      labelNames: ['user'],
+      registers,
+    });
+    this.#discardedMetadata = new Counter({
+      name: 'cortex_discarded_metadata_total',
+      help: 'Metadata of pushes that was refused, by reason.',
       labelNames: ['reason', 'user'],
       registers,
     });
@@ -82,10 +98,15 @@ export class NodeMetrics {
     build.set({ version }, 1);
   }
 
-  onPush(tenant: TenantId, samples: number, refused: StarlingError | undefined): void {
+  onPush(tenant: TenantId, push: PushCounts): void {
+    const { discards, metadataReceived = 0, refused, samplesStored } = push;
     const user = this.#userOf(tenant);
-    this.#received.inc({ user }, samples);
+    this.#received.inc({ user }, samplesStored);
     if (refused !== undefined) this.#discarded.inc({ user, reason: refused.id });
+    if (metadataReceived > 0) this.#receivedMetadata.inc({ user }, metadataReceived);
+    if (discards === undefined) return;
+    for (const [reason, count] of discards.metadataByReason)
+      this.#discardedMetadata.inc({ user, reason }, count);
   }
 
   /** Anyone can name a new tenant: those beyond the bound share one label value. */
@@ -173,6 +194,38 @@ export class NodeMetrics {
     this.#gauge('starling_actor_restarts_total', 'Actors restarted after a fault.', () =>
       sum(runtime.statuses().map((status) => status.restarts)),
     );
+  }
+
+  /** What is known of metrics, and what was left out of it. */
+  watchMetadata(read: () => MetadataStats): void {
+    const gauge = (name: string, help: string, of: (stats: MetadataStats) => number): void =>
+      this.#gauge(name, help, () => of(read()));
+    gauge('cortex_ingester_memory_metadata', 'Metadata in memory.', (one) => one.entryCount);
+    gauge('starling_ingester_metadata_bytes', 'Bytes of it, about.', (one) => one.bytes);
+    gauge(
+      'cortex_ingester_ingested_metadata_total',
+      'Metadata that was taken.',
+      (one) => one.receivedCount,
+    );
+    gauge(
+      'cortex_ingester_memory_metadata_created_total',
+      'Metadata that was new.',
+      (one) => one.createdCount,
+    );
+    gauge(
+      'cortex_ingester_memory_metadata_removed_total',
+      'Metadata that went because nobody repeated it.',
+      (one) => one.removedCount,
+    );
+    const dropped = new Gauge<'reason'>({
+      name: 'cortex_ingester_ingested_metadata_failures_total',
+      help: 'Metadata that was left out because of a limit.',
+      labelNames: ['reason'],
+      registers: [this.#registry],
+      collect: () => {
+        for (const [reason, count] of read().dropped) dropped.set({ reason }, count);
+      },
+    });
   }
 
   /** How far this node's clock is off. */

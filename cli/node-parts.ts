@@ -7,6 +7,7 @@ import { autoForgetCodecs } from '../actors/auto-forget/codecs.ts';
 import { ClockWatch } from '../actors/clock-check/clock-watch.ts';
 import { clockCheckCodecs } from '../actors/clock-check/codecs.ts';
 import { ingesterCodecs } from '../actors/ingester/codecs.ts';
+import { MetadataStore } from '../actors/ingester/metadata-store.ts';
 import { gossipRecords } from '../actors/membership/actor.ts';
 import { ClusterViews } from '../actors/membership/cluster-view.ts';
 import { membershipCodecs } from '../actors/membership/codecs.ts';
@@ -89,6 +90,7 @@ export interface Parts {
   readonly committer: Committer;
   readonly losses: LossKeeper;
   readonly tenants: TsdbManager;
+  readonly metadata: MetadataStore;
   readonly shipping: Shipping;
   readonly compactor: Compactor;
   readonly blockUploads: BlockUploads;
@@ -188,6 +190,7 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     committer,
     losses,
     tenants,
+    metadata: new MetadataStore({ retainMs: config.metadataRetainMs }),
     shipping,
     compactor,
     blockUploads: createBlockUploads(options),
@@ -384,6 +387,11 @@ export function fingerprintOf(
     throw new StarlingError('node.not_ready', { why: 'it has not joined a cluster yet' });
   const key = tenantFingerprintKey(secret, tenant, 'series');
   return (bytes, out) => fingerprint(key, viewOf(bytes), 0, bytes.length, out, 0);
+}
+
+/** What of a limit of the whole cluster one instance has: as many of the copies as it holds. 0 stays off. */
+export function localLimit({ current: { instances, ring } }: ClusterViews, global: number): number {
+  return Math.ceil((global * ring.rf) / Math.max(ring.rf, instances.length));
 }
 
 /** Gossip's calls over the control lane. */

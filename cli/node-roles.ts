@@ -33,7 +33,7 @@ import { ownersOf } from '../actors/store-gateway/placement.ts';
 import { RegistryFile, acceptsWritesFrom, type loadRegistry } from '../membership/index.ts';
 import { StarlingError } from '../model/errors.ts';
 import { BucketIndexCache, BucketStore } from '../storage/index.ts';
-import { type Parts, fingerprintOf, hasSharedBucket } from './node-parts.ts';
+import { type Parts, fingerprintOf, hasSharedBucket, localLimit } from './node-parts.ts';
 
 const INGESTER_TICK_MS = 60_000;
 const REFILL_TICK_MS = 5000;
@@ -110,6 +110,7 @@ export function spawnRoles(
   spawnClockCheck(parts);
   const self = identity.instanceId;
   metrics.watchClock(() => parts.clockWatch.verdict);
+  metrics.watchMetadata(() => parts.metadata.stats());
   metrics.watch({ committer, compactor, tenants, runtime, gossip, views, losses, self });
 }
 
@@ -185,8 +186,9 @@ function spawnClockCheck({ clockWatch, options, runtime, views }: Parts): void {
 }
 
 function spawnIngesters(parts: Parts): void {
-  const { clockWatch, identity, options, readiness, runtime, shipping } = parts;
+  const { clockWatch, identity, metadata, options, readiness, runtime, shipping } = parts;
   const { tenants, turns, views } = parts;
+  const { limits } = options.config;
   const { clock, log, odd } = options.platform;
   let noted: Promise<void> | undefined;
   const noteWrite = (): Promise<void> => {
@@ -213,6 +215,13 @@ function spawnIngesters(parts: Parts): void {
           turns,
           shard,
           tenants,
+          metadata: {
+            store: metadata,
+            limitsOf: () => ({
+              metricsMax: localLimit(views, limits.max_global_metadata_per_user),
+              perMetricMax: limits.max_global_metadata_per_metric,
+            }),
+          },
           digest: () => views.current.digest,
           checkWritable: (from) => {
             readiness.checkWritable();
@@ -307,7 +316,7 @@ function spawnEdges(parts: Parts): void {
         limitsOf: () => config.limits,
         probe,
         knownSeriesMax: odd?.('known-series.tiny') === true ? TINY_TABLE : undefined,
-        onPush: (tenant, samples, refused) => metrics.onPush(tenant, samples, refused),
+        onPush: (tenant, push) => metrics.onPush(tenant, push),
       }),
   });
   runtime.spawn({

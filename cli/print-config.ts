@@ -37,7 +37,10 @@ export function printConfig(config: Config): string {
         retention_size: config.blocksRetentionBytes,
       },
     },
-    ingester: { instance_limits: { max_tenants: config.tenantsOpenMax } },
+    ingester: {
+      instance_limits: { max_tenants: config.tenantsOpenMax },
+      metadata_retain_period: `${config.metadataRetainMs}ms`,
+    },
     compactor: {
       block_ranges: compactor.blockRangesMs.map((ms) => `${ms}ms`),
       compaction_interval: `${compactor.intervalMs}ms`,

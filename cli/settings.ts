@@ -234,6 +234,12 @@ export const settings: readonly Setting[] = [
     help: 'the most tenants one node has open at once; idle ones are closed after an hour and a half, and opened again when they are used',
   },
   {
+    path: ['ingester', 'metadata_retain_period'],
+    schema: durationSchema,
+    defaultText: '1h',
+    help: 'how long the type, help and unit of a metric are kept after a sender said them last',
+  },
+  {
     path: ['compactor', 'block_ranges'],
     schema: blockRangesSchema,
     defaultText: '2h, 12h, 24h',

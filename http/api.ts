@@ -61,6 +61,16 @@ export interface SeriesRequest {
   readonly cancellation: Cancellation;
 }
 
+export interface MetadataRequest {
+  readonly tenant: TenantId;
+  /** Undefined: all metrics. */
+  readonly metric: string | undefined;
+  /** The most metrics, and the most of each; negative: no limit. */
+  readonly limit: number;
+  readonly limitPerMetric: number;
+  readonly cancellation: Cancellation;
+}
+
 export interface NamesAnswer {
   /** The JSON of the envelope's `data`. */
   readonly data: Uint8Array;
@@ -129,6 +139,8 @@ export interface NodeApi {
   series(request: SeriesRequest): Promise<NamesAnswer>;
   labelNames(request: SeriesRequest): Promise<NamesAnswer>;
   labelValues(name: string, request: SeriesRequest): Promise<NamesAnswer>;
+  /** What metrics are: the JSON of `metadata`. */
+  metadata(request: MetadataRequest): Promise<NamesAnswer>;
   /** Where a tenant's series come from: the JSON of `status/tsdb`; `limit` rows of each kind. */
   cardinality(request: SeriesRequest): Promise<NamesAnswer>;
   /** Answers a decompressed ReadRequest. */

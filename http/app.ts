@@ -7,6 +7,7 @@ import { StarlingError } from '../model/errors.ts';
 import { errorResponse } from './error-response.ts';
 import type { AppOptions } from './options.ts';
 import { absentRoutes } from './routes/absent.ts';
+import { metadataRoutes } from './routes/metadata.ts';
 import { adminRoutes } from './routes/admin.ts';
 import { blockUploadRoutes } from './routes/block-upload.ts';
 import { compactorRoutes } from './routes/compactor.ts';
@@ -23,6 +24,7 @@ export function createApp(options: AppOptions): Hono {
     app.route(prefix, queryRoutes(options));
     app.route(prefix, seriesRoutes(options));
     app.route(prefix, absentRoutes(options));
+    app.route(prefix, metadataRoutes(options));
     app.route(prefix, remoteReadRoutes(options));
     app.route(prefix, statusRoutes(options));
   }

@@ -26,6 +26,13 @@ interface BucketFacts {
   readonly key: string;
 }
 
+/** Facts of an error about a text of metadata; `metric` is cut to a bound. */
+interface MetadataFacts {
+  readonly metric: string;
+  readonly bytes: number;
+  readonly bytesMax: number;
+}
+
 export const errorCatalogue = {
   // --- requests ---
   'request.body_too_large': {
@@ -164,6 +171,26 @@ export const errorCatalogue = {
     ...invalid,
     message: (f: SeriesFacts & { readonly why: string }) =>
       `native-histogram: a histogram of ${f.series} was refused: ${f.why}; fix the sender`,
+  },
+  // --- metadata (what is not refused is kept) ---
+  'metadata.missing_metric_name': {
+    ...invalid,
+    message: () => 'metadata-missing-metric-name: metadata names no metric: send its family name',
+  },
+  'metadata.metric_name_too_long': {
+    ...invalid,
+    message: (f: MetadataFacts) =>
+      `metric-name-too-long: metadata names the metric ${JSON.stringify(f.metric)}, ${f.bytes} bytes, max_metadata_length is ${f.bytesMax}`,
+  },
+  'metadata.unit_too_long': {
+    ...invalid,
+    message: (f: MetadataFacts) =>
+      `unit-too-long: the unit of the metric ${JSON.stringify(f.metric)} is ${f.bytes} bytes, max_metadata_length is ${f.bytesMax}`,
+  },
+  'metadata.invalid': {
+    ...invalid,
+    message: (f: { readonly metric: string; readonly what: string }) =>
+      `metadata-invalid: the ${f.what} in metadata of the metric ${JSON.stringify(f.metric)} is not valid UTF-8`,
   },
   // --- samples ---
   'histogram.invalid': {

@@ -8,6 +8,12 @@ export interface Limits {
   readonly max_label_names_per_series: number;
   readonly max_labels_size_bytes: number;
   readonly max_series_per_user: number;
+  /** Bytes of a metric's name, help and unit in metadata; help is cut to them. */
+  readonly max_metadata_length: number;
+  /** Metrics that have metadata. */
+  readonly max_global_metadata_per_user: number;
+  /** Different metadata of one metric. */
+  readonly max_global_metadata_per_metric: number;
   readonly ingestion_rate: number;
   readonly ingestion_burst_size: number;
   /** Milliseconds a sample may lie in the future. */
@@ -30,6 +36,9 @@ export const MULTITENANT_LIMITS: Limits = {
   max_label_names_per_series: 30,
   max_labels_size_bytes: 32 * 1024,
   max_series_per_user: 5_000_000,
+  max_metadata_length: 1024,
+  max_global_metadata_per_user: 8000,
+  max_global_metadata_per_metric: 10,
   ingestion_rate: 25_000,
   ingestion_burst_size: 50_000,
   creation_grace_period_ms: 10 * 60_000,
@@ -40,10 +49,11 @@ export const MULTITENANT_LIMITS: Limits = {
   compactor_partial_block_deletion_delay_ms: 24 * 3_600_000,
 };
 
-/** Defaults with multi-tenancy off: series and rate are unlimited, the instance's guard rails protect it. */
+/** Defaults with multi-tenancy off: series, metadata and rate are unlimited, the instance's guard rails protect it. */
 export const SINGLE_TENANT_LIMITS: Limits = {
   ...MULTITENANT_LIMITS,
   max_series_per_user: 0,
+  max_global_metadata_per_user: 0,
   ingestion_rate: 0,
   ingestion_burst_size: 0,
 };

@@ -15,6 +15,7 @@ import type { ClusterView } from '../membership/cluster-view.ts';
 import type { EncodedPush } from '../ingester/codecs.ts';
 import { type PushAnswer, ingesterPathOf } from '../ingester/messages.ts';
 import type { Actor, ActorRuntime } from '../runtime/index.ts';
+import type { Discards } from './discards.ts';
 import { type KnownSeries, createKnownSeries } from './known-series.ts';
 import type { DistributorMessage } from './messages.ts';
 import type { WriteRing } from './push-plan.ts';
@@ -38,10 +39,18 @@ export interface DistributorDependencies {
   readonly runtime: () => ActorRuntime;
   readonly view: () => ClusterView;
   readonly limitsOf: (tenant: TenantId) => Limits;
-  readonly onPush: (tenant: TenantId, samples: number, refused: StarlingError | undefined) => void;
+  readonly onPush: (tenant: TenantId, push: PushCounts) => void;
   readonly probe?: Probe;
   /** A power of two; large when not said. */
   readonly knownSeriesMax?: number | undefined;
+}
+
+/** What a push did, for metrics. */
+export interface PushCounts {
+  readonly samplesStored: number;
+  readonly metadataReceived?: number;
+  readonly refused: StarlingError | undefined;
+  readonly discards?: Discards;
 }
 
 interface TenantKeys {
@@ -77,14 +86,14 @@ export class DistributorActor implements Actor<DistributorMessage> {
     this.#pushes++;
     this.#pushBytes += body.length;
     runPush(this.#pushDependencies(tenant, view), body, buffers).then(
-      ({ refused, released, samplesStored }) => {
-        this.#dependencies.onPush(tenant, samplesStored, refused);
+      ({ discards, metadataReceived, refused, released, samplesStored }) => {
+        this.#dependencies.onPush(tenant, { samplesStored, refused, metadataReceived, discards });
         reply.ok({ samplesStored, refused });
         void released.then(() => this.#release(body, buffers, true));
       },
       (error: unknown) => {
         const failure = toStarlingError(error);
-        this.#dependencies.onPush(tenant, 0, failure);
+        this.#dependencies.onPush(tenant, { samplesStored: 0, refused: failure });
         reply.fail(failure);
         this.#release(body, buffers, false); // a replica may still read them
       },
@@ -134,6 +143,12 @@ export class DistributorActor implements Actor<DistributorMessage> {
       writeQuorum: view.ring.writeQuorum,
       instances: view.instances,
       send: (instance, encoded) => this.#send(tenant, instance, encoded),
+      sendMetadata: async (instance, entries) => {
+        const to = { instance, path: ingesterPathOf(tenant) };
+        const message = { type: 'push-metadata', tenant, entries };
+        const options = { timeoutMs: INGESTER_TIMEOUT_MS, lane: 'write' } as const;
+        await this.#dependencies.runtime().ask<null>(to, message, options).done;
+      },
       turns,
       probe: this.#dependencies.probe,
       admitSamples: (samples) => this.#rates.admit(tenant, samples, limits, clock.monotonicMs()),

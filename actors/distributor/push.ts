@@ -6,6 +6,7 @@
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
+import type { MetricMetadata } from '../../model/metadata.ts';
 import { type FingerprintKey, viewOf } from '../../model/wire/fingerprint.ts';
 import {
   type WriteColumns,
@@ -17,7 +18,9 @@ import { beginSnappyDecode, continueSnappyDecode, snappyLength } from '../../mod
 import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
 import type { Probe } from '../../platform/rare.ts';
 import type { TurnQueue } from '../../platform/turn-queue.ts';
+import { Discards } from './discards.ts';
 import { fillChunk } from './fill-chunk.ts';
+import { type MetadataPlan, planMetadata, sendMetadata } from './metadata-push.ts';
 import {
   type Chunk,
   LABELLED_PER_CHUNK_MAX,
@@ -58,9 +61,14 @@ export interface PushDependencies {
   readonly instances: readonly InstanceId[];
   /** Sends one batch to one ingester; rejects with a StarlingError at the latest at its deadline. */
   readonly send: (instance: InstanceId, batch: EncodedWriteBatch) => Promise<IngesterPushAnswer>;
+  /** The same for metadata. */
+  readonly sendMetadata: (
+    instance: InstanceId,
+    entries: readonly MetricMetadata[],
+  ) => Promise<void>;
   readonly turns: TurnQueue;
   readonly probe?: Probe;
-  /** Called with the number of samples once validation is done; throws `limit.ingestion_rate`. */
+  /** Called with the number of samples and metadata once they are checked; throws `limit.ingestion_rate`. */
   readonly admitSamples: (samples: number) => void;
 }
 
@@ -82,6 +90,8 @@ export function createPushBuffers(): PushBuffers {
 export interface PushResult {
   readonly samplesStored: number;
   readonly refused: StarlingError | undefined;
+  readonly metadataReceived: number;
+  readonly discards: Discards;
   /** Resolves when no replica needs the buffers any more. */
   readonly released: Promise<void>;
 }
@@ -92,11 +102,36 @@ export async function runPush(
   body: Uint8Array,
   buffers: PushBuffers,
 ): Promise<PushResult> {
-  const plan = await decodeAndRoute(dependencies, body, buffers);
+  const discards = new Discards();
+  const { metadata, plan } = await decodeAndRoute(dependencies, body, buffers, discards);
   const { histogramCount, sampleCount } = plan.columns;
   const samples = sampleCount + histogramCount - plan.invalidSamples;
-  dependencies.admitSamples(samples);
-  const quorum = dependencies.writeQuorum;
+  const metadataReceived = metadata?.entries.length ?? 0;
+  dependencies.admitSamples(samples + metadataReceived);
+  checkReplicas(plan, dependencies.writeQuorum);
+  const metadataSent = sendAllMetadata(dependencies, metadata);
+  const metadataSettled = metadataSent.catch(() => undefined); // senders repeat it
+  if (plan.rowCount === 0) await metadataSent; // nothing else can tell whether the request was taken
+  const stored = await sendChunks(dependencies, plan, samples);
+  return {
+    ...stored,
+    refused: stored.refused ?? metadata?.refused,
+    metadataReceived,
+    discards,
+    released: stored.released.then(() => metadataSettled),
+  };
+}
+
+/** Resolves when the metadata has its quorums. */
+async function sendAllMetadata(
+  { instances, sendMetadata: send, writeQuorum }: PushDependencies,
+  metadata: MetadataPlan | undefined,
+): Promise<void> {
+  if (metadata === undefined || metadata.entries.length === 0) return;
+  await sendMetadata(metadata, { instances, send, writeQuorum });
+}
+
+function checkReplicas(plan: PushPlan, quorum: number): void {
   for (let row = 0; row < plan.rowCount; row++) {
     if (plan.rowReplicas[row]! >= quorum) continue;
     const why = 'too few instances are registered for the replication factor';
@@ -106,14 +141,21 @@ export async function runPush(
       why,
     });
   }
-  return sendChunks(dependencies, plan, samples);
+}
+
+/** What a body holds, checked, and where it goes. */
+interface Routed {
+  readonly plan: PushPlan;
+  /** Absent: there is none. */
+  readonly metadata: MetadataPlan | undefined;
 }
 
 async function decodeAndRoute(
   dependencies: PushDependencies,
   body: Uint8Array,
   buffers: PushBuffers,
-): Promise<PushPlan> {
+  discards: Discards,
+): Promise<Routed> {
   const length = snappyLength(body, DECODED_BYTES_MAX);
   if (buffers.decoded.length < length) buffers.decoded = new Uint8Array(length + (length >>> 2));
   // A small push is one slice, from body to plan.
@@ -130,7 +172,9 @@ async function decodeAndRoute(
   const view = viewOf(buffers.decoded);
   const plan = beginPushPlan(dependencies.context, view, columns, buffers.plan);
   while (!continuePushPlan(plan, SERIES_PER_SLICE)) await turns.again();
-  return plan;
+  if (columns.metadataCount === 0) return { plan, metadata: undefined };
+  const metadata = await planMetadata(plan.context, view, columns, { discards, turns });
+  return { plan, metadata };
 }
 
 /** The push while its chunks are out. */
@@ -158,7 +202,7 @@ function sendChunks(
   dependencies: PushDependencies,
   plan: PushPlan,
   samples: number,
-): Promise<PushResult> {
+): Promise<Pick<PushResult, 'refused' | 'released' | 'samplesStored'>> {
   const replicas = plan.rowReplicas.subarray(0, plan.rowCount);
   const tally = createTally(plan.rowCount, replicas, dependencies.writeQuorum);
   const flight: Flight = {

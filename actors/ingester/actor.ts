@@ -25,7 +25,8 @@ import {
   type ReadSummary,
   ingesterShardOf,
 } from './messages.ts';
-import { nameFrames } from './name-frames.ts';
+import type { MetadataLimits, MetadataStore } from './metadata-store.ts';
+import { metadataFrames, nameFrames } from './name-frames.ts';
 
 export interface IngesterDependencies {
   readonly clock: Clock;
@@ -34,6 +35,11 @@ export interface IngesterDependencies {
   /** Which of `INGESTER_SHARDS` this is: it looks after the tenants of this shard. */
   readonly shard: number;
   readonly tenants: TsdbManager;
+  /** What metrics are, of all tenants of the node. */
+  readonly metadata: {
+    readonly store: MetadataStore;
+    readonly limitsOf: (tenant: TenantId) => MetadataLimits;
+  };
   readonly digest: () => string;
   /** Throws when this node must not take writes, or not from that instance. */
   readonly checkWritable: (from: InstanceId) => void;
@@ -51,6 +57,8 @@ export interface IngesterDependencies {
 
 type Frames = AsyncGenerator<Uint8Array | undefined, void>;
 type PushMessage = Extract<IngesterMessage, { readonly type: 'push' }>;
+type PushMetadata = Extract<IngesterMessage, { readonly type: 'push-metadata' }>;
+type ReadMetadata = Extract<IngesterMessage, { readonly type: 'metadata' }>;
 
 export class IngesterActor implements Actor<IngesterMessage> {
   readonly #dependencies: IngesterDependencies;
@@ -81,8 +89,19 @@ export class IngesterActor implements Actor<IngesterMessage> {
         );
         break;
       }
+      case 'metadata':
+        this.#sendMetadata(message).catch((error: unknown) => {
+          if (!message.reply.isCancelled) message.reply.fail(toStarlingError(error));
+        });
+        break;
       case 'push':
         void this.#push(message); // answers, whatever happens
+        break;
+      case 'push-metadata':
+        this.#noteMetadata(message).then(
+          () => message.reply.ok(null),
+          (error: unknown) => message.reply.fail(toStarlingError(error)),
+        );
         break;
       case 'select': {
         const { hints, reply, scope } = message;
@@ -111,6 +130,7 @@ export class IngesterActor implements Actor<IngesterMessage> {
           });
         }
         if (this.#dependencies.shard === 0) {
+          void this.#expireMetadata();
           this.#dependencies.tenants.closeIdle().catch((error: unknown) => {
             this.#dependencies.onError('close idle tenants', toStarlingError(error));
           });
@@ -177,6 +197,31 @@ export class IngesterActor implements Actor<IngesterMessage> {
       throw new StarlingError('node.not_ready', { why }); // to be sent again, not dropped
     }
     return results.length === 1 ? results[0]! : joinResults(results);
+  }
+
+  /** In a turn of its own. */
+  async #noteMetadata({ entries, from, tenant }: PushMetadata): Promise<void> {
+    const { checkWritable, clock, metadata, turns } = this.#dependencies;
+    await turns.next();
+    checkWritable(from);
+    metadata.store.note(tenant, entries, metadata.limitsOf(tenant), clock.monotonicMs());
+  }
+
+  async #expireMetadata(): Promise<void> {
+    const { clock, metadata, turns } = this.#dependencies;
+    for (const _ of metadata.store.expire(clock.monotonicMs())) await turns.again();
+  }
+
+  async #sendMetadata({ limit, metric, reply, tenant }: ReadMetadata): Promise<void> {
+    const { checkReadable, clock, digest, metadata, turns } = this.#dependencies;
+    checkReadable();
+    const lists = metadata.store.select(tenant, { limit, metric }, clock.monotonicMs());
+    for (const list of lists) {
+      for (const frame of metadataFrames(list)) await reply.frame(frame);
+      await turns.next();
+      if (reply.isCancelled) return;
+    }
+    reply.end({ digest: digest(), oldestTimeMs: Number.MIN_SAFE_INTEGER });
   }
 
   /** All tenants with data here, each with its oldest time; 0 when that cannot be told now. */

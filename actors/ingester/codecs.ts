@@ -11,6 +11,7 @@ import {
   errorCatalogue,
 } from '../../model/errors.ts';
 import { parseTenantId } from '../../model/ids.ts';
+import { METRIC_TYPES } from '../../model/metadata.ts';
 import { WINDOW_VALUES } from '../../model/window-value.ts';
 import { decodeWriteBatch } from '../../model/wire/write-batch.ts';
 import {
@@ -20,7 +21,7 @@ import {
   packControl,
   unpackChecked,
 } from '../runtime/index.ts';
-import type { IngesterMessage, PushAnswer } from './messages.ts';
+import { type IngesterMessage, METADATA_PER_MESSAGE_MAX, type PushAnswer } from './messages.ts';
 
 type PushMessage = Extract<IngesterMessage, { readonly type: 'push' }>;
 
@@ -69,6 +70,28 @@ const readSummary = z.object({
   oldestTimeMs: time,
   heldFromMs: time.nullish().transform((one) => one ?? undefined),
 });
+const metadataEntry = z.object({
+  name: text,
+  type: z
+    .number()
+    .int()
+    .min(0)
+    .max(METRIC_TYPES.length - 1),
+  help: text,
+  unit: text,
+});
+const pushMetadata = z.object({
+  tenant: z.string().transform(parseTenantId),
+  entries: z.array(metadataEntry).max(METADATA_PER_MESSAGE_MAX),
+});
+const readMetadata = z.object({
+  tenant: z.string().transform(parseTenantId),
+  metric: z
+    .string()
+    .nullish()
+    .transform((one) => one ?? undefined),
+  limit: count,
+});
 const wirePushAnswer = z.object({
   unknown: z.array(index),
   rejected: z.array(index),
@@ -113,7 +136,9 @@ function reviveError({
 
 /** What other instances may send to an ingester, by message type, and how its answers are read. */
 export const ingesterCodecs: ReadonlyMap<string, PayloadCodec> = new Map([
+  ['metadata', checkedCodec('metadata', readMetadata, readSummary)],
   ['push', pushCodec],
+  ['push-metadata', checkedCodec('push-metadata', pushMetadata, z.null())],
   [
     'select',
     checkedCodec('select', z.object({ scope: scopeSchema, hints: hintsSchema }), readSummary),

@@ -3,7 +3,9 @@
  * the shard that `ingesterShardOf` names, on every instance alike.
  *
  *   flush         cuts what the heads of its tenants hold, and ships it
+ *   metadata      streams what metrics are, as msgpack arrays of [name, type, help, unit, age in ms]
  *   push          appends a batch and answers when the log is durable
+ *   push-metadata notes what metrics are
  *   select        streams series with their chunks, as series frames
  *   series        streams label sets, as series frames without chunks
  *   label-names   streams names, as msgpack arrays; so does label-values
@@ -13,12 +15,16 @@
 import type { StarlingError } from '../../model/errors.ts';
 import type { InstanceId, TenantId } from '../../model/ids.ts';
 import type { Matcher } from '../../model/matchers.ts';
+import type { MetricMetadata } from '../../model/metadata.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { WriteBatch } from '../../model/wire/write-batch.ts';
 import type { SelectHints } from '../../storage/index.ts';
 import type { Reply, StreamReply } from '../runtime/index.ts';
 
 export const INGESTER_SHARDS = 16;
+
+/** Entries of one `push-metadata`. */
+export const METADATA_PER_MESSAGE_MAX = 512;
 
 export interface PushAnswer {
   /** Indexes of series that are unknown here: nothing of them was stored. Rising. */
@@ -71,10 +77,26 @@ export type IngesterMessage =
       readonly reply: StreamReply<ReadSummary>;
     }
   | {
+      readonly type: 'metadata';
+      readonly tenant: TenantId;
+      /** Only of this metric. */
+      readonly metric?: string | undefined;
+      /** The most metrics to tell, whichever; 0 is no limit. */
+      readonly limit: number;
+      readonly reply: StreamReply<ReadSummary>;
+    }
+  | {
       readonly type: 'push';
       readonly batch: WriteBatch;
       readonly from: InstanceId;
       readonly reply: Reply<PushAnswer>;
+    }
+  | {
+      readonly type: 'push-metadata';
+      readonly tenant: TenantId;
+      readonly entries: readonly MetricMetadata[];
+      readonly from: InstanceId;
+      readonly reply: Reply<null>;
     }
   | {
       readonly type: 'select';

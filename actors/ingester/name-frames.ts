@@ -1,15 +1,29 @@
-/** How names travel: msgpack arrays, in frames of a bounded size. */
+/** How names and metadata travel: msgpack arrays, in frames of a bounded size. */
 import { packControl } from '../runtime/index.ts';
+import type { ToldMetadata } from './metadata-store.ts';
 
-/** A frame is cut before it holds more names, or more UTF-16 units. */
-const NAMES_PER_FRAME = 5000;
-const NAME_UNITS_PER_FRAME = 64 * 1024;
+/** A frame is cut before it holds more items, or more UTF-16 units. */
+const ITEMS_PER_FRAME = 5000;
+const UNITS_PER_FRAME = 64 * 1024;
 
-export function* nameFrames(all: readonly string[]): Generator<Uint8Array, void> {
+export function nameFrames(all: readonly string[]): Generator<Uint8Array, void> {
+  return frames(all, (name) => name.length);
+}
+
+/** Each entry as [name, type, help, unit, age in ms]. */
+export function metadataFrames(all: readonly ToldMetadata[]): Generator<Uint8Array, void> {
+  const rows = all.map((one) => [one.name, one.type, one.help, one.unit, one.ageMs] as const);
+  return frames(rows, ([name, , help, unit]) => name.length + help.length + unit.length);
+}
+
+function* frames<Item>(
+  all: readonly Item[],
+  unitsOf: (item: Item) => number,
+): Generator<Uint8Array, void> {
   for (let from = 0, to = 0; from < all.length; from = to) {
     let units = 0;
-    while (to < all.length && to - from < NAMES_PER_FRAME && units < NAME_UNITS_PER_FRAME)
-      units += all[to++]!.length;
+    while (to < all.length && to - from < ITEMS_PER_FRAME && units < UNITS_PER_FRAME)
+      units += unitsOf(all[to++]!);
     yield packControl(all.slice(from, to));
   }
 }

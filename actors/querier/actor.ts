@@ -20,6 +20,7 @@ import { FairQueue } from './fair-queue.ts';
 import type { Gathered } from './gather.ts';
 import { resolutionNotes, resolutionUsedMs } from './resolution-notes.ts';
 import type {
+  MetadataQuery,
   NamesOutcome,
   QuerierMessage,
   Query,
@@ -35,6 +36,7 @@ import {
   type RemoteReadOutput,
   runRemoteReadJob,
 } from './remote-read-job.ts';
+import { METADATA_JOB, type MetadataInput, runMetadataJob } from './metadata-job.ts';
 import { NAMES_JOB, type NamesInput, type NamesOutput, runNamesJob } from './names-job.ts';
 import { Quarantine } from './quarantine.ts';
 import { type ReadMessage, SeriesSource, type SeriesSourceDependencies } from './series-source.ts';
@@ -99,6 +101,9 @@ export class QuerierActor implements Actor<QuerierMessage> {
         );
         break;
       }
+      case 'metadata':
+        this.#run(message, NAMES_TIMEOUT_MS, (ticket) => this.#metadata(message.query, ticket));
+        break;
       case 'query': {
         const timeoutMaxMs = this.#dependencies.settings.timeoutMs;
         const timeoutMs = Math.min(message.query.timeoutMs ?? timeoutMaxMs, timeoutMaxMs);
@@ -285,6 +290,20 @@ export class QuerierActor implements Actor<QuerierMessage> {
           ticket.signal,
         );
     return { data, kind };
+  }
+
+  async #metadata(query: MetadataQuery, ticket: Ticket): Promise<NamesOutcome> {
+    const { clock, workers } = this.#dependencies;
+    const { limit, limitPerMetric, metric, tenant } = query;
+    const nowMs = clock.wallMs();
+    const message = { type: 'metadata', tenant, metric, limit: Math.max(0, limit) };
+    const scope = { tenant, range: { minTimeMs: nowMs, maxTimeMs: nowMs } };
+    const effort = { timeoutMs: NAMES_TIMEOUT_MS, ticket };
+    const gathered = await this.#source.gatherRecent(message, scope, effort);
+    const frames = gathered.frames.flat();
+    const input: MetadataInput = { frames, limit, limitPerMetric, stopFlag: ticket.stopFlag };
+    if (bytesOf([gathered]) <= this.#inlineBytesMax) return runMetadataJob(input);
+    return workers.run<NamesOutput>(METADATA_JOB, input, transferable([gathered]), ticket.signal);
   }
 
   async #names(

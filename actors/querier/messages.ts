@@ -52,6 +52,15 @@ export interface NamesOutcome {
   readonly warnings: readonly string[];
 }
 
+export interface MetadataQuery {
+  readonly tenant: TenantId;
+  /** Undefined: all metrics. */
+  readonly metric: string | undefined;
+  /** The most metrics, and the most of each; negative: no limit. */
+  readonly limit: number;
+  readonly limitPerMetric: number;
+}
+
 export interface RemoteRead {
   readonly tenant: TenantId;
   /** A ReadRequest, decompressed. */
@@ -78,6 +87,11 @@ export type QuerierMessage =
       readonly type: 'label-values';
       readonly name: string;
       readonly query: SeriesQuery;
+      readonly reply: Reply<NamesOutcome>;
+    }
+  | {
+      readonly type: 'metadata';
+      readonly query: MetadataQuery;
       readonly reply: Reply<NamesOutcome>;
     }
   | {

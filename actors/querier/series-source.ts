@@ -15,6 +15,7 @@ import {
   type BlocksSummary,
   STORE_GATEWAY_PATH,
 } from '../store-gateway/messages.ts';
+import type { OutgoingMessage } from '../runtime/index.ts';
 import { ownersOf } from '../store-gateway/placement.ts';
 import { type SourceResolution, aggregatesEndMs } from './choose-blocks.ts';
 import type { Gathered } from './gather.ts';
@@ -78,7 +79,7 @@ export class SeriesSource {
     const first = await this.#aggregatesIndex(message, tenant, wish);
     const settledMs = first === undefined ? Number.NEGATIVE_INFINITY : settledBeforeMs(first, wish);
     const outgoing = withSettled(message, settledMs);
-    const gathered = await this.#gatherIngesters(outgoing, scope, effort);
+    const gathered = await this.gatherRecent({ ...outgoing, scope }, scope, effort);
     const oldestTimeMs = Math.max(gathered.oldestTimeMs, settledMs);
     // Recent data is with the ingesters: a bucket that is away keeps nobody from it.
     const isRecent = range.minTimeMs >= oldestTimeMs;
@@ -96,6 +97,22 @@ export class SeriesSource {
       oldestTimeMs: this.#seesAllBlocks() ? Number.MIN_SAFE_INTEGER : oldestTimeMs,
       use: plan.use,
     };
+  }
+
+  /** Whole answers of enough ingesters: of what only they have. */
+  gatherRecent(
+    message: OutgoingMessage,
+    { range, tenant }: Pick<ReadScope, 'range' | 'tenant'>,
+    { ticket, timeoutMs }: Pick<ReadEffort, 'ticket' | 'timeoutMs'>,
+  ): Promise<Gathered> {
+    return gatherIngesters(this.#dependencies, {
+      path: ingesterPathOf(tenant),
+      message,
+      range,
+      timeoutMs,
+      ticket,
+      order: (instances) => this.#order(instances),
+    });
   }
 
   /** The index, for reads that may take aggregates: undefined where there are none, or they are of no use. */
@@ -152,21 +169,6 @@ export class SeriesSource {
     const order = (id: InstanceId): number => (id === self ? 0 : 1);
     const inOrder = [...owners].sort((a, b) => order(a) - order(b));
     return inOrder.includes(self) ? inOrder : [...inOrder, self];
-  }
-
-  #gatherIngesters(
-    message: ReadMessage,
-    scope: ReadScope,
-    { ticket, timeoutMs }: ReadEffort,
-  ): Promise<Gathered> {
-    return gatherIngesters(this.#dependencies, {
-      path: ingesterPathOf(scope.tenant),
-      message: { ...message, scope },
-      range: scope.range,
-      timeoutMs,
-      ticket,
-      order: (instances) => this.#order(instances),
-    });
   }
 
   /** This instance first, whose answer crosses no network; then the others in turn. */

@@ -5,7 +5,7 @@
 import { type Context, Hono } from 'hono';
 import { parseExpr } from '../../promql/index.ts';
 import type { AppOptions } from '../options.ts';
-import { invalid, parseLimit, parseTime } from '../parameters.ts';
+import { invalid, parseTime } from '../parameters.ts';
 import { readParameters, requestTenant, success } from './request.ts';
 
 const NOTHING: Readonly<Record<string, unknown>> = {
@@ -28,16 +28,6 @@ export function absentRoutes(options: AppOptions): Hono {
     });
   }
   routes.on(['GET', 'POST'], '/query_exemplars', (context) => serveExemplars(options, context));
-  routes.get('/metadata', async (context) => {
-    const parameters = await readParameters(context);
-    for (const name of ['limit', 'limit_per_metric']) {
-      const text = parameters.one(name);
-      // Here a negative limit is none, as in Prometheus.
-      if (text !== undefined && !/^-\d+$/.test(text)) parseLimit(text);
-    }
-    requestTenant(options, context);
-    return success({});
-  });
   return routes;
 }
 

@@ -17,6 +17,9 @@ export const SERIES_PER_REQUEST_MAX = 2 ** 20;
 export const SAMPLES_PER_REQUEST_MAX = 2 ** 20;
 const HISTOGRAMS_PER_REQUEST_MAX = 2 ** 18;
 const HISTOGRAMS_START = 64;
+const RANGES_START = 64;
+export const METADATA_PER_REQUEST_MAX = 2 ** 17;
+export const EXEMPLARS_PER_REQUEST_MAX = 2 ** 17;
 
 /** A request's series and samples as growing columns. Owned by one request at a time; pooled. */
 export interface WriteColumns {
@@ -37,10 +40,19 @@ export interface WriteColumns {
   /** Byte range of each histogram message in the body; nobody looked into it yet. */
   histogramStarts: Uint32Array;
   histogramStops: Uint32Array;
+  /** The same of metadata, and of exemplars; and each exemplar's series, never falling. */
+  metadataStarts: Uint32Array;
+  metadataStops: Uint32Array;
+  exemplarStarts: Uint32Array;
+  exemplarStops: Uint32Array;
+  exemplarSeries: Uint32Array;
   timestamps: Float64Array;
   /** Two words a sample, low first. */
   values: Uint32Array;
 }
+
+/** The pass pauses after so many. */
+const METADATA_PER_SLICE = 4096;
 
 /** A pass in progress over `view[0..length)`. */
 export interface WriteRequestPass {
@@ -70,6 +82,12 @@ export function createWriteColumns(series = 1024, samples = 2048): WriteColumns 
     histogramEnds: new Uint32Array(series),
     histogramStarts: new Uint32Array(HISTOGRAMS_START),
     histogramStops: new Uint32Array(HISTOGRAMS_START),
+    // Most requests have none: room comes with the first.
+    metadataStarts: new Uint32Array(0),
+    metadataStops: new Uint32Array(0),
+    exemplarStarts: new Uint32Array(0),
+    exemplarStops: new Uint32Array(0),
+    exemplarSeries: new Uint32Array(0),
     timestamps: new Float64Array(samples),
     values: new Uint32Array(samples * 2),
   };
@@ -120,8 +138,12 @@ export function continueWriteRequestPass(pass: WriteRequestPass, seriesMax: numb
         beginSeries(pass, end);
         at = readSeries(pass, start, sampleStop);
       } else {
-        columns.metadataCount++;
+        noteMetadata(columns, start, end);
         at = end;
+        if (columns.metadataCount % METADATA_PER_SLICE === 0 && at < length) {
+          pass.offset = at;
+          return false;
+        }
       }
     } else {
       at = skipField(view, at, length);
@@ -173,7 +195,7 @@ function readSeries(pass: WriteRequestPass, from: number, sampleStop: number): n
         return at + size;
       }
     } else if (tag === 0x1a) {
-      columns.exemplarCount++;
+      noteExemplar(columns, at, at + size);
     } else {
       noteHistogram(columns, at, at + size);
     }
@@ -311,6 +333,35 @@ function noteHistogram(columns: WriteColumns, start: number, stop: number): void
   columns.histogramStarts[i] = start;
   columns.histogramStops[i] = stop;
   columns.histogramCount = i + 1;
+}
+
+function noteMetadata(columns: WriteColumns, start: number, stop: number): void {
+  const i = columns.metadataCount;
+  if (i === columns.metadataStarts.length) {
+    if (i >= METADATA_PER_REQUEST_MAX) throw tooMany('metadata', METADATA_PER_REQUEST_MAX);
+    const count = Math.max(RANGES_START, i * 2);
+    columns.metadataStarts = grown(columns.metadataStarts, new Uint32Array(count));
+    columns.metadataStops = grown(columns.metadataStops, new Uint32Array(count));
+  }
+  columns.metadataStarts[i] = start;
+  columns.metadataStops[i] = stop;
+  columns.metadataCount = i + 1;
+}
+
+/** Notes an exemplar of the open series. */
+function noteExemplar(columns: WriteColumns, start: number, stop: number): void {
+  const i = columns.exemplarCount;
+  if (i === columns.exemplarStarts.length) {
+    if (i >= EXEMPLARS_PER_REQUEST_MAX) throw tooMany('exemplars', EXEMPLARS_PER_REQUEST_MAX);
+    const count = Math.max(RANGES_START, i * 2);
+    columns.exemplarStarts = grown(columns.exemplarStarts, new Uint32Array(count));
+    columns.exemplarStops = grown(columns.exemplarStops, new Uint32Array(count));
+    columns.exemplarSeries = grown(columns.exemplarSeries, new Uint32Array(count));
+  }
+  columns.exemplarStarts[i] = start;
+  columns.exemplarStops[i] = stop;
+  columns.exemplarSeries[i] = columns.seriesCount;
+  columns.exemplarCount = i + 1;
 }
 
 function growSeries(columns: WriteColumns): void {

@@ -70,6 +70,7 @@ async function store(limits: Partial<Limits> = {}): Promise<Store> {
           writeQuorum: 1,
           instances: ['n0' as InstanceId], // any valid id
           send: async (_instance, { bytes }) => tsdb.append(decodeWriteBatch(bytes), NOW),
+          sendMetadata: async () => undefined,
           turns: new TurnQueue({
             ...createNodeClock(),
             nextTurn: (callback) => {

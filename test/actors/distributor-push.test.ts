@@ -122,6 +122,7 @@ function cluster(rf: number, instances = rf) {
         instances: ids,
         send: async (instance, { bytes }) =>
           ingesters[ids.indexOf(instance)]!.push(decodeWriteBatch(bytes)),
+        sendMetadata: async () => undefined,
         turns: new TurnQueue(createNodeClock()),
         admitSamples: () => undefined,
       },
@@ -316,6 +317,7 @@ t.test('too few registered replicas is a 503 before anything is sent', async (t)
       writeQuorum: 2,
       instances: ['n0' as InstanceId],
       send: () => Promise.reject(new Error('must not be called')),
+      sendMetadata: async () => undefined,
       turns: new TurnQueue(createNodeClock()),
       admitSamples: () => undefined,
     },

@@ -7,8 +7,10 @@ import { parseTenantId } from '../../model/ids.ts';
 t.test('NodeMetrics.onPush() gives a thousand tenants metrics of their own', async (t) => {
   const metrics = new NodeMetrics('test');
   const refused = new StarlingError('sample.refused', undefined);
-  for (let i = 0; i < 3000; i++) metrics.onPush(parseTenantId(`t${i}`), 1, refused);
-  metrics.onPush(parseTenantId('t7'), 5, undefined);
+  for (let i = 0; i < 3000; i++) {
+    metrics.onPush(parseTenantId(`t${i}`), { samplesStored: 1, refused });
+  }
+  metrics.onPush(parseTenantId('t7'), { samplesStored: 5, refused: undefined });
   const lines = (await metrics.text()).split('\n');
   const received = lines.filter((line) =>
     line.startsWith('cortex_distributor_received_samples_total{'),

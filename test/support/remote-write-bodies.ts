@@ -9,7 +9,8 @@ export interface TestSeries {
   readonly samples?: readonly (readonly [timestampMs: number | bigint, value: number | bigint])[];
   /** So many empty ones, or these messages. */
   readonly histograms?: number | readonly Uint8Array[];
-  readonly exemplars?: number;
+  /** So many empty ones, or these messages. */
+  readonly exemplars?: number | readonly Uint8Array[];
 }
 
 const VARINT_BYTES_MAX = 10;
@@ -66,14 +67,33 @@ export function seriesMessage(series: TestSeries): Buffer {
     ...(series.samples ?? []).map(([timestampMs, value]) =>
       field(2, sampleMessage(timestampMs, value)),
     ),
-    ...Array.from({ length: series.exemplars ?? 0 }, () => field(3, Buffer.alloc(0))),
-    ...histogramMessages(series).map((message) => field(4, Buffer.from(message))),
+    ...messagesOf(series.exemplars).map((message) => field(3, Buffer.from(message))),
+    ...messagesOf(series.histograms).map((message) => field(4, Buffer.from(message))),
   ]);
 }
 
-function histogramMessages({ histograms = 0 }: TestSeries): readonly Uint8Array[] {
-  if (typeof histograms !== 'number') return histograms;
-  return Array.from({ length: histograms }, () => new Uint8Array(0));
+function messagesOf(messages: number | readonly Uint8Array[] = 0): readonly Uint8Array[] {
+  if (typeof messages !== 'number') return messages;
+  return Array.from({ length: messages }, () => new Uint8Array(0));
+}
+
+export interface TestMetadata {
+  readonly name?: string | Buffer;
+  readonly type?: number;
+  readonly help?: string | Buffer;
+  readonly unit?: string | Buffer;
+}
+
+export function metadataMessage({ help, name, type, unit }: TestMetadata): Buffer {
+  const text = (number: number, value: string | Buffer | undefined): Buffer =>
+    value === undefined ? Buffer.alloc(0) : field(number, Buffer.from(value));
+  const kind = type === undefined ? Buffer.alloc(0) : Buffer.concat([uvarint(8), uvarint(type)]);
+  return Buffer.concat([kind, text(2, name), text(4, help), text(5, unit)]);
+}
+
+/** The metadata of a request, without series. */
+export function metadataRequest(all: readonly TestMetadata[]): Buffer {
+  return Buffer.concat(all.map((one) => field(3, metadataMessage(one))));
 }
 
 export function writeRequest(series: readonly TestSeries[]): Buffer {
