@@ -64,11 +64,16 @@ export class Bitmap {
     };
   }
 
+  /** How many numbers are in it. */
+  count(): number {
+    let count = 0;
+    for (let i = 0; i < this.#words.length; i++) count += popCount(this.#words[i]!);
+    return count;
+  }
+
   /** The numbers in it, rising. */
   toArray(): Uint32Array {
-    let count = 0;
-    for (const word of this.#words) count += popCount(word);
-    const numbers = new Uint32Array(count);
+    const numbers = new Uint32Array(this.count());
     let at = 0;
     for (let i = 0; i < this.#words.length; i++) {
       for (let word = this.#words[i]!; word !== 0; word &= word - 1) {
