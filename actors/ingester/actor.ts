@@ -257,6 +257,7 @@ export class IngesterActor implements Actor<IngesterMessage> {
     settledBeforeMs: number | undefined,
   ): Promise<void> {
     const { checkReadable, clock, digest, tenants, turns } = this.#dependencies;
+    await turns.next();
     checkReadable();
     const tsdb = tenants.get(scope.tenant) ?? (await tenants.find(scope.tenant));
     // In the turn in which the read takes its view.

@@ -5,7 +5,6 @@
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { Workers } from '../../platform/platform.ts';
-import { EXPERIMENTAL_LANGUAGE, parseExpr, selectionsOf } from '../../promql/index.ts';
 import type { SelectHints } from '../../storage/index.ts';
 import type { ReadScope } from '../ingester/messages.ts';
 import type { Actor, Reply } from '../runtime/index.ts';
@@ -38,6 +37,7 @@ import {
 } from './remote-read-job.ts';
 import { METADATA_JOB, type MetadataInput, runMetadataJob } from './metadata-job.ts';
 import { NAMES_JOB, type NamesInput, type NamesOutput, runNamesJob } from './names-job.ts';
+import { type PlanInput, parsedQuery, plannedQuery } from './planned-query.ts';
 import { Quarantine } from './quarantine.ts';
 import { type ReadMessage, SeriesSource, type SeriesSourceDependencies } from './series-source.ts';
 import type { QuerySettings } from './settings.ts';
@@ -49,8 +49,8 @@ export const QUERIES_MAX = 1000;
 export const QUERY_BYTES_MAX = 1024 * 1024 * 1024;
 export const QUERIES_BYTES_MAX = 2 * QUERY_BYTES_MAX;
 export const NAMES_TIMEOUT_MS = 30_000;
-/** Work up to this size is done on the loop: about two milliseconds; the bytes are those of two replicas. */
-const INLINE_BYTES_MAX = 128 * 1024;
+/** Work up to this size is done on the loop: two or three milliseconds; the bytes are those of two replicas. */
+const INLINE_BYTES_MAX = 192 * 1024;
 const INLINE_WORK_MAX = 20_000;
 const BYTES_PER_ROW = 500;
 
@@ -186,20 +186,26 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const { delayedNameRemoval, isExperimental, samplesMax } = settings;
     this.#quarantine.check(query.tenant, query.query);
     const startedMs = clock.monotonicMs();
-    const lookbackMs = query.lookbackMs ?? settings.lookbackMs;
-    const isInstant = query.stepMs === 0;
-    const stepMs = isInstant ? 1 : query.stepMs;
-    const { endMs, startMs } = query;
-    const expr = parseExpr(query.query, isExperimental ? EXPERIMENTAL_LANGUAGE : {});
+    const { endMs, startMs, stepMs } = query;
+    const expr = parsedQuery({ query: query.query, isExperimental });
     const work = estimateSteps(expr, {
-      steps: isInstant ? 1 : Math.floor((endMs - startMs) / stepMs) + 1,
-      spanMs: isInstant ? 0 : endMs - startMs,
+      steps: stepMs === 0 ? 1 : Math.floor((endMs - startMs) / stepMs) + 1,
+      spanMs: stepMs === 0 ? 0 : endMs - startMs,
       stepsMax: samplesMax,
     });
     const mode = query.maxSourceResolution ?? settings.maxSourceResolution;
-    const downsampling = await this.#source.downsamplingFor(query.tenant, mode);
-    const grid = { startMs, endMs, stepMs, lookbackMs, downsampling };
-    const selections = selectionsOf(expr, { ...grid, instant: isInstant });
+    const run: PlanInput = {
+      query: query.query,
+      startMs,
+      endMs,
+      stepMs,
+      lookbackMs: query.lookbackMs ?? settings.lookbackMs,
+      downsampling: await this.#source.downsamplingFor(query.tenant, mode),
+      isExperimental,
+      delayedNameRemoval,
+    };
+    const planned = plannedQuery(run, expr);
+    const { selections } = planned.plan;
     const gathered = await Promise.all(
       selections.map((selection) => {
         const { matchers, maxTimeMs, minTimeMs, newestOnly, projection, value } = selection;
@@ -212,16 +218,9 @@ export class QuerierActor implements Actor<QuerierMessage> {
       }),
     );
     const input: EvaluateInput = {
-      query: query.query,
-      startMs,
-      endMs,
-      stepMs: query.stepMs,
-      lookbackMs,
-      downsampling,
+      ...run,
       samplesMax,
       limit: query.limit,
-      isExperimental,
-      delayedNameRemoval,
       wants: query.wants ?? {},
       before: { queueMs, gatherMs: clock.monotonicMs() - startedMs },
       stopFlag: ticket.stopFlag,
@@ -236,7 +235,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const isSmall =
       bytesOf(gathered) <= this.#inlineBytesMax && work * rowsOf(gathered) <= INLINE_WORK_MAX;
     const output = isSmall
-      ? runEvaluateJob(input, () => clock.monotonicMs())
+      ? runEvaluateJob(input, () => clock.monotonicMs(), planned)
       : await this.#evaluateInWorker(query, input, gathered, ticket);
     const uses = gathered.map(({ use }) => use);
     const notes = resolutionNotes(uses, selections, mode);

@@ -6,34 +6,22 @@ import { StarlingError } from '../../model/errors.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { WindowValue } from '../../model/window-value.ts';
 import {
-  type Downsampling,
-  EXPERIMENTAL_LANGUAGE,
-  type QueryParams,
   type QueryResult,
   Trace,
   encodeResult,
   evaluatePlan,
   explained,
-  parseExpr,
-  planOf,
 } from '../../promql/index.ts';
 import type { QueryWants } from './messages.ts';
+import { type PlanInput, plannedQuery } from './planned-query.ts';
 import { phasesOf, statsOf } from './query-stats.ts';
 import { mergeSeriesFrames } from '../../storage/index.ts';
 
 export const EVALUATE_JOB = 'querier.evaluate';
 
-export interface EvaluateInput {
-  readonly query: string;
-  readonly startMs: number;
-  readonly endMs: number;
-  readonly stepMs: number;
-  readonly lookbackMs: number;
+export interface EvaluateInput extends PlanInput {
   readonly samplesMax: number;
   readonly limit: number;
-  /** All of the experimental language is on. */
-  readonly isExperimental?: boolean;
-  readonly delayedNameRemoval?: boolean;
   readonly wants?: QueryWants;
   /** What went before: the wait for a place, and for the series. */
   readonly before?: { readonly queueMs: number; readonly gatherMs: number };
@@ -50,8 +38,6 @@ export interface EvaluateInput {
     /** The coarsest of those; 0: there are none. */
     readonly resolutionMs?: number;
   }[];
-  /** As the selections were made with. */
-  readonly downsampling?: Downsampling | undefined;
 }
 
 export interface EvaluateOutput {
@@ -62,11 +48,13 @@ export interface EvaluateOutput {
   readonly explain?: string;
 }
 
-/** `nowMs` is read for statistics only. */
-export function runEvaluateJob(input: EvaluateInput, nowMs = (): number => 0): EvaluateOutput {
+/** `nowMs` is read for statistics only; `planned` is what the selections were made by. */
+export function runEvaluateJob(
+  input: EvaluateInput,
+  nowMs = (): number => 0,
+  { params, plan } = plannedQuery(input),
+): EvaluateOutput {
   const startedMs = nowMs();
-  const expr = parseExpr(input.query, input.isExperimental === true ? EXPERIMENTAL_LANGUAGE : {});
-  const isInstant = input.stepMs === 0;
   const check = (): void => checkStop(input.stopFlag);
   let samples = 0;
   const columns = input.selections.map(({ frames, isProjected, range, value }) => {
@@ -81,18 +69,7 @@ export function runEvaluateJob(input: EvaluateInput, nowMs = (): number => 0): E
   });
   const { explain = false, stats } = input.wants ?? {};
   const trace = explain || stats !== undefined ? new Trace(nowMs) : undefined;
-  const params: QueryParams = {
-    startMs: input.startMs,
-    endMs: input.endMs,
-    stepMs: isInstant ? 1 : input.stepMs,
-    lookbackMs: input.lookbackMs,
-    instant: isInstant,
-    downsampling: input.downsampling,
-    text: input.query,
-    delayedNameRemoval: input.delayedNameRemoval === true,
-  };
   const decodedMs = nowMs();
-  const plan = planOf(expr, params);
   const budget = { samplesMax: input.samplesMax, check };
   const result = evaluatePlan(plan, params, columns, budget, trace);
   check();

@@ -152,7 +152,8 @@ class Round {
         if (this.#spare.length > 0) this.#options.probe?.('read.hedged');
         this.#askSpare();
       });
-      for (const instance of wanted.slice(0, needed)) this.#ask(instance);
+      // The last first: what is read here must not keep the asks of others from leaving.
+      for (let i = needed; i-- > 0;) this.#ask(wanted[i]!);
       this.#check();
     });
   }

@@ -161,7 +161,10 @@ export class Link {
     });
     return {
       done,
-      cancel: () => this.#abandon(id, new StarlingError('request.canceled', undefined)),
+      cancel: () => {
+        if (this.#outgoing.has(id))
+          this.#abandon(id, new StarlingError('request.canceled', undefined));
+      },
     };
   }
 

@@ -167,17 +167,16 @@ export class ActorRuntime {
           return Promise.resolve();
         },
       });
-      const abandon = (error: StarlingError): void => {
+      const abandon = (errorOf: () => StarlingError): void => {
         if (gate.isAnswered || gate.isCancelled) return;
         gate.cancel();
-        settle(() => reject(toStarlingError(error)));
+        settle(() => reject(errorOf()));
       };
       const timer = this.clock.after(timeoutMs, () => {
-        abandon(
-          new StarlingError('request.deadline', { what: `${message.type} at ${path}`, timeoutMs }),
-        );
+        const what = `${message.type} at ${path}`;
+        abandon(() => new StarlingError('request.deadline', { what, timeoutMs }));
       });
-      cancel = () => abandon(new StarlingError('request.canceled', undefined));
+      cancel = () => abandon(() => new StarlingError('request.canceled', undefined));
       try {
         cell.send({ ...message, reply: gate, from: this.self } as Message);
       } catch (error) {

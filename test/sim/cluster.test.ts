@@ -100,7 +100,7 @@ t.test('runStory() finds planted bugs: no canary lives', async (t) => {
   await check('silent-gap', ['I5'], 2);
   await check('wrong-tenant', ['I12', 'I3', 'I5'], 2);
   await check('nobody-home', ['liveness'], 2);
-  await check('cut-log', ['I1', 'I5'], 3, {
+  await check('cut-log', ['I1', 'I5'], 5, {
     faults: ['lost-writes', 'kill'],
     replicationFactor: 2,
   });
