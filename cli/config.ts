@@ -16,6 +16,8 @@ export interface CompactorSettings {
   /** A block waits so long for those of its replicas. */
   readonly waitMs: number;
   readonly deletionDelayMs: number;
+  /** How long a request to delete series can be cancelled. */
+  readonly cancelPeriodMs: number;
   readonly jobBytesMax: number;
 }
 
@@ -30,6 +32,8 @@ export interface Config {
   readonly clusterLabel: string | undefined;
   readonly clusterKeyFile: string | undefined;
   readonly insecure: boolean;
+  /** Whether clients may delete series. */
+  readonly adminEnabled: boolean;
   readonly replicationFactor: number;
   /** How long an instance is down before it is forgotten; 0: only an operator forgets. */
   readonly autoForgetMs: number;
@@ -130,6 +134,7 @@ function deriveConfig(
     clusterLabel: get<string | undefined>('cluster.label', undefined),
     clusterKeyFile: get<string | undefined>('cluster.key_file', undefined),
     insecure: get('insecure', false),
+    adminEnabled: get('api.admin_enabled', false),
     replicationFactor: get('replication_factor', 3),
     autoForgetMs: get('membership.auto_forget_after', 12 * 3_600_000),
     multitenancy,
@@ -189,6 +194,7 @@ function deriveCompactor(values: ReadonlyMap<string, unknown>): CompactorSetting
     intervalMs: get('compactor.compaction_interval', 15 * 60_000),
     waitMs: get('compactor.first_level_compaction_wait_period', 25 * 60_000),
     deletionDelayMs: get('compactor.deletion_delay', 12 * 3_600_000),
+    cancelPeriodMs: get('compactor.delete_request_cancel_period', 24 * 3_600_000),
     jobBytesMax: get('compactor.max_job_bytes', 64 * 1024 ** 3),
   };
 }

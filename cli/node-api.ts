@@ -5,9 +5,11 @@ import { type FlushAnswer, INGESTER_SHARDS } from '../actors/ingester/messages.t
 import type { ClusterViews } from '../actors/membership/cluster-view.ts';
 import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
 import { QUERIER_PATH } from '../actors/querier/messages.ts';
+import { STORE_GATEWAY_PATH } from '../actors/store-gateway/messages.ts';
 import type { ActorRuntime, OutgoingMessage } from '../actors/runtime/index.ts';
 import type {
   Cancellation,
+  DeletionsApi,
   MembersStatus,
   NodeApi,
   RingStatus,
@@ -17,13 +19,14 @@ import { type Gossip, type Identity, instancesById } from '../membership/index.t
 import { StarlingError } from '../model/errors.ts';
 import { parseInstanceId } from '../model/ids.ts';
 import type { Log } from '../platform/platform.ts';
-import type { BlockUploads, TenantDeletion } from '../storage/index.ts';
+import type { BlockUploads, DeletionRequests, TenantDeletion } from '../storage/index.ts';
 import { parse } from 'yaml';
 import type { Config } from './config.ts';
 import { printConfig } from './print-config.ts';
 import type { NodeMetrics } from './node-metrics.ts';
 
 const PUSH_TIMEOUT_MS = 10_000;
+const TELL_DELETIONS = { timeoutMs: 3000, lane: 'control' } as const;
 const FLUSH_TIMEOUT_MS = 30 * 60_000;
 const FORGET_TIMEOUT_MS = 35_000;
 /** Beyond the querier's own deadline: it answers first. */
@@ -35,6 +38,9 @@ const COMPACTOR_TIMEOUT_MS = 60_000;
 export interface NodeApiDependencies {
   readonly blockUploads: BlockUploads;
   readonly config: Config;
+  readonly deletions: DeletionRequests;
+  /** False: each instance has a bucket of its own. */
+  readonly hasSharedBucket: boolean;
   readonly gossip: Gossip;
   readonly identity: Identity;
   readonly log: Log;
@@ -104,12 +110,55 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
     flush: () => flushAll((path) => ask<FlushAnswer>(path, { type: 'flush' }, FLUSH_TIMEOUT_MS)),
     ...compactorApi((message) => ask(COMPACTOR_PATH, message, COMPACTOR_TIMEOUT_MS)),
     blockUploads: dependencies.blockUploads,
+    deletions: deletionsApi(dependencies),
     forget: async (instance) => {
       await ask(
         MEMBERSHIP_PATH,
         { type: 'forget', instance: parseInstanceId(instance) },
         FORGET_TIMEOUT_MS,
       );
+    },
+  };
+}
+
+function deletionsApi({
+  config,
+  deletions,
+  hasSharedBucket,
+  identity,
+  runtime,
+  views,
+}: NodeApiDependencies): DeletionsApi {
+  const { cancelPeriodMs } = config.compactor;
+  /** Others read the bucket now and not in a while; who cannot be told looks by itself. */
+  const tellOthers = async (): Promise<void> => {
+    const others = instancesById(views.current.registry).filter(
+      ({ id }) => id !== identity.instanceId,
+    );
+    const told = others.map(({ id: instance }) => {
+      const to = { instance, path: STORE_GATEWAY_PATH };
+      return runtime.ask<null>(to, { type: 'read-deletions' }, TELL_DELETIONS).done;
+    });
+    await Promise.allSettled(told);
+  };
+  return {
+    isEnabled: config.adminEnabled,
+    add: async (tenant, wanted) => {
+      const instances = instancesById(views.current.registry).length;
+      if (!hasSharedBucket && instances > 1) {
+        throw new StarlingError('deletion.not_shared', { instances });
+      }
+      await deletions.add(tenant, wanted);
+      await tellOthers();
+    },
+    list: (tenant) =>
+      deletions.list(tenant).map(({ request, state }) => {
+        const cancelUntilMs = request.createdAtMs + cancelPeriodMs;
+        return { ...request, cancelUntilMs, state };
+      }),
+    cancel: async (tenant, id) => {
+      await deletions.cancel(tenant, id);
+      await tellOthers();
     },
   };
 }

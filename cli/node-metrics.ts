@@ -11,13 +11,15 @@ import type { ActorRuntime } from '../actors/runtime/index.ts';
 import type { Gossip } from '../membership/index.ts';
 import type { StarlingError } from '../model/errors.ts';
 import type { InstanceId, TenantId } from '../model/ids.ts';
-import type { Committer, Compactor, TsdbManager } from '../storage/index.ts';
+import type { Committer, Compactor, DeletionRequests, TsdbManager } from '../storage/index.ts';
 import { watchCompactor } from './compactor-metrics.ts';
+import { watchDeletions } from './deletion-metrics.ts';
 import type { LossKeeper } from './loss-keeper.ts';
 
 export interface Watched {
   readonly committer: Committer;
   readonly compactor: Compactor;
+  readonly deletions: DeletionRequests;
   readonly tenants: TsdbManager;
   readonly runtime: ActorRuntime;
   readonly gossip: Gossip;
@@ -127,8 +129,9 @@ export class NodeMetrics {
 
   /** Adds what is read at scrape time. Called once. */
   watch(watched: Watched): void {
-    const { committer, compactor, gossip, losses, runtime, self, tenants, views } = watched;
-    watchCompactor(compactor, this.#registry);
+    const { committer, gossip, losses, runtime, self, tenants, views } = watched;
+    watchCompactor(watched.compactor, this.#registry);
+    watchDeletions(watched.deletions, this.#registry);
     this.#watchLosses({ losses, self, views });
     this.#gauge(
       'prometheus_tsdb_wal_writes_failed_total',

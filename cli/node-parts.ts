@@ -29,8 +29,10 @@ import {
   BlockUploads,
   Committer,
   Compactor,
+  DeletionRequests,
   Pacer,
   Shipping,
+  type TenantDeletions,
   TsdbManager,
   cutJitterMs,
   restoreBlock,
@@ -94,6 +96,7 @@ export interface Parts {
   readonly shipping: Shipping;
   readonly compactor: Compactor;
   readonly blockUploads: BlockUploads;
+  readonly deletions: DeletionRequests;
   readonly gossip: Gossip;
   readonly runtime: ActorRuntime;
   /** What all roles do in slices takes turns here. */
@@ -109,12 +112,15 @@ export class Readiness {
   stopping = '';
   /** Why the wall clock of this node is not to be trusted; empty: it is. */
   clock: () => string = () => '';
+  /** Why it is not known what was deleted; empty: it is. */
+  deletions: () => string = () => '';
   fatal: StarlingError | undefined;
   onStopped: () => void = () => undefined;
 
   reasons(): readonly string[] {
     const fatal = this.fatal === undefined ? '' : this.fatal.message;
-    const all = [this.membership, this.replay, this.stopping, this.clock(), fatal];
+    const unknown = [this.clock(), this.deletions()];
+    const all = [this.membership, this.replay, this.stopping, ...unknown, fatal];
     return all.filter((reason) => reason !== '');
   }
 
@@ -170,17 +176,16 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
   });
   const { bucket, disk } = platform;
   const shipping = new Shipping({
-    bucket,
-    clock,
-    disk,
-    log,
+    ...{ bucket, clock, disk, log },
     storeId: identity.storeId,
     directoryOf: (tenant) => joinedPath(tenantsDirectory(options), tenant),
     ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === instanceId,
     retentionMsOf: () => config.limits.compactor_blocks_retention_period_ms,
   });
   const losses = new LossKeeper({ clock, log, note, tell: tellLoss(() => runtime) });
-  const tenants = createTenants(options, { views, committer, shipping, losses, instanceId });
+  const deletions = createDeletions(options, readiness);
+  const shared = { views, committer, deletions, shipping, losses, instanceId };
+  const tenants = createTenants(options, shared);
   const compactor = createCompactor(options, { views, gossip, instanceId });
   return {
     options,
@@ -194,11 +199,38 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     shipping,
     compactor,
     blockUploads: createBlockUploads(options),
+    deletions,
     gossip,
     runtime,
     turns: new TurnQueue(clock),
     clockWatch: watchClock(options, views, readiness),
     readiness,
+  };
+}
+
+function createDeletions(
+  { config, dataDirectory, platform }: NodeOptions,
+  readiness: Readiness,
+): DeletionRequests {
+  const { bucket, clock, disk, log, random } = platform;
+  const { cancelPeriodMs } = config.compactor;
+  const directory = dataDirectory;
+  const options = { bucket, clock, disk, log, random, directory, cancelPeriodMs };
+  const deletions = new DeletionRequests(options);
+  readiness.deletions = () => deletions.unknown;
+  return deletions;
+}
+
+/** What of a tenant is not shown, and what is gone for good. */
+export function tenantDeletions(
+  options: NodeOptions,
+  deletions: DeletionRequests,
+  tenant: TenantId,
+): TenantDeletions {
+  return {
+    hidden: () => deletions.of(tenant),
+    // Where others have another bucket, they do not know what is hidden here: it stays here.
+    gone: () => (hasSharedBucket(options) ? deletions.due(tenant) : deletions.of(tenant)),
   };
 }
 
@@ -322,12 +354,14 @@ function createTenants(
   options: NodeOptions,
   {
     committer,
+    deletions,
     instanceId,
     losses,
     shipping,
     views,
   }: {
     readonly committer: Committer;
+    readonly deletions: DeletionRequests;
     readonly instanceId: InstanceId;
     readonly losses: LossKeeper;
     readonly shipping: Shipping;
@@ -368,6 +402,7 @@ function createTenants(
           canRefill: (range) => canOthersFill(views.current.registry, instanceId, range),
         },
         fingerprint: fingerprintOf(views, tenant),
+        deletions: tenantDeletions(options, deletions, tenant),
       };
     },
   });

@@ -33,7 +33,13 @@ import { ownersOf } from '../actors/store-gateway/placement.ts';
 import { RegistryFile, acceptsWritesFrom, type loadRegistry } from '../membership/index.ts';
 import { StarlingError } from '../model/errors.ts';
 import { BucketIndexCache, BucketStore } from '../storage/index.ts';
-import { type Parts, fingerprintOf, hasSharedBucket, localLimit } from './node-parts.ts';
+import {
+  type Parts,
+  fingerprintOf,
+  hasSharedBucket,
+  localLimit,
+  tenantDeletions,
+} from './node-parts.ts';
 
 const INGESTER_TICK_MS = 60_000;
 const REFILL_TICK_MS = 5000;
@@ -111,7 +117,8 @@ export function spawnRoles(
   const self = identity.instanceId;
   metrics.watchClock(() => parts.clockWatch.verdict);
   metrics.watchMetadata(() => parts.metadata.stats());
-  metrics.watch({ committer, compactor, tenants, runtime, gossip, views, losses, self });
+  const { deletions } = parts;
+  metrics.watch({ committer, compactor, deletions, tenants, runtime, gossip, views, losses, self });
 }
 
 function spawnRefill({ losses, options, readiness, runtime, tenants, views }: Parts): void {
@@ -186,7 +193,8 @@ function spawnClockCheck({ clockWatch, options, runtime, views }: Parts): void {
 }
 
 function spawnIngesters(parts: Parts): void {
-  const { clockWatch, identity, metadata, options, readiness, runtime, shipping } = parts;
+  const { clockWatch, deletions, identity, metadata, options, readiness } = parts;
+  const { runtime, shipping } = parts;
   const { tenants, turns, views } = parts;
   const { limits } = options.config;
   const { clock, log, odd } = options.platform;
@@ -234,6 +242,7 @@ function spawnIngesters(parts: Parts): void {
           isClockRight: () => clockWatch.verdict.kind === 'right',
           checkReadable: () => {
             readiness.checkReplayed();
+            deletions.checkKnown();
             const own = views.current.registry.instances.get(identity.instanceId);
             if (own?.storeId === identity.storeId && own.state !== 'PENDING') return;
             throw new StarlingError('node.not_ready', { why: 'it has not joined its cluster yet' });
@@ -249,7 +258,8 @@ function spawnIngesters(parts: Parts): void {
 }
 
 /** The store-gateway; returns the indexes it shares with the querier. */
-function spawnStoreGateway({ identity, options, runtime, turns, views }: Parts): BucketIndexCache {
+function spawnStoreGateway(parts: Parts): BucketIndexCache {
+  const { deletions, identity, options, runtime, turns, views } = parts;
   const { bucket, clock, disk, log, odd } = options.platform;
   const indexes = new BucketIndexCache(bucket, clock);
   const directory = `${options.dataDirectory}/store-gateway`;
@@ -274,6 +284,11 @@ function spawnStoreGateway({ identity, options, runtime, turns, views }: Parts):
           ownersOf(views.current.ring, block).includes(identity.instanceId),
         digest: () => views.current.digest,
         fingerprintOf: (tenant) => fingerprintOf(views, tenant),
+        readDeletions: () => deletions.refresh(),
+        deletionsOf: (tenant) => {
+          deletions.checkKnown();
+          return tenantDeletions(options, deletions, tenant);
+        },
         onError: (what, error) => log.error(what, { error: error.message }),
       });
     },

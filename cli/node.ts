@@ -20,7 +20,7 @@ import type { InstanceId } from '../model/ids.ts';
 import type { Platform } from '../platform/platform.ts';
 import { probeBucket } from '../storage/index.ts';
 import { createNodeApi } from './node-api.ts';
-import { type NodeOptions, type Parts, createParts } from './node-parts.ts';
+import { type NodeOptions, type Parts, createParts, hasSharedBucket } from './node-parts.ts';
 import { spawnRoles } from './node-roles.ts';
 
 export type { EndKind, NodeOptions } from './node-parts.ts';
@@ -67,12 +67,26 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
   const { log } = platform;
   const { http } = options.advertise;
   const isRegistryLost = registry === undefined && !identity.isNew && (await tenants.hasExisting());
-  const { blockUploads } = parts;
-  const shown = { blockUploads, config, gossip, identity, log, metrics, readiness, runtime, views };
-  const api = createNodeApi(shown);
+  const { blockUploads, deletions } = parts;
+  const api = createNodeApi({
+    ...{
+      blockUploads,
+      config,
+      deletions,
+      gossip,
+      identity,
+      log,
+      metrics,
+      readiness,
+      runtime,
+      views,
+    },
+    hasSharedBucket: hasSharedBucket(options),
+  });
   let httpAddress = http;
   try {
     if (isRegistryLost) await noteLostRegistry(parts);
+    await deletions.open(identity.isNew);
     await gossip.start({
       listenAddress: config.gossipListen,
       advertiseAddress: options.advertise.gossip,
@@ -85,6 +99,7 @@ async function startWithIdentity(options: NodeOptions, identity: Identity): Prom
     readiness.replay = isRegistryLost ? 'waiting for the registry that its disk lost' : '';
     if (options.serveHttp !== undefined) httpAddress = withPort(http, await options.serveHttp(api));
   } catch (error) {
+    deletions.close();
     await Promise.allSettled([gossip.stop(), runtime.stop(), tenants.close()]);
     throw error;
   }
@@ -173,6 +188,7 @@ async function stopNode(parts: Parts, drained?: () => Promise<void>): Promise<vo
   await drained?.();
   await runtime.stop();
   await gossip.stop();
+  parts.deletions.close();
   const failures = await Promise.allSettled([
     shipping.close(),
     parts.compactor.close(),

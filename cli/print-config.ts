@@ -25,6 +25,7 @@ export function printConfig(config: Config): string {
     join: config.join,
     cluster: { label: config.clusterLabel, key_file: config.clusterKeyFile },
     insecure: config.insecure,
+    api: { admin_enabled: config.adminEnabled },
     replication_factor: config.replicationFactor,
     membership: {
       auto_forget_after: config.autoForgetMs === 0 ? '0s' : `${config.autoForgetMs}ms`,
@@ -46,6 +47,8 @@ export function printConfig(config: Config): string {
       compaction_interval: `${compactor.intervalMs}ms`,
       first_level_compaction_wait_period: `${compactor.waitMs}ms`,
       deletion_delay: `${compactor.deletionDelayMs}ms`,
+      delete_request_cancel_period:
+        compactor.cancelPeriodMs === 0 ? 0 : `${compactor.cancelPeriodMs}ms`,
       max_job_bytes: compactor.jobBytesMax,
       max_block_upload_validation_concurrency: blockUpload.validationsMax,
     },

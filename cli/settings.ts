@@ -185,6 +185,13 @@ export const settings: readonly Setting[] = [
     isSwitch: true,
   },
   {
+    path: ['api', 'admin_enabled'],
+    schema: flag,
+    defaultText: 'false',
+    help: 'allow clients to delete series (/api/v1/admin/tsdb/delete_series)',
+    isSwitch: true,
+  },
+  {
     path: ['replication_factor'],
     schema: wholeNumber(1, 7),
     defaultText: '3',
@@ -263,6 +270,12 @@ export const settings: readonly Setting[] = [
     schema: durationSchema,
     defaultText: '12h',
     help: 'from marking a block of the bucket to deleting it; at least 40 minutes pass whatever it is',
+  },
+  {
+    path: ['compactor', 'delete_request_cancel_period'],
+    schema: optionalDurationSchema,
+    defaultText: '24h',
+    help: 'how long a request to delete series can be cancelled; its samples are hidden at once, and taken out of blocks after that',
   },
   {
     path: ['compactor', 'max_job_bytes'],

@@ -133,6 +133,29 @@ export interface ServiceRow {
   readonly state: string;
 }
 
+/** A request to delete series. */
+export interface DeletionRow {
+  readonly id: string;
+  readonly selectors: readonly (readonly Matcher[])[];
+  readonly range: TimeRange;
+  readonly createdAtMs: number;
+  readonly cancelUntilMs: number;
+  readonly state: 'cancelled' | 'processed' | 'received';
+}
+
+/** Deleting series. */
+export interface DeletionsApi {
+  readonly isEnabled: boolean;
+  /** Resolves when the request is in the bucket and in force here. */
+  add(
+    tenant: TenantId,
+    wanted: { readonly selectors: DeletionRow['selectors']; readonly range: TimeRange },
+  ): Promise<void>;
+  /** Newest first. */
+  list(tenant: TenantId): readonly DeletionRow[];
+  cancel(tenant: TenantId, id: string): Promise<void>;
+}
+
 export interface NodeApi {
   push(tenant: TenantId, body: Uint8Array): Promise<PushOutcome>;
   query(request: QueryRequest): Promise<QueryAnswer>;
@@ -165,5 +188,6 @@ export interface NodeApi {
   tenantDeletion(tenant: TenantId): Promise<TenantDeletion | undefined>;
   /** Blocks that clients upload. */
   readonly blockUploads: Pick<BlockUploads, 'check' | 'finish' | 'putFile' | 'start'>;
+  readonly deletions: DeletionsApi;
   forget(instance: string): Promise<void>;
 }

@@ -11,6 +11,7 @@ import { metadataRoutes } from './routes/metadata.ts';
 import { adminRoutes } from './routes/admin.ts';
 import { blockUploadRoutes } from './routes/block-upload.ts';
 import { compactorRoutes } from './routes/compactor.ts';
+import { deleteSeriesRoutes } from './routes/delete-series.ts';
 import { queryRoutes } from './routes/query.ts';
 import { remoteReadRoutes } from './routes/remote-read.ts';
 import { seriesRoutes } from './routes/series.ts';
@@ -27,8 +28,10 @@ export function createApp(options: AppOptions): Hono {
     app.route(prefix, metadataRoutes(options));
     app.route(prefix, remoteReadRoutes(options));
     app.route(prefix, statusRoutes(options));
+    app.route(prefix, deleteSeriesRoutes(options));
   }
   app.route('/api/v1', statusRoutes(options));
+  app.route('/api/v1', deleteSeriesRoutes(options));
   app.route('/api/v1', blockUploadRoutes(options));
   app.route('/', adminRoutes(options));
   app.route('/', compactorRoutes(options));

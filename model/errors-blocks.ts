@@ -1,5 +1,11 @@
 /** The part of the error catalogue about blocks that come from outside: imports and uploads. */
-import { type ErrorSpec, type SeriesFacts, invalid, unprocessable } from './error-spec.ts';
+import {
+  type ErrorSpec,
+  type SeriesFacts,
+  invalid,
+  unavailable,
+  unprocessable,
+} from './error-spec.ts';
 
 /** Facts of a refusal of a block: the rule, and both values in the reason. */
 interface RuleFacts {
@@ -54,6 +60,40 @@ export const blockErrors = {
     retryable: true,
     message: (f: { readonly what: string; readonly countMax: number }) =>
       `this node has ${f.countMax} ${f.what} already, which is the limit: try again later`,
+  },
+  // --- deletion of series ---
+  'deletion.disabled': {
+    ...unavailable,
+    retryable: false,
+    message: () => 'admin APIs disabled: set api.admin_enabled on the nodes to allow them',
+  },
+  'deletion.not_shared': {
+    http: 501,
+    grpc: 'UNIMPLEMENTED',
+    retryable: false,
+    message: (f: { readonly instances: number }) =>
+      `series cannot be deleted here: ${f.instances} instances have a bucket each, and a request reaches only one of them: give all of them one bucket (--bucket)`,
+  },
+  'deletion.not_found': {
+    http: 404,
+    grpc: 'NOT_FOUND',
+    retryable: false,
+    message: (f: { readonly request: string }) =>
+      `there is no request ${JSON.stringify(f.request)} to delete series of this tenant`,
+  },
+  'deletion.too_late': {
+    http: 409,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    message: (f: { readonly request: string; readonly periodMs: number }) =>
+      `the request ${f.request} cannot be cancelled: the ${f.periodMs} ms for that are over`,
+  },
+  'deletion.too_many': {
+    http: 429,
+    grpc: 'RESOURCE_EXHAUSTED',
+    retryable: false,
+    message: (f: { readonly what: string; readonly countMax: number }) =>
+      `there are ${f.countMax} ${f.what} to delete series, which is the limit`,
   },
   // --- imports ---
   'openmetrics.invalid': {

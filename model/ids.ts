@@ -12,12 +12,14 @@ export const ANONYMOUS_TENANT = 'anonymous' as TenantId;
 
 const TENANT_PATTERN = /^[A-Za-z0-9!\-_.*'()]+$/;
 const INSTANCE_PATTERN = /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/;
+/** Cortex and Mimir keep the last two for objects that are no tenant's. */
+const RESERVED_TENANTS: readonly string[] = ['.', '..', '__markers__', '__mimir_cluster'];
 export const TENANT_BYTES_MAX = 150;
 export const INSTANCE_BYTES_MAX = 63;
 
 /**
  * Parses a tenant id: Cortex's character set (letters, digits, `!-_.*'()`), at most 150 bytes, not
- * `.`, `..` or the marker name `__mimir_cluster`. Throws `tenant.invalid`.
+ * `.`, `..` or a name that buckets keep for other things. Throws `tenant.invalid`.
  */
 export function parseTenantId(text: string): TenantId {
   if (text.length > TENANT_BYTES_MAX) {
@@ -26,7 +28,7 @@ export function parseTenantId(text: string): TenantId {
       why: `is ${text.length} bytes long, the limit is ${TENANT_BYTES_MAX}`,
     });
   }
-  if (text === '.' || text === '..' || text === '__mimir_cluster' || !TENANT_PATTERN.test(text)) {
+  if (RESERVED_TENANTS.includes(text) || !TENANT_PATTERN.test(text)) {
     throw new StarlingError('tenant.invalid', {
       tenant: text,
       why: "may hold only letters, digits and !-_.*'() and must not be . or ..",

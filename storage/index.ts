@@ -33,6 +33,9 @@ export {
   putTenantDeletion,
   readTenantDeletion,
 } from './compact/tenant-deletion.ts';
+export { type Deletion, deletionsTouching } from './deletion/deletion.ts';
+export { DeletionRequests, type KnownRequest } from './deletion/requests.ts';
+export type { TenantDeletions } from './tenant-read.ts';
 export { BlockUploads } from './upload/block-uploads.ts';
 export { Committer, type CommitMode } from './committer.ts';
 export {

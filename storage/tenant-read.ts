@@ -14,6 +14,7 @@ import {
   collectBlockValues,
   selectBlockFrames,
 } from './block/select-block.ts';
+import { type Deletion, deletionsTouching } from './deletion/deletion.ts';
 import type { Head } from './head/head.ts';
 import {
   type SelectHints,
@@ -33,11 +34,30 @@ export interface ReadSource {
   readonly head: Head;
   readonly blocks: TenantBlocks;
   readonly fingerprint: (labelBytes: Uint8Array, out: Uint32Array) => void;
+  readonly deletions: TenantDeletions;
+}
+
+/** What was deleted of a tenant; each answer is cheap. */
+export interface TenantDeletions {
+  /** What no query may show. */
+  readonly hidden: () => readonly Deletion[];
+  /** What is left out for good: who copies from here to fill its disk gets the rest, which may come back. */
+  readonly gone: () => readonly Deletion[];
 }
 
 export interface ReadRequest {
   readonly selectors: Selectors;
   readonly range: TimeRange;
+}
+
+/** The deletions that can touch a read. */
+function touching(
+  { deletions }: ReadSource,
+  { range, selectors }: ReadRequest,
+  hints: SelectHints | undefined,
+): readonly Deletion[] {
+  const all = hints?.part === undefined ? deletions.hidden() : deletions.gone();
+  return deletionsTouching(all, selectors, range);
 }
 
 /** Series with their chunks; without `hints`, label sets only. Frames are the caller's. */
@@ -49,6 +69,7 @@ export async function* readFrames(
   const { blocks, head } = source;
   const { selectors } = request;
   const view = blocks.view(request.range);
+  const deletions = touching(source, request, hints);
   const settledBeforeMs = hints?.settledBeforeMs;
   // All at once: what is settled may become so meanwhile.
   const wanted =
@@ -56,13 +77,13 @@ export async function* readFrames(
       ? view.blocks
       : view.blocks.filter(({ meta }) => !blocks.isSettled(meta, settledBeforeMs));
   try {
-    for (const block of wanted) yield* blockFrames(source, request, block, hints);
+    for (const block of wanted) yield* blockFrames(source, { ...request, deletions }, block, hints);
     if (!hasHead(view)) return;
     const range = view.headRange;
     const frames =
       hints === undefined
-        ? selectLabelSets(head, selectors, range)
-        : selectFrames(head, selectors, range, hints);
+        ? selectLabelSets(head, selectors, range, deletions)
+        : selectFrames(head, selectors, range, hints, deletions);
     yield* checked(view, frames);
   } finally {
     view.end();
@@ -72,7 +93,7 @@ export async function* readFrames(
 /** The frames of one block; damage that is met is noted before it is thrown. */
 async function* blockFrames(
   source: ReadSource,
-  request: ReadRequest,
+  request: ReadRequest & Pick<BlockSelection, 'deletions'>,
   block: PinnedBlock,
   hints: SelectHints | undefined,
 ): AsyncGenerator<Uint8Array | undefined, void> {
@@ -161,10 +182,10 @@ async function useBlock(block: PinnedBlock, use: (reader: Reader) => Promise<voi
 
 function selectionOf(
   { clock, fingerprint }: ReadSource,
-  { range, selectors }: ReadRequest,
+  { deletions, range, selectors }: ReadRequest & Pick<BlockSelection, 'deletions'>,
   reader: Reader,
 ): BlockSelection {
-  return { reader, selectors, range, fingerprint, pacer: new Pacer(clock) };
+  return { reader, selectors, range, fingerprint, deletions, pacer: new Pacer(clock) };
 }
 
 function hasHead({ headRange }: TenantView): boolean {

@@ -19,6 +19,7 @@ import {
 import type { BlockSource } from './block/cut.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { Committer } from './committer.ts';
+import { NO_DELETIONS } from './deletion/deletion.ts';
 import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
 import { Head } from './head/head.ts';
 import type { SelectHints, Selectors } from './head/select.ts';
@@ -27,7 +28,13 @@ import type { LocalBlock } from './local-blocks.ts';
 import type { Pacer } from './pacer.ts';
 import { replayInto } from './replay-into.ts';
 import { TenantBlocks, type TenantBlocksOptions } from './tenant-blocks.ts';
-import { type ReadSource, readFrames, readLabelNames, readLabelValues } from './tenant-read.ts';
+import {
+  type ReadSource,
+  type TenantDeletions,
+  readFrames,
+  readLabelNames,
+  readLabelValues,
+} from './tenant-read.ts';
 import type { ReplaySummary } from './wal/types.ts';
 import { Wal } from './wal/wal.ts';
 
@@ -38,7 +45,11 @@ export interface TsdbOptions extends BatchAppenderOptions, TenantBlocksOptions {
   readonly walSegmentBytesMax?: number | undefined;
   /** How far ahead of `nowMs` a sample may be. */
   readonly futureMaxMs: number;
+  /** What of its samples is not there any more; absent: all are. */
+  readonly deletions?: TenantDeletions | undefined;
 }
+
+const NOTHING_DELETED: TenantDeletions = { hidden: () => NO_DELETIONS, gone: () => NO_DELETIONS };
 
 export interface TsdbStats {
   readonly seriesCount: number;
@@ -245,8 +256,8 @@ export class Tsdb {
   }
 
   get #readSource(): ReadSource {
-    const { clock, fingerprint } = this.#options;
-    return { clock, fingerprint, head: this.head, blocks: this.#openBlocks };
+    const { clock, deletions = NOTHING_DELETED, fingerprint } = this.#options;
+    return { clock, deletions, fingerprint, head: this.head, blocks: this.#openBlocks };
   }
 
   get #openWal(): Wal {

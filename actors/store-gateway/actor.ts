@@ -17,6 +17,8 @@ import {
   allBlocks,
   collectBlockNames,
   collectBlockValues,
+  type TenantDeletions,
+  deletionsTouching,
   parseBlockId,
   selectBlockFrames,
 } from '../../storage/index.ts';
@@ -39,10 +41,14 @@ export interface StoreGatewayDependencies {
   readonly digest: () => string;
   /** The tenant's fingerprint of canonical label bytes. Throws `node.not_ready` before the cluster is joined. */
   readonly fingerprintOf: (tenant: TenantId) => (labelBytes: Uint8Array, out: Uint32Array) => void;
+  /** What of the tenant's samples is not there any more. Throws `node.not_ready` while that is not known. */
+  readonly deletionsOf: (tenant: TenantId) => TenantDeletions;
+  /** Reads what was deleted from the bucket again. */
+  readonly readDeletions: () => Promise<void>;
   readonly onError: (what: string, error: StarlingError) => void;
 }
 
-type ReadMessage = Exclude<StoreGatewayMessage, { readonly type: 'tick' }>;
+type ReadMessage = Exclude<StoreGatewayMessage, { readonly type: 'read-deletions' | 'tick' }>;
 
 /** What the blocks of one read share. */
 interface Shared {
@@ -68,6 +74,13 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
       this.#forgetOthers().catch((error: unknown) => {
         this.#dependencies.onError('forget blocks', toStarlingError(error));
       });
+      return;
+    }
+    if (message.type === 'read-deletions') {
+      this.#dependencies.readDeletions().then(
+        () => message.reply.ok(null),
+        (error: unknown) => message.reply.fail(toStarlingError(error)),
+      );
       return;
     }
     const { reply } = message;
@@ -126,8 +139,11 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
     id: BlockId,
     { isOver, names, send }: Shared,
   ): Promise<void> {
-    const { clock, fingerprintOf, store, turns } = this.#dependencies;
+    const { clock, deletionsOf, fingerprintOf, store, turns } = this.#dependencies;
     const { scope } = message;
+    const { gone, hidden } = deletionsOf(scope.tenant);
+    const isCopied = message.type === 'blocks-select' && message.hints.part !== undefined;
+    const deleted = isCopied ? gone() : hidden();
     const block = await store.use(scope.tenant, id);
     try {
       const { range, selectors } = scope;
@@ -138,6 +154,7 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
           range,
           pacer: new Pacer(clock, isOver),
         },
+        deletions: deletionsTouching(deleted, selectors, range),
         fingerprint: fingerprintOf(scope.tenant),
         prefetch: (refs, withChunks) => block.prefetch({ refs, range, withChunks }),
       };

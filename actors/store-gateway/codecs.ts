@@ -9,6 +9,7 @@ const summary = z.object({ digest: text, blocks: z.array(text), failures: z.arra
 
 /** What other instances may send to a store-gateway, by message type, and how its answers are read. */
 export const storeGatewayCodecs: ReadonlyMap<string, PayloadCodec> = new Map([
+  ['read-deletions', checkedCodec('read-deletions', z.object({}), z.null())],
   [
     'blocks-select',
     checkedCodec('blocks-select', z.object({ scope, hints: hintsSchema }), summary),

@@ -5,13 +5,14 @@
  *   blocks-select        streams series with their chunks, as series frames
  *   blocks-series        streams label sets, as series frames without chunks
  *   blocks-label-names   streams names, as msgpack arrays; so does blocks-label-values
+ *   read-deletions       the requests to delete series changed: answers when they were read again
  *   tick                 time passes: what this instance does not look after any more is forgotten
  *
  * A read names its blocks, and the answer says which were read: the reader compares.
  */
 import type { SelectHints } from '../../storage/index.ts';
 import type { ReadScope } from '../ingester/messages.ts';
-import type { StreamReply } from '../runtime/index.ts';
+import type { Reply, StreamReply } from '../runtime/index.ts';
 
 export const STORE_GATEWAY_PATH = '/store-gateway';
 
@@ -37,4 +38,5 @@ export type BlocksRead =
 
 export type StoreGatewayMessage =
   | (BlocksRead & { readonly scope: BlocksScope; readonly reply: StreamReply<BlocksSummary> })
+  | { readonly type: 'read-deletions'; readonly reply: Reply<null> }
   | { readonly type: 'tick' };

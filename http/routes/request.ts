@@ -18,11 +18,11 @@ export interface Parameters {
   many(name: string): readonly string[];
 }
 
-/** Reads the parameters of a GET or a form POST. Throws `request.body_too_large`. */
+/** Reads the parameters of a GET, or of a form that is sent with POST or PUT. Throws `request.body_too_large`. */
 export async function readParameters(context: Context): Promise<Parameters> {
   const url = new URL(context.req.url).searchParams;
   let form = new URLSearchParams();
-  if (context.req.method === 'POST') {
+  if (context.req.method === 'POST' || context.req.method === 'PUT') {
     form = new URLSearchParams(await readForm(context));
   }
   return {

@@ -5,13 +5,15 @@
  *   equal chunks          ->  one of them, its bytes untouched
  *   alone in its time     ->  its bytes untouched
  *   overlapping, or cut   ->  decoded, merged by time, encoded anew in pieces of about 120 samples
+ *   aggregates, cut       ->  without the windows that were deleted from
  *
  * Where samples of one time differ the pick is deterministic: not stale before stale, then the larger
  * bit pattern (chunk/merge-runs.ts), so that every node makes the same block. Memory: the samples of one cluster of
  * overlapping chunks.
  */
 import type { TimeRange } from '../../model/sample.ts';
-import { type ChunkBytes, isDecodable } from './format.ts';
+import { cutAggregates, reachOf } from './cut-aggregates.ts';
+import { CHUNK_AGGREGATES, type ChunkBytes, isDecodable } from './format.ts';
 import { SeriesSamples } from './series-samples.ts';
 
 /** Merges the chunks of a series. `deleted` is sorted and apart. Throws `UndecodableChunk`. */
@@ -50,12 +52,20 @@ export class ChunkMerger {
   ): void {
     const minTimeMs = cluster[0]!.minTimeMs;
     const maxTimeMs = cluster.reduce((max, chunk) => Math.max(max, chunk.maxTimeMs), minTimeMs);
-    const touching = deleted.filter((range) => isTouching(range, minTimeMs, maxTimeMs));
+    const reachMs = reachOf(cluster[0]!);
+    const touching = deleted.filter((range) => isTouching(range, reachMs, maxTimeMs));
     if (touching.some((range) => range.minTimeMs <= minTimeMs && range.maxTimeMs >= maxTimeMs)) {
       return;
     }
     if (cluster.length === 1 && touching.length === 0) {
       into.push(cluster[0]!);
+      return;
+    }
+    if (cluster.length === 1 && cluster[0]!.encoding === CHUNK_AGGREGATES) {
+      const left = cutAggregates(cluster[0]!, touching);
+      if (left === null) throw new UndecodableChunk('its aggregates do not decode');
+      if (left !== undefined) into.push(left);
+      this.#recodedCount++;
       return;
     }
     const samples = this.#samples;
@@ -84,7 +94,8 @@ function isPlain(chunks: readonly ChunkBytes[], deleted: readonly TimeRange[]): 
   for (let i = 0; i < chunks.length; i++) {
     const { maxTimeMs, minTimeMs } = chunks[i]!;
     if (i > 0 && minTimeMs <= chunks[i - 1]!.maxTimeMs) return false;
-    for (const range of deleted) if (isTouching(range, minTimeMs, maxTimeMs)) return false;
+    const reachMs = reachOf(chunks[i]!);
+    for (const range of deleted) if (isTouching(range, reachMs, maxTimeMs)) return false;
   }
   return true;
 }

@@ -40,11 +40,16 @@ export interface BlockMeta {
   /** True when a compaction of it failed. */
   readonly hasFailed: boolean;
   readonly hints: readonly string[];
+  /** Ids of the deletions that it was made without the samples of; absent: none. */
+  readonly deletions?: readonly string[];
 }
+
+/** Our own part of meta.json, which others ignore. */
+const OWN_KEY = 'starling';
 
 /** The bytes of meta.json, as Prometheus formats it. */
 export function encodeBlockMeta(meta: BlockMeta): Uint8Array {
-  const { stats } = meta;
+  const { deletions = [], stats } = meta;
   const json = {
     ulid: meta.id,
     minTime: meta.minTimeMs,
@@ -73,6 +78,7 @@ export function encodeBlockMeta(meta: BlockMeta): Uint8Array {
       hints: meta.hints.length === 0 ? undefined : meta.hints,
     },
     version: META_VERSION,
+    [OWN_KEY]: deletions.length === 0 ? undefined : { deletions },
   };
   return Buffer.from(JSON.stringify(json, undefined, '\t'));
 }
@@ -101,6 +107,10 @@ export function parseBlockMeta(bytes: Uint8Array, id: BlockId): BlockMeta {
   const range = timesOf(root);
   const stats = root.object('stats');
   const compaction = root.object('compaction');
+  const deletions = root
+    .object(OWN_KEY)
+    .list('deletions')
+    .filter((one) => typeof one === 'string');
   return {
     id,
     ...range,
@@ -114,6 +124,7 @@ export function parseBlockMeta(bytes: Uint8Array, id: BlockId): BlockMeta {
     isDeletable: compaction.flag('deletable'),
     hasFailed: compaction.flag('failed'),
     hints: compaction.list('hints').filter((hint) => typeof hint === 'string'),
+    ...(deletions.length > 0 && { deletions }),
   };
 }
 

@@ -12,7 +12,9 @@ import type { BlockReader } from './block-reader.ts';
 import { AGGREGATES_OF, pickAggregates } from '../chunk/aggregate-chunk.ts';
 import { CHUNK_AGGREGATES, type ChunkBytes, isDecodable } from './format.ts';
 import { type SeriesEntry, createSeriesEntry } from './series-reader.ts';
+import { DeletedRefs, type Deletion } from '../deletion/deletion.ts';
 import { ChunkMerger, UndecodableChunk } from './merge-chunks.ts';
+import { joinRanges } from './tombstones.ts';
 
 /** What one series costs, roughly, in units of the pacer. */
 const SERIES_UNITS = 20;
@@ -26,6 +28,8 @@ export interface BlockSelection {
   readonly pacer: Pacer;
   /** The tenant's fingerprint of canonical label bytes, four words. */
   readonly fingerprint: (labelBytes: Uint8Array, out: Uint32Array) => void;
+  /** What of the tenant was deleted and can touch this read; absent: nothing. */
+  readonly deletions?: readonly Deletion[] | undefined;
   /** For blocks that are far away: gets what reading these series will need, all at once. */
   readonly prefetch?: (refs: Uint32Array, withChunks: boolean) => Promise<void>;
 }
@@ -36,9 +40,10 @@ export async function* selectBlockFrames(
   hints: SelectHints | undefined,
 ): AsyncGenerator<Uint8Array | undefined, void> {
   const { pacer, reader } = selection;
-  const putter = new BlockSeriesPutter(selection, hints);
   const entry = createSeriesEntry();
   const refs = await matchingRefs(selection);
+  const deleted = refs.length === 0 ? NONE_DELETED : await deletedRefs(reader, selection.deletions);
+  const putter = new BlockSeriesPutter(selection, hints, deleted);
   for (let i = 0; i < refs.length; i++) {
     if (i % PREFETCH_SERIES === 0) {
       await selection.prefetch?.(refs.subarray(i, i + PREFETCH_SERIES), hints !== undefined);
@@ -110,11 +115,50 @@ async function textOf(reader: BlockReader, symbol: number): Promise<string> {
 }
 
 /** Series that any of the selectors matches, rising. */
-async function matchingRefs({ reader, selectors }: BlockSelection): Promise<Uint32Array> {
-  if (selectors.length <= 1) return reader.select(selectors[0] ?? []);
+function matchingRefs({ reader, selectors }: BlockSelection): Promise<Uint32Array> {
+  return selectors.length === 0 ? reader.select([]) : selectAny(reader, selectors);
+}
+
+async function selectAny(
+  reader: BlockReader,
+  selectors: BlockSelection['selectors'],
+): Promise<Uint32Array> {
+  if (selectors.length === 1) return reader.select(selectors[0]!);
   const found = new Set<number>();
   for (const matchers of selectors) for (const ref of await reader.select(matchers)) found.add(ref);
   return Uint32Array.from(found).sort();
+}
+
+const NONE_DELETED = new DeletedRefs([]);
+
+/** What deletions take of a block's series; those that the block was made without have nothing in it. */
+export async function deletedRefs(
+  reader: BlockReader,
+  deletions: readonly Deletion[] = [],
+): Promise<DeletedRefs> {
+  const { deletions: applied = [], maxTimeMs, minTimeMs } = reader.meta;
+  const parts: { readonly refs: Uint32Array; readonly range: TimeRange }[] = [];
+  for (const { id, range, selectors } of deletions) {
+    if (range.minTimeMs >= maxTimeMs || range.maxTimeMs < minTimeMs) continue;
+    if (applied.includes(id)) continue;
+    parts.push({ refs: await selectAny(reader, selectors), range });
+  }
+  return parts.length === 0 ? NONE_DELETED : new DeletedRefs(parts);
+}
+
+/** Whether each of these chunks lies in one deleted range. */
+function isCovered(
+  { chunkMaxTimes, chunkMinTimes }: SeriesEntry,
+  from: number,
+  to: number,
+  deleted: readonly TimeRange[],
+): boolean {
+  if (deleted.length === 0) return false;
+  for (let i = from; i < to; i++) {
+    const [first, last] = [chunkMinTimes[i]!, chunkMaxTimes[i]!];
+    if (!deleted.some((one) => one.minTimeMs <= first && one.maxTimeMs >= last)) return false;
+  }
+  return true;
 }
 
 class BlockSeriesPutter {
@@ -122,12 +166,14 @@ class BlockSeriesPutter {
   readonly #selection: BlockSelection;
   readonly #hints: SelectHints | undefined;
   readonly #projector: LabelProjector | undefined;
+  readonly #deleted: DeletedRefs;
   readonly #merger = new ChunkMerger();
   readonly #scratchFingerprint = new Uint32Array(4);
   readonly #scratchChunks: ChunkBytes[] = [];
 
-  constructor(selection: BlockSelection, hints: SelectHints | undefined) {
+  constructor(selection: BlockSelection, hints: SelectHints | undefined, deleted: DeletedRefs) {
     this.#selection = selection;
+    this.#deleted = deleted;
     this.#hints = hints;
     const projection = hints?.projection;
     this.#projector = projection === undefined ? undefined : new LabelProjector(projection);
@@ -136,11 +182,13 @@ class BlockSeriesPutter {
   /** Writes a series if it has data in the range. */
   async put(entry: SeriesEntry): Promise<void> {
     const { fingerprint, reader } = this.#selection;
-    const { from, to } = this.#overlap(entry);
+    const deleted = this.#deletedOf(entry.ref);
+    const { from, to } = this.#overlap(entry, deleted.length === 0);
     if (from === to) return;
     if (!(await this.#wants(entry))) return;
-    const chunks = this.#hints === undefined ? [] : await this.#chunks(entry, from, to);
-    if (this.#hints !== undefined && chunks.length === 0) return; // all of it was deleted
+    if (isCovered(entry, from, to, deleted)) return; // all of it was deleted
+    const chunks = this.#hints === undefined ? [] : await this.#chunks(entry, from, to, deleted);
+    if (this.#hints !== undefined && chunks.length === 0) return; // the same, between its chunks' ends
     const bytes = encodeLabels(await reader.labels(entry));
     fingerprint(bytes, this.#scratchFingerprint);
     const { projected, length } = this.#project(bytes);
@@ -168,7 +216,10 @@ class BlockSeriesPutter {
   }
 
   /** Which of the series' chunks touch the range; with `newestOnly` the last of them. */
-  #overlap({ chunkMaxTimes, chunkMinTimes, ref }: SeriesEntry): {
+  #overlap(
+    { chunkMaxTimes, chunkMinTimes }: SeriesEntry,
+    isWhole: boolean,
+  ): {
     readonly from: number;
     readonly to: number;
   } {
@@ -177,40 +228,61 @@ class BlockSeriesPutter {
     while (from < chunkMaxTimes.length && chunkMaxTimes[from]! < minTimeMs) from++;
     let to = from;
     while (to < chunkMinTimes.length && chunkMinTimes[to]! <= maxTimeMs) to++;
-    const isWhole = !this.#selection.reader.tombstones.has(ref);
     if (this.#hints?.newestOnly === true && isWhole && to > from) from = to - 1;
     return { from, to };
   }
 
-  async #chunks(entry: SeriesEntry, from: number, to: number): Promise<readonly ChunkBytes[]> {
+  /** Ranges that are deleted, by the block's own tombstones or later; sorted and apart. */
+  #deletedOf(ref: number): readonly TimeRange[] {
+    const own = this.#selection.reader.tombstones.get(ref) ?? [];
+    const later = this.#deleted.isEmpty ? undefined : this.#deleted.of(ref);
+    return later === undefined ? own : joinRanges([...own, ...later]);
+  }
+
+  async #chunks(
+    entry: SeriesEntry,
+    from: number,
+    to: number,
+    deleted: readonly TimeRange[],
+  ): Promise<readonly ChunkBytes[]> {
     const { reader } = this.#selection;
     const chunks = this.#scratchChunks;
     chunks.length = 0;
+    let hasAggregates = false;
     for (let i = from; i < to; i++) {
       const ref = entry.chunkRefs[i]!;
       const { data, encoding } = reader.peekChunk(ref) ?? (await reader.readChunk(ref));
-      const bytes = this.#wanted(data, encoding);
       const minTimeMs = entry.chunkMinTimes[i]!;
       const maxTimeMs = entry.chunkMaxTimes[i]!;
-      chunks.push({ encoding, minTimeMs, maxTimeMs, bytes, from: 0, to: bytes.length });
+      this.#check(encoding);
+      hasAggregates ||= encoding === CHUNK_AGGREGATES;
+      chunks.push({ encoding, minTimeMs, maxTimeMs, bytes: data, from: 0, to: data.length });
     }
     try {
-      return this.#merger.merge(chunks, reader.tombstones.get(entry.ref) ?? []);
+      const merged = this.#merger.merge(chunks, deleted);
+      return hasAggregates ? merged.map((chunk) => this.#picked(chunk)) : merged;
     } catch (thrown) {
       if (thrown instanceof UndecodableChunk) throw reader.corruptChunk(thrown.message);
       throw thrown;
     }
   }
 
+  /** Throws for what nobody could read. */
+  #check(encoding: number): void {
+    if (isDecodable(encoding)) return;
+    const canPick = encoding === CHUNK_AGGREGATES && this.#hints?.value !== undefined;
+    if (!canPick) throw this.#unsupported(encoding);
+  }
+
   /** The chunk, of aggregates only those that were asked for. */
-  #wanted(data: Uint8Array, encoding: number): Uint8Array {
-    if (isDecodable(encoding)) return data;
+  #picked(chunk: ChunkBytes): ChunkBytes {
     const value = this.#hints?.value;
-    if (encoding !== CHUNK_AGGREGATES || value === undefined) throw this.#unsupported(encoding);
-    const picked = pickAggregates(data, AGGREGATES_OF[value]);
-    if (picked === undefined)
+    if (chunk.encoding !== CHUNK_AGGREGATES || value === undefined) return chunk;
+    const data = chunk.bytes.subarray(chunk.from, chunk.to);
+    const bytes = pickAggregates(data, AGGREGATES_OF[value]);
+    if (bytes === undefined)
       throw this.#selection.reader.corruptChunk('its aggregates do not part');
-    return picked;
+    return { ...chunk, bytes, from: 0, to: bytes.length };
   }
 
   #unsupported(encoding: number): StarlingError {

@@ -10,6 +10,7 @@
  *   <tenant>/markers/<ULID>-<mark>.json    copies of all marks, so that one listing finds them
  *   <tenant>/markers/tenant-deletion-mark.json   all of the tenant's blocks go
  *   <tenant>/bucket-index.json.gz          all blocks and deletion marks
+ *   __markers__/<tenant>/delete-series/…   requests to delete series (storage/deletion/request.ts)
  *
  * Parsing is strict: what we would not have written is somebody else's and is left alone.
  */

@@ -11,7 +11,12 @@ import type { LabelProjection } from '../../model/projection.ts';
 import { LabelProjector } from '../../model/wire/labels-codec.ts';
 import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/series-frame.ts';
 import { XOR_SAMPLE_BYTES_MAX, encodeXorSample } from '../chunk/xor-encode.ts';
+import { joinRanges } from '../block/tombstones.ts';
+import type { ChunkBytes } from '../block/format.ts';
+import { ChunkMerger } from '../block/merge-chunks.ts';
+import { type Deletion, NO_DELETIONS } from '../deletion/deletion.ts';
 import { chunksOf } from './block-source.ts';
+import { deletedRanges, deletedSeries } from './deleted-series.ts';
 import type { Head } from './head.ts';
 import { Bitmap } from './bitmap.ts';
 import { NO_CHUNK } from './series-table.ts';
@@ -76,14 +81,19 @@ export function isInPart(lastWord: number, { count, index }: SeriesPart): boolea
   return Math.floor((lastWord / 2 ** 32) * count) === index;
 }
 
-/** Series frames of matching series, with chunks. `undefined` is a pause: go on after a turn of the loop. */
+/**
+ * Series frames of matching series, with chunks, without what was deleted. `undefined` is a pause: go on after
+ * a turn of the loop.
+ */
 export function selectFrames(
   head: Head,
   selectors: Selectors,
   range: TimeRange,
   hints: SelectHints = { projection: undefined, newestOnly: false },
+  deletions: readonly Deletion[] = NO_DELETIONS,
 ): Generator<Uint8Array | undefined, void> {
-  return reading(head, frames(head, selectors, range, new SeriesPutter(head, range, hints)));
+  const putter = new SeriesPutter(head, range, hints);
+  return reading(head, frames(head, selectors, range, putter, deletions));
 }
 
 /** Series frames of the label sets of matching series, without chunks. Pauses as `selectFrames`. */
@@ -91,8 +101,10 @@ export function selectLabelSets(
   head: Head,
   selectors: Selectors,
   range: TimeRange,
+  deletions: readonly Deletion[] = NO_DELETIONS,
 ): Generator<Uint8Array | undefined, void> {
-  return reading(head, frames(head, selectors, range, new SeriesPutter(head, range, undefined)));
+  const putter = new SeriesPutter(head, range, undefined);
+  return reading(head, frames(head, selectors, range, putter, deletions));
 }
 
 function* reading<Item, Result>(
@@ -112,12 +124,18 @@ function* frames(
   selectors: Selectors,
   range: TimeRange,
   putter: SeriesPutter,
+  deletions: readonly Deletion[],
 ): Generator<Uint8Array | undefined, void> {
   const numbers = yield* matchSeries(head, selectors, range);
+  const deleted = yield* deletedSeries(head, deletions);
   const { writer } = putter;
   for (let i = 0; i < numbers.length; i++) {
     const s = numbers[i]!;
-    if (head.series.alive.has(s) && putter.wants(s)) putter.put(s);
+    if (head.series.alive.has(s) && putter.wants(s)) {
+      const ranges = deleted.length === 0 ? undefined : deletedRanges(deleted, s);
+      if (ranges === undefined) putter.put(s);
+      else putter.putUndeleted(s, ranges);
+    }
     if (writer.length >= SERIES_FRAME_BYTES_TARGET) yield writer.finish();
     else if (i % SERIES_PER_SLICE === SERIES_PER_SLICE - 1) yield undefined;
   }
@@ -132,6 +150,7 @@ class SeriesPutter {
   /** Undefined: no chunks at all. */
   readonly #hints: SelectHints | undefined;
   readonly #projector: LabelProjector | undefined;
+  readonly #deleter = new ChunkMerger();
   readonly #scratchChunks: number[] = [];
   readonly #scratchSample = new Uint8Array(2 + XOR_SAMPLE_BYTES_MAX);
 
@@ -178,11 +197,27 @@ class SeriesPutter {
     this.writer.putSeries(series.fingerprints, s * 4, projector.scratch, 0, kept, chunkCount);
   }
 
+  /** Writes what is left of a series; nothing, when all of it in the range was deleted. */
+  putUndeleted(s: number, deleted: readonly TimeRange[]): void {
+    const { maxTimeMs, minTimeMs } = this.#range;
+    const all = chunksOf(this.#head, s, this.#range);
+    const left = this.#deleter
+      .merge(all, joinRanges(deleted))
+      .filter((chunk) => chunk.minTimeMs <= maxTimeMs && chunk.maxTimeMs >= minTimeMs);
+    if (left.length === 0) return;
+    if (this.#hints === undefined) this.#putLabels(s, 0);
+    else this.#putAll(s, this.#hints.newestOnly ? left.slice(-1) : left);
+  }
+
   /** Chunks of both kinds, oldest first; with `newestOnly` the last one. */
   #putWithHistograms(s: number, newestOnly: boolean): void {
     const all = chunksOf(this.#head, s, this.#range);
     const chunks = newestOnly ? all.slice(-1) : all;
     if (newestOnly && chunks.length === 0) return;
+    this.#putAll(s, chunks);
+  }
+
+  #putAll(s: number, chunks: readonly ChunkBytes[]): void {
     this.#putLabels(s, chunks.length);
     for (const { bytes, encoding, from, maxTimeMs, minTimeMs, to } of chunks) {
       this.writer.putChunk(minTimeMs, maxTimeMs, bytes, from, to - from, encoding);

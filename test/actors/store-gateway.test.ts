@@ -65,6 +65,8 @@ async function coldGateway() {
     owns: () => true,
     digest: () => 'digest',
     fingerprintOf: () => (_bytes, out) => out.fill(1),
+    deletionsOf: () => ({ hidden: () => [], gone: () => [] }),
+    readDeletions: () => Promise.resolve(),
     onError: () => undefined,
   });
   return { bucket, calls, clock, gateway, ids, sim };

@@ -54,6 +54,12 @@ export function createFakeApi(overrides: Partial<NodeApi> = {}): FakeApi {
       finish: async () => undefined,
       check: async () => ({ result: 'complete' }),
     },
+    deletions: {
+      isEnabled: false,
+      add: async () => undefined,
+      list: () => [],
+      cancel: async () => undefined,
+    },
     notReady: () => [],
     metrics: async () => 'up 1\n',
     ring: () => ({

@@ -1,0 +1,434 @@
+/**
+ * The requests to delete series that a node knows: those in the bucket, read again and again, and a copy on the
+ * local disk for a start while the bucket is away.
+ *
+ *   put ─► in the bucket ─(at most REFRESH_MS, and a listing)─► known to every node: hidden from all reads
+ *                          ─(the time to cancel is over)─► due: compaction leaves its samples out ─► processed
+ *
+ * Invariants: a request is told as taken only when it is in the bucket and in force here. While nothing is known
+ * of the bucket's requests, nothing is read (`checkKnown`). A document that cannot be read deletes nothing, and is
+ * told. What was known stays in force while the bucket is away. Bounds: REQUESTS_MAX documents of 256 KiB.
+ */
+import { StarlingError, toStarlingError } from '../../model/errors.ts';
+import type { TenantId } from '../../model/ids.ts';
+import { readFileIfThere, replaceFile } from '../../platform/durable-file.ts';
+import type { Bucket, Clock, Disk, Log, Random, Timer } from '../../platform/platform.ts';
+import { type BlockId, newBlockId } from '../block/ulid.ts';
+import { BadDocument } from '../bucket/json.ts';
+import { isNotFound, listObjects, readObject } from '../bucket/objects.ts';
+import { decodeCopy, encodeCopy } from './copy.ts';
+import { type Deletion, NO_DELETIONS } from './deletion.ts';
+import {
+  DELETIONS_PREFIX,
+  type DeletionRequest,
+  REQUEST_BYTES_MAX,
+  type RequestMark,
+  encodeRequest,
+  parseRequest,
+  parseRequestKey,
+  problemOf,
+  requestKey,
+} from './request.ts';
+
+/** From one look at the bucket to the next. */
+export const REFRESH_MS = 30_000;
+/** Of all tenants, and of one those that are not processed. */
+export const REQUESTS_MAX = 10_000;
+export const OPEN_REQUESTS_PER_TENANT_MAX = 1000;
+/** Clocks may differ so much: nothing is cut before everybody agrees that it cannot be cancelled. */
+const CANCEL_MARGIN_MS = 10 * 60_000;
+/** A wall clock that jumps makes nothing due that this process did not know for so long. */
+const KNOWN_MS_MIN = 40 * 60_000;
+const COPY_FILE = 'deletions.json';
+
+export interface DeletionRequestsOptions {
+  readonly bucket: Bucket;
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly log: Log;
+  readonly random: Random;
+  /** For the copy. */
+  readonly directory: string;
+  /** How long a request can be cancelled. */
+  readonly cancelPeriodMs: number;
+}
+
+/** A request and what became of it. */
+export interface KnownRequest {
+  readonly request: DeletionRequest;
+  readonly state: 'cancelled' | 'processed' | 'received';
+}
+
+interface Entry {
+  readonly request: DeletionRequest;
+  readonly marks: Set<RequestMark>;
+  /** On the monotonic clock. */
+  readonly knownSinceMs: number;
+}
+
+interface ListedRequest {
+  readonly tenant: TenantId;
+  readonly id: BlockId;
+  readonly key: string;
+}
+
+/** What a tenant's reads go by; made anew when a request comes or goes. */
+type Tenant = Map<BlockId, Entry>;
+
+export class DeletionRequests {
+  readonly #options: DeletionRequestsOptions;
+  #tenants: ReadonlyMap<TenantId, Tenant> = new Map();
+  readonly #active = new Map<TenantId, readonly Deletion[]>();
+  /** Keys of documents that cannot be read, and why. */
+  readonly #broken = new Map<string, string>();
+  #readAtMs: number | undefined;
+  #isKnown = false;
+  #refreshing: Promise<void> | undefined;
+  #waiting: Promise<void> | undefined;
+  /** Writes since the listing began: it may not show them. */
+  #changes = 0;
+  #timer: Timer | undefined;
+  /** Copies are written one after another. */
+  #saving: Promise<void> = Promise.resolve();
+  #isClosed = false;
+  failureCount = 0;
+
+  constructor(options: DeletionRequestsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Reads the copy of the local disk, then the bucket every `REFRESH_MS`. `isNew`: there is nothing here yet that
+   * could have been deleted. Throws `disk.failed`.
+   */
+  async open(isNew: boolean): Promise<void> {
+    const { directory, disk, log } = this.#options;
+    const path = `${directory}/${COPY_FILE}`;
+    const bytes = await readFileIfThere(disk, path);
+    this.#isKnown = isNew;
+    try {
+      const copy = bytes === undefined ? undefined : decodeCopy(bytes);
+      if (copy !== undefined) {
+        for (const { marks, request, tenant } of copy) this.#put(tenant, request, new Set(marks));
+        this.#isKnown = true;
+      }
+    } catch (thrown) {
+      log.error('deletions.copy_unreadable', { path, why: String(thrown) }); // the bucket has them
+    }
+    this.#schedule(0);
+  }
+
+  /** Throws `node.not_ready` while it is not known what was deleted. */
+  checkKnown(): void {
+    if (!this.#isKnown) throw new StarlingError('node.not_ready', { why: this.unknown });
+  }
+
+  /** Why it is not known what was deleted; empty: it is. */
+  get unknown(): string {
+    return this.#isKnown ? '' : 'the requests to delete series were not read from the bucket yet';
+  }
+
+  /** How long ago the bucket was last read; undefined: never since the start. */
+  get ageMs(): number | undefined {
+    const { clock } = this.#options;
+    return this.#readAtMs === undefined ? undefined : clock.monotonicMs() - this.#readAtMs;
+  }
+
+  /** Documents that cannot be read. */
+  get brokenCount(): number {
+    return this.#broken.size;
+  }
+
+  /** Requests by their state. */
+  counts(): Readonly<Record<KnownRequest['state'], number>> {
+    const counts = { cancelled: 0, processed: 0, received: 0 };
+    for (const entries of this.#tenants.values()) {
+      for (const entry of entries.values()) counts[stateOf(entry)]++;
+    }
+    return counts;
+  }
+
+  /** What no read of the tenant may show. The same array until something changes. */
+  of(tenant: TenantId): readonly Deletion[] {
+    const entries = this.#tenants.get(tenant);
+    if (entries === undefined) return NO_DELETIONS; // fast path
+    let active = this.#active.get(tenant);
+    if (active === undefined) {
+      active = [...entries.values()]
+        .filter((entry) => stateOf(entry) !== 'cancelled')
+        .map(({ request }) => request);
+      this.#active.set(tenant, active);
+    }
+    return active;
+  }
+
+  /** Those that cannot be cancelled any more: their samples may be dropped for good. */
+  due(tenant: TenantId): readonly Deletion[] {
+    const { cancelPeriodMs, clock } = this.#options;
+    const marginMs = Math.min(cancelPeriodMs, CANCEL_MARGIN_MS);
+    const knownMs = Math.min(cancelPeriodMs, KNOWN_MS_MIN);
+    return [...(this.#tenants.get(tenant)?.values() ?? [])]
+      .filter(
+        (entry) =>
+          stateOf(entry) !== 'cancelled' &&
+          clock.wallMs() >= entry.request.createdAtMs + cancelPeriodMs + marginMs &&
+          clock.monotonicMs() - entry.knownSinceMs >= knownMs,
+      )
+      .map(({ request }) => request);
+  }
+
+  /** All of a tenant, newest first. */
+  list(tenant: TenantId): readonly KnownRequest[] {
+    return [...(this.#tenants.get(tenant)?.values() ?? [])]
+      .map((entry) => ({ request: entry.request, state: stateOf(entry) }))
+      .sort((a, b) => (a.request.id < b.request.id ? 1 : -1));
+  }
+
+  /** Tenants that have any. */
+  tenants(): readonly TenantId[] {
+    return [...this.#tenants.keys()];
+  }
+
+  /**
+   * Takes a request: what exists now and is in the range goes. In force here when it resolves. Throws
+   * `deletion.too_many`, `request.parameter`, `bucket.*`.
+   */
+  async add(tenant: TenantId, wanted: Omit<Deletion, 'id'>): Promise<DeletionRequest> {
+    const { bucket, clock } = this.#options;
+    await this.#refreshIfOld();
+    this.#checkRoom(tenant);
+    const createdAtMs = clock.wallMs();
+    const { minTimeMs } = wanted.range;
+    // Only what exists: samples that are still to come are not deleted.
+    const maxTimeMs = Math.min(wanted.range.maxTimeMs, createdAtMs);
+    const problem =
+      minTimeMs > maxTimeMs ? 'the range begins in the future' : problemOf(wanted.selectors);
+    if (problem !== undefined) {
+      throw new StarlingError('request.parameter', { parameter: 'match[]', why: problem });
+    }
+    const range = { minTimeMs, maxTimeMs };
+    const id = newBlockId(this.#options);
+    const request = { id, createdAtMs, range, selectors: wanted.selectors };
+    const bytes = encodeRequest(request);
+    if (bytes.length > REQUEST_BYTES_MAX) {
+      const why = `the request takes ${bytes.length} bytes, the limit is ${REQUEST_BYTES_MAX}`;
+      throw new StarlingError('request.parameter', { parameter: 'match[]', why });
+    }
+    await bucket.put(requestKey(tenant, id, 'json'), bytes);
+    this.#changes++;
+    this.#put(tenant, request, new Set());
+    await this.#saveCopy();
+    return request;
+  }
+
+  /** Throws `deletion.not_found`, `deletion.too_late`, `bucket.*`. */
+  async cancel(tenant: TenantId, id: string): Promise<void> {
+    const { cancelPeriodMs, clock } = this.#options;
+    await this.refresh();
+    const entry = [...(this.#tenants.get(tenant)?.values() ?? [])].find(
+      ({ request }) => request.id === id,
+    );
+    if (entry === undefined) throw new StarlingError('deletion.not_found', { request: id });
+    const { createdAtMs } = entry.request;
+    if (stateOf(entry) === 'cancelled') return;
+    if (stateOf(entry) === 'processed' || clock.wallMs() >= createdAtMs + cancelPeriodMs) {
+      throw new StarlingError('deletion.too_late', { request: id, periodMs: cancelPeriodMs });
+    }
+    await this.#mark(tenant, entry, 'cancelled');
+  }
+
+  /** No block of the bucket has anything of the request. */
+  async markProcessed(tenant: TenantId, id: string): Promise<void> {
+    const entry = [...(this.#tenants.get(tenant)?.values() ?? [])].find(
+      ({ request }) => request.id === id,
+    );
+    if (entry === undefined || stateOf(entry) !== 'received') return;
+    await this.#mark(tenant, entry, 'processed');
+  }
+
+  /** Reads what the bucket has at the call or later. Throws `bucket.*`. */
+  refresh(): Promise<void> {
+    const begin = (): Promise<void> => {
+      this.#waiting = undefined;
+      this.#refreshing = this.#refresh().finally(() => {
+        this.#refreshing = undefined;
+      });
+      return this.#refreshing;
+    };
+    if (this.#refreshing === undefined) return begin();
+    // What runs may have listed the bucket before the call: another one follows it, for all who came meanwhile.
+    this.#waiting ??= this.#refreshing.then(begin, begin);
+    return this.#waiting;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#isClosed) return;
+    const { clock, log } = this.#options;
+    this.#timer = clock.after(delayMs, () => {
+      this.refresh()
+        .catch((thrown: unknown) => {
+          this.failureCount++;
+          const error = toStarlingError(thrown).message;
+          log.error('deletions.not_read', { error, ageMs: this.ageMs });
+        })
+        .finally(() => this.#schedule(REFRESH_MS));
+    });
+  }
+
+  async #refreshIfOld(): Promise<void> {
+    if (this.#readAtMs === undefined) await this.refresh();
+  }
+
+  async #refresh(): Promise<void> {
+    const { bucket, clock } = this.#options;
+    const changes = this.#changes;
+    const startedMs = clock.monotonicMs();
+    const marks = new Map<string, Set<RequestMark>>();
+    const listed: ListedRequest[] = [];
+    for await (const { key } of listObjects(bucket, DELETIONS_PREFIX)) {
+      const parsed = parseRequestKey(key);
+      if (parsed === undefined) continue;
+      const { id, kind, tenant } = parsed;
+      if (kind === 'json') listed.push({ tenant, id, key });
+      else {
+        const name = `${tenant}/${id}`;
+        const known = marks.get(name);
+        if (known === undefined) marks.set(name, new Set([kind]));
+        else known.add(kind);
+      }
+      if (listed.length > REQUESTS_MAX) throw this.#tooMany();
+    }
+    const next = new Map<TenantId, Tenant>();
+    for (const { id, key, tenant } of [...listed, ...(await this.#unlisted(listed))]) {
+      const known = this.#tenants.get(tenant)?.get(id);
+      const request = known?.request ?? (await this.#read(key, id));
+      if (request === undefined) continue;
+      const entries = next.get(tenant) ?? new Map<BlockId, Entry>();
+      next.set(tenant, entries);
+      const knownSinceMs = known?.knownSinceMs ?? clock.monotonicMs();
+      const own = new Set([...(marks.get(`${tenant}/${id}`) ?? []), ...(known?.marks ?? [])]);
+      entries.set(id, { request, marks: own, knownSinceMs });
+    }
+    for (const key of this.#broken.keys()) {
+      if (!listed.some((one) => one.key === key)) this.#broken.delete(key);
+    }
+    // What was written meanwhile may be missing in the listing: the next one has it.
+    if (changes !== this.#changes) return;
+    const isChanged = !this.#isKnown || textOf(next) !== textOf(this.#tenants);
+    this.#tenants = next;
+    this.#active.clear();
+    this.#readAtMs = startedMs;
+    this.#isKnown = true;
+    if (isChanged) await this.#saveCopy();
+  }
+
+  /** What is known and not listed: a listing may lag. Whatever is really gone, an operator took away. */
+  async #unlisted(listed: readonly ListedRequest[]): Promise<readonly ListedRequest[]> {
+    const keys = new Set(listed.map(({ key }) => key));
+    const found: ListedRequest[] = [];
+    for (const [tenant, entries] of this.#tenants) {
+      for (const id of entries.keys()) {
+        const key = requestKey(tenant, id, 'json');
+        if (keys.has(key)) continue;
+        if ((await this.#options.bucket.head(key)) !== undefined) found.push({ tenant, id, key });
+      }
+    }
+    return found;
+  }
+
+  /** Undefined: it is gone, or cannot be read; then it deletes nothing. */
+  async #read(key: string, id: BlockId): Promise<DeletionRequest | undefined> {
+    const { bucket, log } = this.#options;
+    try {
+      const bytes = await readObject(bucket, key, REQUEST_BYTES_MAX);
+      if (bytes === undefined) return undefined;
+      const request = parseRequest(bytes, id);
+      this.#broken.delete(key);
+      return request;
+    } catch (thrown) {
+      const error = toStarlingError(thrown);
+      if (isNotFound(thrown)) return undefined;
+      const isBad = thrown instanceof BadDocument || error.id === 'bucket.too_large';
+      if (!isBad) throw error;
+      const why = thrown instanceof BadDocument ? thrown.message : error.message;
+      if (this.#broken.get(key) !== why) log.error('deletions.request_unreadable', { key, why });
+      this.#broken.set(key, why);
+      return undefined;
+    }
+  }
+
+  async #mark(tenant: TenantId, entry: Entry, mark: RequestMark): Promise<void> {
+    const { bucket } = this.#options;
+    await bucket.put(requestKey(tenant, entry.request.id, mark), Buffer.from('{}'));
+    this.#changes++;
+    this.#put(tenant, entry.request, new Set([...entry.marks, mark]));
+    await this.#saveCopy();
+  }
+
+  #put(tenant: TenantId, request: DeletionRequest, marks: Set<RequestMark>): void {
+    const next = new Map(this.#tenants);
+    const entries = new Map(next.get(tenant));
+    const knownSinceMs = entries.get(request.id)?.knownSinceMs ?? this.#options.clock.monotonicMs();
+    entries.set(request.id, { request, marks, knownSinceMs });
+    next.set(tenant, entries);
+    this.#tenants = next;
+    this.#active.delete(tenant);
+  }
+
+  #checkRoom(tenant: TenantId): void {
+    const { cancelled, processed, received } = this.counts();
+    if (cancelled + processed + received >= REQUESTS_MAX) throw this.#tooMany();
+    const open = [...(this.#tenants.get(tenant)?.values() ?? [])].filter(
+      (entry) => stateOf(entry) === 'received',
+    );
+    if (open.length >= OPEN_REQUESTS_PER_TENANT_MAX) {
+      const what = 'requests of this tenant that are not processed yet';
+      throw new StarlingError('deletion.too_many', {
+        what,
+        countMax: OPEN_REQUESTS_PER_TENANT_MAX,
+      });
+    }
+  }
+
+  #tooMany(): StarlingError {
+    return new StarlingError('deletion.too_many', { what: 'requests', countMax: REQUESTS_MAX });
+  }
+
+  /** A copy that cannot be written only costs a start without a bucket. */
+  #saveCopy(): Promise<void> {
+    this.#saving = this.#saving.then(() => this.#writeCopy());
+    return this.#saving;
+  }
+
+  async #writeCopy(): Promise<void> {
+    const { directory, disk, log } = this.#options;
+    const all = [...this.#tenants].flatMap(([tenant, entries]) =>
+      [...entries.values()].map(({ marks, request }) => ({ tenant, request, marks: [...marks] })),
+    );
+    try {
+      await replaceFile(disk, { directory, name: COPY_FILE }, encodeCopy(all));
+    } catch (thrown) {
+      log.error('deletions.copy_not_written', { error: toStarlingError(thrown).message });
+    }
+  }
+}
+
+function stateOf({ marks }: Entry): KnownRequest['state'] {
+  if (marks.has('cancelled')) return 'cancelled';
+  return marks.has('processed') ? 'processed' : 'received';
+}
+
+/** What is compared: names and states. */
+function textOf(tenants: ReadonlyMap<TenantId, Tenant>): string {
+  return [...tenants]
+    .flatMap(([tenant, entries]) =>
+      [...entries].map(([id, { marks }]) => `${tenant}/${id} ${[...marks].sort().join()}`),
+    )
+    .sort()
+    .join('\n');
+}

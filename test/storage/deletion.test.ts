@@ -1,0 +1,455 @@
+/**
+ * Goal: what was deleted is never read, what was not always is, and nothing is deleted on doubt.
+ * Method: heads and blocks (with tombstones of their own) under random deletions against a naive filter; requests in
+ * a directory, the simulated store and a real S3 server (moto, with PROM_BIN); documents that do not hold.
+ */
+import fc from 'fast-check';
+import t, { type Test } from 'tap';
+import { parseTenantId } from '../../model/ids.ts';
+import { type Matcher, compileMatcher } from '../../model/matchers.ts';
+import type { TimeRange } from '../../model/sample.ts';
+import { parseBucketUrl } from '../../platform/bucket/url.ts';
+import { openBucket } from '../../platform/node/bucket/open.ts';
+import { S3Bucket } from '../../platform/node/bucket/s3.ts';
+import { createNodeClock } from '../../platform/node/clock.ts';
+import { createNodeDisk } from '../../platform/node/disk.ts';
+import { createNodeRandom } from '../../platform/node/random.ts';
+import type { Bucket } from '../../platform/platform.ts';
+import { SimBucketStore } from '../../sim/bucket.ts';
+import { BlockReader, diskBlockFiles, mergeLabelSets } from '../../storage/index.ts';
+import { encodeTombstones } from '../../storage/block/tombstones.ts';
+import { writeFile } from '../../storage/block/block-writer.ts';
+import { type Deletion, couldMatch } from '../../storage/deletion/deletion.ts';
+import { encodeRequest, parseRequest, requestKey } from '../../storage/deletion/request.ts';
+import { DeletionRequests, REFRESH_MS } from '../../storage/deletion/requests.ts';
+import { testBlockId } from '../support/block-contents.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
+import { motoProgram, startMoto } from '../support/moto.ts';
+import { refusal } from '../support/refusal.ts';
+import {
+  EVERYTHING,
+  batchOf,
+  linesOf,
+  metric,
+  openTsdb,
+  readAll,
+  silentLog,
+} from '../support/toy-tsdb.ts';
+
+const HOUR_MS = 3_600_000;
+const START = 1_699_999_200_000; // a two-hour border
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+t.comment(`SEED=${seed}`);
+const random = createNodeRandom();
+const tenant = parseTenantId('team-a');
+const other = parseTenantId('team-b');
+
+const matcher: fc.Arbitrary<Matcher> = fc
+  .record({
+    name: fc.constantFrom('__name__', 'job', 'i'),
+    type: fc.constantFrom('=' as const, '!=' as const, '=~' as const, '!~' as const),
+    value: fc.constantFrom('', 'a', 'b', '0', '1', 'a|b', '.+', 'm.*', 'm0'),
+  })
+  .map(({ name, type, value }) => ({ name, type, value }));
+const selector = fc.array(matcher, { minLength: 1, maxLength: 3 });
+
+function matchesLabels(matchers: readonly Matcher[], labels: readonly string[]): boolean {
+  const values = new Map<string, string>();
+  for (let i = 0; i < labels.length; i += 2) values.set(labels[i]!, labels[i + 1]!);
+  return matchers.every((one) => compileMatcher(one).matches(values.get(one.name) ?? ''));
+}
+
+t.test('couldMatch() is true for two selectors that one series matches', (t) => {
+  const labels = fc
+    .record({
+      name: fc.constantFrom('m0', 'm1', 'a'),
+      job: fc.constantFrom('', 'a', 'b'),
+      i: fc.constantFrom('', '0', '1'),
+    })
+    .map(({ i, job, name }) => ['__name__', name, 'i', i, 'job', job]);
+  let excluded = 0;
+  fc.assert(
+    fc.property(selector, selector, labels, (a, b, set) => {
+      if (!couldMatch(a, b)) excluded++;
+      return !(matchesLabels(a, set) && matchesLabels(b, set)) || couldMatch(a, b);
+    }),
+    { seed, numRuns: 2000 },
+  );
+  t.ok(excluded > 100, 'and false for many');
+  t.end();
+});
+
+const only = (name: string, type: Matcher['type'], value: string): fc.Arbitrary<Matcher[]> =>
+  fc.constant([{ name, type, value }]);
+/** Of what is there. */
+const likely: fc.Arbitrary<readonly Matcher[]> = fc.oneof(
+  selector,
+  only('__name__', '=', 'm0'),
+  only('__name__', '=~', 'm.*'),
+  only('job', '=', 'a'),
+  only('job', '!~', 'b|c'),
+  only('i', '!=', '0'),
+);
+
+const SERIES = ['m0', 'm1'].flatMap((name) =>
+  ['a', 'b'].flatMap((job) => ['0', '1'].map((i) => metric(name, { job, i }))),
+);
+const SAMPLES = 300;
+const STEP_MS = 60_000;
+
+/** Five hours of samples in two blocks and a head; the deletions that hold are in `state`. */
+async function filledTsdb() {
+  const state: { hidden: readonly Deletion[]; gone: readonly Deletion[] } = {
+    hidden: [],
+    gone: [],
+  };
+  const disk = new MemoryDisk();
+  const deletions = { hidden: () => state.hidden, gone: () => state.gone };
+  const opened = await openTsdb(disk, { deletions, outOfOrderMs: () => 30 * 60_000 });
+  const { tsdb } = opened;
+  for (let i = 0; i < SAMPLES; i++) {
+    const timeMs = START + i * STEP_MS;
+    tsdb.append(
+      batchOf(SERIES.map((labels, s) => ({ labels, samples: [[timeMs, s * 1000 + i] as const] }))),
+      timeMs,
+    );
+    if (i % 150 === 149 && i < 200) await tsdb.flush();
+  }
+  return { ...opened, state, disk };
+}
+
+const range: fc.Arbitrary<TimeRange> = fc
+  .tuple(fc.integer({ min: -10, max: SAMPLES + 10 }), fc.integer({ min: 0, max: SAMPLES }))
+  .map(([from, length]) => ({
+    minTimeMs: START + from * STEP_MS,
+    maxTimeMs: START + (from + length) * STEP_MS,
+  }));
+const deletion = fc
+  .record({ selectors: fc.array(likely, { minLength: 1, maxLength: 2 }), range })
+  .map(({ range: times, selectors }): Omit<Deletion, 'id'> => ({ range: times, selectors }));
+
+/** `labels time` of all samples, without those that deletions take. */
+function expectedOf(
+  deletions: readonly Omit<Deletion, 'id'>[],
+  matchers: readonly Matcher[],
+  { maxTimeMs, minTimeMs }: TimeRange,
+): string[] {
+  const lines: string[] = [];
+  for (const labels of SERIES) {
+    if (!matchesLabels(matchers, labels)) continue;
+    const taken = deletions.filter(({ selectors }) =>
+      selectors.some((one) => matchesLabels(one, labels)),
+    );
+    for (let i = 0; i < SAMPLES; i++) {
+      const timeMs = START + i * STEP_MS;
+      if (timeMs < minTimeMs || timeMs > maxTimeMs) continue;
+      if (taken.some((one) => one.range.minTimeMs <= timeMs && timeMs <= one.range.maxTimeMs))
+        continue;
+      lines.push(`${labels.join()}@${timeMs}`);
+    }
+  }
+  return lines.sort();
+}
+
+const withoutValues = (lines: readonly string[]): string[] =>
+  lines.map((line) => line.slice(0, line.indexOf('=', line.indexOf('@')))).sort();
+
+t.test('reads of head and blocks leave out what is deleted, and nothing else', async (t) => {
+  const { state, tsdb } = await filledTsdb();
+  let touched = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(deletion, { maxLength: 4 }),
+      likely,
+      range,
+      fc.boolean(),
+      async (deleted, matchers, times, isCopy) => {
+        const named = deleted.map((one, i) => ({ ...one, id: testBlockId(i + 1) }));
+        state.hidden = isCopy ? [] : named;
+        state.gone = isCopy ? named : [];
+        const part = isCopy ? { part: { index: 0, count: 1 } } : {};
+        const hints = { projection: undefined, newestOnly: false, ...part };
+        const lines = withoutValues(linesOf(await readAll(tsdb, matchers, times, hints)));
+        const expected = expectedOf(named, matchers, times);
+        t.strictSame(lines, expected);
+        if (expected.length < expectedOf([], matchers, times).length) touched++;
+        if (isCopy) return;
+        // The newest sample of each series, and which series there are.
+        const newest = await readAll(tsdb, matchers, times, { ...hints, newestOnly: true });
+        const byLabels = new Map<string, string>();
+        for (const line of expected) byLabels.set(line.slice(0, line.indexOf('@')), line);
+        const newestLines = new Map<string, string>();
+        for (const line of withoutValues(linesOf(newest))) {
+          newestLines.set(line.slice(0, line.indexOf('@')), line);
+        }
+        t.strictSame(newestLines, byLabels);
+        const frames: Uint8Array[] = [];
+        for await (const frame of tsdb.selectLabelSets([matchers], times)) {
+          if (frame !== undefined) frames.push(frame);
+        }
+        const sets = new Set(mergeLabelSets(frames).map((labels) => labels.join()));
+        for (const labels of byLabels.keys()) t.ok(sets.has(labels));
+      },
+    ),
+    { seed, numRuns: 60 },
+  );
+  t.ok(touched > 10, `${touched} runs deleted something`);
+  state.hidden = [
+    { id: 'x', selectors: [[{ name: 'job', type: '=', value: 'a' }]], range: EVERYTHING },
+  ];
+  const frames: Uint8Array[] = [];
+  for await (const frame of tsdb.selectLabelSets([], EVERYTHING)) {
+    if (frame !== undefined) frames.push(frame);
+  }
+  t.equal(mergeLabelSets(frames).length, 4, 'a series without any sample is not shown');
+});
+
+t.test('a block that comes with tombstones hides what they list', async (t) => {
+  const { disk, state, tsdb } = await filledTsdb();
+  const directory = '/data/tenant';
+  const { id } = tsdb.blocks()[0]!.meta;
+  const before = (await readAll(tsdb)).timestamps.length;
+  const reader = await BlockReader.open(diskBlockFiles(disk, directory, id));
+  const refs = await reader.select([{ name: 'job', type: '=', value: 'a' }]);
+  await reader.close();
+  const hidden = { minTimeMs: START, maxTimeMs: START + 9 * STEP_MS };
+  await disk.remove(`${directory}/${id}/tombstones`);
+  const bytes = encodeTombstones(new Map([...refs].map((ref) => [ref, [hidden]])));
+  await writeFile(disk, `${directory}/${id}/tombstones`, bytes);
+  await tsdb.close();
+  const again = await openTsdb(disk, { deletions: { hidden: () => state.hidden, gone: () => [] } });
+  t.equal((await readAll(again.tsdb)).timestamps.length, before - 4 * 10);
+  state.hidden = [
+    {
+      id: 'x',
+      selectors: [[{ name: 'job', type: '=', value: 'a' }]],
+      range: { minTimeMs: START, maxTimeMs: START + 19 * STEP_MS },
+    },
+  ];
+  t.equal((await readAll(again.tsdb)).timestamps.length, before - 4 * 20, 'together with requests');
+});
+
+const wanted = {
+  selectors: [[{ name: '__name__', type: '=', value: 'm0' }]],
+  range: { minTimeMs: Number.MIN_SAFE_INTEGER, maxTimeMs: Number.MAX_SAFE_INTEGER },
+} as const;
+
+function requestsOn(bucket: Bucket, clock: FakeClock, disk = new MemoryDisk()): DeletionRequests {
+  return new DeletionRequests({
+    ...{ bucket, clock, disk, log: silentLog, random, directory: '/' },
+    cancelPeriodMs: 24 * HOUR_MS,
+  });
+}
+
+async function checkRequests(t: Test, bucket: Bucket): Promise<void> {
+  const clock = new FakeClock();
+  const [a, b] = [requestsOn(bucket, clock), requestsOn(bucket, clock)];
+  await b.refresh();
+  t.strictSame(b.of(tenant), []);
+  const request = await a.add(tenant, wanted);
+  t.equal(request.range.maxTimeMs, clock.wallMs(), 'only what exists');
+  t.strictSame(a.of(tenant), [request], 'in force where it was asked for');
+  await b.refresh();
+  t.strictSame(b.of(tenant), [request], 'and wherever the bucket is read');
+  t.equal(b.of(tenant), b.of(tenant), 'made once');
+  t.strictSame(b.of(other), [], 'for its tenant alone');
+  t.strictSame(b.due(tenant), [], 'it can be cancelled');
+  await t.rejects(b.cancel(other, request.id), refusal('deletion.not_found'));
+  await b.cancel(tenant, request.id);
+  await b.cancel(tenant, request.id);
+  await a.refresh();
+  t.strictSame(a.of(tenant), [], 'cancelled everywhere');
+  clock.advance(1);
+  const second = await b.add(tenant, wanted);
+  clock.advance(25 * HOUR_MS);
+  await a.refresh();
+  t.strictSame(a.due(tenant), [], 'not known for long enough');
+  clock.advance(HOUR_MS);
+  t.strictSame(
+    a.due(tenant).map(({ id }) => id),
+    [second.id],
+  );
+  await t.rejects(a.cancel(tenant, second.id), refusal('deletion.too_late', /are over/));
+  await a.markProcessed(tenant, second.id);
+  await b.refresh();
+  t.strictSame(
+    b.list(tenant).map(({ request: { id }, state }) => [id, state]),
+    [
+      [second.id, 'processed'],
+      [request.id, 'cancelled'],
+    ],
+  );
+  t.equal(b.of(tenant).length, 1, 'hidden for ever: an old block may come');
+  a.close();
+  b.close();
+}
+
+t.test('requests are the same for all who see the bucket', async (t) => {
+  const clock = createNodeClock();
+  const disk = createNodeDisk();
+  const directory = `${t.testdir()}/bucket`;
+  await checkRequests(t, await openBucket({ kind: 'file', directory }, { clock, disk, random }));
+  await checkRequests(t, new SimBucketStore().sideOf(clock));
+});
+
+const moto = motoProgram();
+t.test(
+  'requests on a real S3 server',
+  { skip: moto === undefined ? 'no moto-server in PROM_BIN' : false },
+  async (t) => {
+    const server = await startMoto(moto ?? '', 'test-bucket');
+    t.teardown(() => server.stop());
+    const location = parseBucketUrl(`s3://test-bucket/deep?endpoint=${server.endpoint}`);
+    if (typeof location === 'string' || location.kind !== 's3') throw new Error('not S3');
+    const clock = createNodeClock();
+    await checkRequests(t, new S3Bucket({ location, clock, random, partBytes: 5 * 1024 * 1024 }));
+  },
+);
+
+t.test('a node that starts while the bucket is away knows what it knew', async (t) => {
+  const clock = new FakeClock();
+  const store = new SimBucketStore();
+  const disk = new MemoryDisk();
+  const first = requestsOn(store.sideOf(clock), clock, disk);
+  await first.open(false);
+  t.throws(() => first.checkKnown(), refusal('node.not_ready', /not read from the bucket yet/));
+  await first.refresh();
+  first.checkKnown();
+  const { id } = await first.add(tenant, wanted);
+  first.close();
+  store.failWhen = () => 'refused';
+  const again = requestsOn(store.sideOf(clock), clock, disk);
+  await again.open(false);
+  again.checkKnown();
+  t.strictSame(
+    again.of(tenant).map((one) => one.id),
+    [id],
+  );
+  await t.rejects(again.add(tenant, wanted), refusal('bucket.unavailable'));
+  t.equal(again.of(tenant).length, 1, 'what is not in the bucket is not told as taken');
+  store.failWhen = () => undefined;
+  store.listLagMs = 60_000;
+  store.nowMs = () => clock.wallMs();
+  const { id: late } = await again.add(tenant, wanted);
+  await again.refresh();
+  t.same(new Set(again.of(tenant).map((one) => one.id)), new Set([id, late]), 'listings may lag');
+  again.close();
+  const fresh = requestsOn(store.sideOf(clock), clock);
+  await fresh.open(true);
+  fresh.checkKnown();
+  fresh.close();
+});
+
+t.test('a node looks at the bucket every half a minute', async (t) => {
+  const clock = new FakeClock();
+  const store = new SimBucketStore();
+  const [writer, reader] = [0, 1].map(() => requestsOn(store.sideOf(clock), clock)) as [
+    DeletionRequests,
+    DeletionRequests,
+  ];
+  await reader.open(true);
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const settle = async (): Promise<void> => {
+    for (let i = 0; i < 50; i++) await turn();
+  };
+  clock.advance(0);
+  await settle();
+  await writer.add(tenant, wanted);
+  clock.advance(REFRESH_MS);
+  await settle();
+  t.equal(reader.of(tenant).length, 1);
+  reader.close();
+});
+
+t.test('a document that leaves a doubt deletes nothing, and is told', async (t) => {
+  const clock = new FakeClock();
+  const store = new SimBucketStore();
+  const requests = requestsOn(store.sideOf(clock), clock);
+  const good = await requests.add(tenant, wanted);
+  const id = testBlockId(7);
+  const document = {
+    ...(JSON.parse(Buffer.from(encodeRequest({ ...good, id })).toString()) as object),
+  };
+  t.strictSame(parseRequest(encodeRequest(good), good.id), good);
+  let broken = 0;
+  const check = async (text: string): Promise<void> => {
+    store.put(requestKey(tenant, id, 'json'), Buffer.from(text));
+    await requests.refresh();
+    t.equal(requests.brokenCount, 1, text.slice(0, 100));
+    t.strictSame(requests.of(tenant), [good]);
+    broken++;
+  };
+  const with_ = (changes: object): string => JSON.stringify({ ...document, ...changes });
+  const one = (matchers: readonly object[]): string => with_({ selectors: [{ matchers }] });
+  await check('');
+  await check('{');
+  await check('[]');
+  await check('null');
+  await check(with_({ version: 2 }));
+  await check(with_({ request_id: good.id }));
+  await check(with_({ start_time: 5, end_time: 4 }));
+  await check(with_({ start_time: '5' }));
+  await check(with_({ end_time: clock.wallMs() + 1 }));
+  await check(with_({ created_at: 1e300 }));
+  await check(with_({ selectors: [] }));
+  await check(with_({ selectors: {} }));
+  await check(with_({ selectors: Array.from({ length: 101 }, () => ({ matchers: [] })) }));
+  await check(one([]));
+  await check(one([{ name: 'a', type: '==', value: 'b' }]));
+  await check(one([{ name: 'a', type: '=', value: '' }]));
+  await check(one([{ name: 'a', type: '=~', value: '.*' }]));
+  await check(one([{ name: 'a', type: '=~', value: '(' }]));
+  await check(one([{ name: 'a', type: '=~', value: `(${'a'.repeat(10)}{1000}){1000}` }]));
+  await check(one([{ name: 'a', type: '=' }]));
+  await check(one(Array.from({ length: 101 }, () => ({ name: 'a', type: '=', value: 'b' }))));
+  await check(`"${'x'.repeat(300_000)}"`);
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 1e6 }), (cut) => {
+      const bytes = encodeRequest(good);
+      try {
+        parseRequest(bytes.subarray(0, cut % bytes.length), good.id);
+        return false;
+      } catch (thrown) {
+        return thrown instanceof Error && thrown.name === 'BadDocument';
+      }
+    }),
+    { seed },
+  );
+  store.put(requestKey(tenant, id, 'json'), Buffer.from(with_({})));
+  await requests.refresh();
+  t.equal(requests.brokenCount, 0);
+  t.equal(requests.of(tenant).length, 2, 'mended');
+  for (const key of ['__markers__/x', '__markers__/../delete-series/0.json', '__markers__/a/b/c'])
+    store.put(key, Buffer.from('{'));
+  await requests.refresh();
+  t.equal(requests.brokenCount, 0, 'what is not ours is left alone');
+  t.ok(broken > 20);
+});
+
+t.test('what a request may be', async (t) => {
+  const clock = new FakeClock();
+  const store = new SimBucketStore();
+  const requests = requestsOn(store.sideOf(clock), clock);
+  const check = (changes: Partial<Omit<Deletion, 'id'>>, why: RegExp): Promise<unknown> =>
+    t.rejects(requests.add(tenant, { ...wanted, ...changes }), refusal('request.parameter', why));
+  await check({ selectors: [] }, /no selector/);
+  await check({ selectors: [[]] }, /matches every series/);
+  await check({ selectors: [[{ name: 'a', type: '!=', value: 'b' }]] }, /matches every series/);
+  await check(
+    { range: { minTimeMs: clock.wallMs() + 1, maxTimeMs: clock.wallMs() + 2 } },
+    /begins in the future/,
+  );
+  const value = 'x'.repeat(300_000);
+  await check({ selectors: [[{ name: 'a', type: '=', value }]] }, /the limit is/);
+  t.strictSame(store.keys(), []);
+  for (let i = 0; i < 1000; i++) {
+    const id = testBlockId(i + 1);
+    const request = { ...wanted, id, createdAtMs: 2, range: { minTimeMs: 0, maxTimeMs: 1 } };
+    store.put(requestKey(tenant, id, 'json'), encodeRequest(request));
+  }
+  await requests.refresh();
+  t.equal(requests.of(tenant).length, 1000);
+  await t.rejects(requests.add(tenant, wanted), refusal('deletion.too_many', /1000/));
+  await requests.add(other, wanted);
+});
