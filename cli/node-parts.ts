@@ -174,19 +174,12 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     onEscalate: (path, cause) =>
       options.onEnd(`the actor ${path} failed for good: ${String(cause)}`, 'failed'),
   });
-  const { bucket, disk } = platform;
-  const shipping = new Shipping({
-    ...{ bucket, clock, disk, log },
-    storeId: identity.storeId,
-    directoryOf: (tenant) => joinedPath(tenantsDirectory(options), tenant),
-    ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === instanceId,
-    retentionMsOf: () => config.limits.compactor_blocks_retention_period_ms,
-  });
-  const losses = new LossKeeper({ clock, log, note, tell: tellLoss(() => runtime) });
   const deletions = createDeletions(options, readiness);
+  const shipping = createShipping(options, { deletions, identity, views });
+  const losses = new LossKeeper({ clock, log, note, tell: tellLoss(() => runtime) });
   const shared = { views, committer, deletions, shipping, losses, instanceId };
   const tenants = createTenants(options, shared);
-  const compactor = createCompactor(options, { views, gossip, instanceId });
+  const compactor = createCompactor(options, { deletions, views, gossip, instanceId });
   return {
     options,
     identity,
@@ -206,6 +199,32 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     clockWatch: watchClock(options, views, readiness),
     readiness,
   };
+}
+
+function createShipping(
+  options: NodeOptions,
+  {
+    deletions,
+    identity,
+    views,
+  }: {
+    readonly deletions: DeletionRequests;
+    readonly identity: Identity;
+    readonly views: ClusterViews;
+  },
+): Shipping {
+  const { bucket, clock, disk, log } = options.platform;
+  return new Shipping({
+    ...{ bucket, clock, disk, log },
+    storeId: identity.storeId,
+    directoryOf: (tenant) => joinedPath(tenantsDirectory(options), tenant),
+    ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === identity.instanceId,
+    retentionMsOf: () => options.config.limits.compactor_blocks_retention_period_ms,
+    wasDeleted: (tenant, timeMs) =>
+      deletions
+        .due(tenant)
+        .some(({ range }) => range.minTimeMs <= timeMs && timeMs <= range.maxTimeMs),
+  });
 }
 
 function createDeletions(
@@ -255,10 +274,12 @@ export function hasSharedBucket({ config }: NodeOptions): boolean {
 function createCompactor(
   options: NodeOptions,
   {
+    deletions,
     gossip,
     instanceId,
     views,
   }: {
+    readonly deletions: DeletionRequests;
     readonly gossip: Gossip;
     readonly instanceId: InstanceId;
     readonly views: ClusterViews;
@@ -286,6 +307,10 @@ function createCompactor(
     partialDelayMsOf: () => limits.compactor_partial_block_deletion_delay_ms,
     retentionMsOf: (_tenant, resolutionMs) => retentionMsOf(limits, resolutionMs),
     downsampling: downsamplingLevels(limits.out_of_order_time_window_ms),
+    deletions: {
+      due: (tenant) => deletions.due(tenant),
+      processed: (tenant, id) => deletions.markProcessed(tenant, id),
+    },
     ownsTenant: (tenant) => owns(tenant),
     ownsJob: (tenant, key) => owns(`${tenant}/${key}`),
   });

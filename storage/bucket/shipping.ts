@@ -38,6 +38,8 @@ export interface ShippingOptions {
   readonly ownsIndex: (tenant: TenantId) => boolean;
   /** How long blocks stay in the bucket; 0: for ever. */
   readonly retentionMsOf: (tenant: TenantId) => number;
+  /** Whether samples of a time were deleted for good: a block of such may be gone from the bucket; absent: never. */
+  readonly wasDeleted?: ((tenant: TenantId, timeMs: number) => boolean) | undefined;
 }
 
 /** What this node knows of one tenant. */
@@ -88,11 +90,13 @@ export class Shipping {
    * the bucket let it go.
    */
   mayRemove(tenant: TenantId, id: BlockId): boolean {
-    const { clock, retentionMsOf } = this.#options;
+    const { clock, retentionMsOf, wasDeleted } = this.#options;
     const state = this.#states.get(tenant);
     const sinceMs = state?.indexedSinceMs.get(id);
     if (state?.shipper?.isShipped(id) !== true) return false;
     if (sinceMs !== undefined) return clock.monotonicMs() - sinceMs >= REMOVE_AFTER_INDEXED_MS;
+    const wasLookedAt = Number.isFinite(state.lookedAtMs);
+    if (wasLookedAt && wasDeleted?.(tenant, blockIdTimeMs(id)) === true) return true;
     const retentionMs = retentionMsOf(tenant);
     // A block is named after its last sample.
     return retentionMs > 0 && clock.wallMs() - blockIdTimeMs(id) > retentionMs;

@@ -101,6 +101,7 @@ async function readBlock(
     maxTimeMs: meta.maxTimeMs,
     level: meta.level,
     sources: meta.sources,
+    deletions: meta.deletions,
     group: groupOf(found, labels),
     resolutionMs: found.resolutionMs,
     isExact: found.isExact,

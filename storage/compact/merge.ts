@@ -22,8 +22,11 @@ import { type SeriesEntry, createSeriesEntry } from '../block/series-reader.ts';
 import { compareSymbols } from '../block/index-writer.ts';
 import { ChunkMerger, UndecodableChunk } from '../block/merge-chunks.ts';
 import type { BlockMeta } from '../block/meta.ts';
+import { deletedRefs } from '../block/select-block.ts';
 import type { SymbolCursor } from '../block/symbol-table.ts';
+import { joinRanges } from '../block/tombstones.ts';
 import type { BlockId } from '../block/ulid.ts';
+import type { DeletedRefs, Deletion } from '../deletion/deletion.ts';
 import type { Pacer } from '../pacer.ts';
 import { SeriesDownsampler } from '../downsample/series-downsampler.ts';
 import { MinHeap } from './min-heap.ts';
@@ -34,6 +37,8 @@ export interface MergeOptions extends BlockWriterOptions {
   readonly onProgress?: (seriesCount: number) => void;
   /** Of one block: what is written is not its samples but their aggregates of so much time. */
   readonly resolutionMs?: number | undefined;
+  /** What of the samples is left out; absent: nothing. */
+  readonly deletions?: readonly Deletion[] | undefined;
 }
 
 /** What things cost, roughly, in units of the pacer. */
@@ -65,8 +70,10 @@ export async function mergeBlocks(
       await writer.abort();
       return undefined;
     }
-    const description = describe(blocks, merger);
-    if (options.resolutionMs === undefined) return await writer.finish(description);
+    const description = describe(blocks, merger, options.deletions ?? []);
+    // One block that is thinned out stays what it is.
+    const isSame = options.resolutionMs !== undefined || options.deletions !== undefined;
+    if (blocks.length > 1 || !isSame) return await writer.finish(description);
     return await writer.finish({ ...description, level: description.level - 1 });
   } catch (thrown) {
     await writer.abort();
@@ -77,6 +84,7 @@ export async function mergeBlocks(
 function describe(
   blocks: readonly BlockReader[],
   { maxTimeMs, minTimeMs }: TimeRange,
+  deletions: readonly Deletion[],
 ): Omit<BlockMeta, 'id' | 'stats'> {
   const metas = blocks.map(({ meta }) => meta);
   const sources = new Set<BlockId>();
@@ -97,7 +105,26 @@ function describe(
     isDeletable: false,
     hasFailed: false,
     hints: [],
+    deletions: appliedDeletions(metas, deletions),
   };
+}
+
+/** Those that nothing of is left in what is made of all these blocks. */
+function appliedDeletions(
+  metas: readonly BlockMeta[],
+  now: readonly Deletion[],
+): readonly string[] {
+  const applied = new Set(
+    now
+      .filter(({ range }) =>
+        metas.some((one) => range.minTimeMs < one.maxTimeMs && range.maxTimeMs >= one.minTimeMs),
+      )
+      .map(({ id }) => id),
+  );
+  for (const id of metas[0]?.deletions ?? []) {
+    if (metas.every((one) => one.deletions?.includes(id))) applied.add(id);
+  }
+  return [...applied].sort();
 }
 
 interface SymbolSource {
@@ -150,6 +177,8 @@ class SeriesCursor {
   /** Which of the blocks it is. */
   readonly source: number;
   readonly entry: SeriesEntry = createSeriesEntry();
+  /** What is left out of its series. */
+  deleted: DeletedRefs | undefined;
   /** The label set in numbers of the new index. */
   readonly symbols: number[] = [];
   readonly #numbers: Uint32Array;
@@ -164,7 +193,8 @@ class SeriesCursor {
   }
 
   /** The first series; false when there is none. */
-  async open(): Promise<boolean> {
+  async open(deletions: readonly Deletion[]): Promise<boolean> {
+    this.deleted = await deletedRefs(this.reader, deletions);
     this.#refs = await this.reader.select([]);
     return this.next();
   }
@@ -249,11 +279,11 @@ class SeriesMerger implements TimeRange {
   }
 
   async run(): Promise<void> {
-    const { onProgress, pacer } = this.#options;
+    const { deletions = [], onProgress, pacer } = this.#options;
     const heap = new MinHeap<SeriesCursor>(
       (a, b) => compareSymbols(a.symbols, b.symbols) || a.source - b.source,
     );
-    for (const cursor of this.#cursors) if (await cursor.open()) heap.push(cursor);
+    for (const cursor of this.#cursors) if (await cursor.open(deletions)) heap.push(cursor);
     const same = this.#same;
     for (let count = 0; ; count++) {
       const first = heap.pop();
@@ -313,7 +343,9 @@ class SeriesMerger implements TimeRange {
     const places: ChunkPlace[] = [];
     for (const cursor of this.#same) {
       const { chunkMaxTimes, chunkMinTimes, chunkRefs, ref } = cursor.entry;
-      const deleted = cursor.reader.tombstones.get(ref);
+      const later = cursor.deleted?.of(ref);
+      const own = cursor.reader.tombstones.get(ref);
+      const deleted = later === undefined ? own : joinRanges([...(own ?? []), ...later]);
       for (let i = 0; i < chunkRefs.length; i++) {
         const place = {
           cursor,

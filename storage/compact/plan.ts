@@ -20,6 +20,8 @@ export interface PlannedBlock {
   readonly level: number;
   /** The level 1 blocks that are in it. */
   readonly sources: readonly BlockId[];
+  /** Deletions that it was made without the samples of; absent: none. */
+  readonly deletions?: readonly string[] | undefined;
   /** What blocks must agree in to become one; see `groupOf`. */
   readonly group: string;
   readonly sizeBytes: number;
@@ -45,10 +47,10 @@ export interface CompactionJob {
   /** The same on every node: what ownership is decided by. */
   readonly key: string;
   /** Vertical: some of the blocks overlap in time. */
-  readonly kind: 'downsampling' | 'horizontal' | 'vertical';
+  readonly kind: 'deletion' | 'downsampling' | 'horizontal' | 'vertical';
   /** The aligned range that the blocks are in. */
   readonly range: BlockRange;
-  /** By first time, then by name; two or more, but one to be downsampled. */
+  /** By first time, then by name; two or more, but one to be downsampled or to lose what was deleted. */
   readonly blocks: readonly PlannedBlock[];
   /** To what the block is downsampled. */
   readonly resolutionMs?: number;
@@ -95,7 +97,8 @@ export function planCompaction(blocks: readonly PlannedBlock[], options: PlanOpt
 
 /**
  * Blocks all of whose samples are in another one, which was made of them. Of blocks that hold the same (two
- * instances did the same job) the highest level stays, then the first name: all nodes keep the same one.
+ * instances did the same job) the highest level stays, then the one without most deletions, then the first name: all
+ * nodes keep the same one.
  */
 export function redundantBlocks(blocks: readonly PlannedBlock[]): ReadonlyMap<BlockId, BlockId> {
   const holders = new Map<BlockId, PlannedBlock[]>();
@@ -128,7 +131,10 @@ function isBetter(other: PlannedBlock, block: PlannedBlock): boolean {
 /** The one to keep first. Total, so that among equals one stays. */
 function byWorth(a: PlannedBlock, b: PlannedBlock): number {
   return (
-    sourcesOf(b).length - sourcesOf(a).length || b.level - a.level || compareText(a.id, b.id) // all say the same
+    sourcesOf(b).length - sourcesOf(a).length ||
+    b.level - a.level ||
+    (b.deletions?.length ?? 0) - (a.deletions?.length ?? 0) ||
+    compareText(a.id, b.id) // all say the same
   );
 }
 

@@ -15,6 +15,7 @@ import type { BlockMeta } from '../block/meta.ts';
 import { newBlockId } from '../block/ulid.ts';
 import { encodeBucketMeta } from '../bucket/bucket-meta.ts';
 import { uploadBlock } from '../bucket/upload.ts';
+import type { Deletion } from '../deletion/deletion.ts';
 import type { Pacer } from '../pacer.ts';
 import type { CatalogueBlock } from './catalogue.ts';
 import { mergeBlocks } from './merge.ts';
@@ -32,6 +33,8 @@ export interface JobOptions {
   readonly blocks: readonly CatalogueBlock[];
   /** Of one block: to what it is downsampled. */
   readonly resolutionMs: number | undefined;
+  /** What of the samples is left out. */
+  readonly deletions: readonly Deletion[];
   readonly onProgress: (phase: JobPhase, seriesCount: number) => void;
 }
 
@@ -55,6 +58,7 @@ export async function runJob(options: JobOptions): Promise<BlockMeta | undefined
           id,
           pacer,
           resolutionMs: options.resolutionMs,
+          deletions: options.deletions,
           onProgress: (count) => {
             onProgress('merging', count);
           },
@@ -69,7 +73,8 @@ export async function runJob(options: JobOptions): Promise<BlockMeta | undefined
     await uploadBlock({ bucket, tenant, source }, (files) =>
       encodeBucketMeta(meta, tenant, {
         ...{ origin: 'compactor', files, ...inherited(options.blocks) },
-        resolutionMs: options.resolutionMs ?? 0,
+        // Aggregates that only lose windows stay what they are; blocks of one job agree in it.
+        resolutionMs: options.resolutionMs ?? options.blocks[0]?.resolutionMs ?? 0,
       }),
     );
     isUploading = false;

@@ -73,6 +73,11 @@ export class DeletedRefs {
     return this.#parts.length === 0;
   }
 
+  /** The references of all parts, each part's in turn. */
+  *all(): Generator<number, void> {
+    for (const { refs } of this.#parts) yield* refs;
+  }
+
   /** The deleted ranges of a series, in no order; undefined: nothing. */
   of(ref: number): readonly TimeRange[] | undefined {
     let ranges: TimeRange[] | undefined;
