@@ -149,6 +149,7 @@ export class SeriesDownsampler {
   #addKept({ times, values, words }: Run, k: number): void {
     this.#enter(times[k]!);
     this.#window.addKept(times[k]!, values[k]!, words[k * 2]!, words[k * 2 + 1]!);
+    if (this.#window.isFull) this.#closeWindow(true); // others keep more in one window than we do
   }
 
   /** Closes the window before the one that a time is in. */

@@ -16,7 +16,7 @@ import {
   splitAggregates,
 } from '../../storage/chunk/aggregate-chunk.ts';
 import { decodeXor, xorSampleCount } from '../../storage/chunk/xor-decode.ts';
-import { xorChunksOf } from '../../storage/chunk/xor-chunks.ts';
+import { xorChunk, xorChunksOf } from '../../storage/chunk/xor-chunks.ts';
 import { SeriesDownsampler } from '../../storage/downsample/series-downsampler.ts';
 
 interface Sample {
@@ -291,6 +291,32 @@ t.test('a chunk of aggregates has the bytes that Thanos writes', (t) => {
   for (let to = 0; to < bytes.length; to++) t.equal(splitAggregates(bytes, 0, to), undefined);
   t.equal(splitAggregates(Uint8Array.of(1, 2, 0, 0, 0, 0, 0), 0, 7), undefined, 'not XOR');
   t.equal(pickAggregates(Uint8Array.of(255), ['sum']), undefined);
+  t.end();
+});
+
+t.test('a window of which others kept more than we would loses none of it', (t) => {
+  const count = 420;
+  const timestamps = Float64Array.from({ length: count }, (_, i) => 1 + i);
+  const values = Float64Array.from(timestamps, (_, i) => -i); // falls all the time: each is kept
+  const column = { timestamps, values: new Uint32Array(values.buffer) };
+  const kept = xorChunk(column, 0, count);
+  const one = (v: number): Uint8Array => chunkOf({ t: count, v }).bytes;
+  const bytes = joinAggregates([one(count), one(7), one(1 - count), one(0), kept]);
+  const times = { minTimeMs: 1, maxTimeMs: count };
+  const chunk = { encoding: CHUNK_AGGREGATES, ...times, bytes, from: 0, to: bytes.length };
+  const [counts, sums, , , left] = aggregatesOf(downsample([chunk], HOUR));
+  t.strictSame(
+    left,
+    Array.from(timestamps, (time, i) => ({ t: time, v: values[i] })),
+  );
+  t.equal(
+    counts?.reduce((sum, { v = 0 }) => sum + v, 0),
+    count,
+  );
+  t.equal(
+    sums?.reduce((sum, { v = 0 }) => sum + v, 0),
+    7,
+  );
   t.end();
 });
 
