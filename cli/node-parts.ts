@@ -30,7 +30,6 @@ import {
   Committer,
   Compactor,
   DeletionRequests,
-  Pacer,
   Shipping,
   type TenantDeletions,
   TsdbManager,
@@ -418,11 +417,11 @@ function createTenants(
         seriesMax: () => config.limits.max_series_per_user,
         onLoss: (loss) => losses.found(tenant, loss),
         healing: {
-          restore: (id) =>
+          restore: (id, pacer) =>
             restoreBlock({
               ...{ bucket: platform.bucket, disk, tenant, id },
               directory: joinedPath(tenantsDirectory(options), tenant),
-              pacer: new Pacer(clock),
+              pacer,
             }),
           canRefill: (range) => canOthersFill(views.current.registry, instanceId, range),
         },

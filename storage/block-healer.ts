@@ -16,13 +16,17 @@ import type { Clock, Log } from '../platform/platform.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { BlockId } from './block/ulid.ts';
 import type { LocalBlocks, UnreadableBlock } from './local-blocks.ts';
+import { Pacer } from './pacer.ts';
 
 /** After a try that came to nothing. */
 const RETRY_MS = 10 * 60_000;
 
 export interface BlockHealing {
-  /** Fetches a block to where `LocalBlocks.replace` takes it from; undefined: the bucket has no such block. */
-  restore(id: BlockId): Promise<BlockMeta | undefined>;
+  /**
+   * Fetches a block to where `LocalBlocks.replace` takes it from; undefined: the bucket has no such block. Pauses
+   * by the pacer, which ends it when the tenant closes.
+   */
+  restore(id: BlockId, pacer: Pacer): Promise<BlockMeta | undefined>;
   /** Whether others could fill that time again. */
   canRefill(range: TimeRange): boolean;
 }
@@ -32,6 +36,9 @@ export interface BlockHealerOptions {
   readonly log: Log;
   readonly blocks: LocalBlocks;
   readonly healing: BlockHealing;
+  /** Runs what changes the tenant's directory; to fetch a block may take long and does not wait for its turn. */
+  readonly exclusively: (change: () => Promise<void>) => Promise<void>;
+  readonly isClosed: () => boolean;
   /** Resolves when this instance's record says that samples of that time are missing here. */
   readonly onLoss: (loss: { readonly fromMs: number; readonly beforeMs: number }) => Promise<void>;
 }
@@ -46,8 +53,9 @@ export class BlockHealer {
 
   /** Tries each unreadable block, unless that was done a moment ago. Throws nothing. */
   async heal(): Promise<void> {
-    const { blocks, clock, log } = this.#options;
+    const { blocks, clock, isClosed, log } = this.#options;
     for (const block of blocks.unreadable()) {
+      if (isClosed()) return;
       const triedAtMs = this.#triedAtMs.get(block.id) ?? Number.NEGATIVE_INFINITY;
       if (clock.monotonicMs() - triedAtMs < RETRY_MS) continue;
       this.#triedAtMs.set(block.id, clock.monotonicMs());
@@ -61,18 +69,18 @@ export class BlockHealer {
   }
 
   async #healOne({ error, id, range }: UnreadableBlock): Promise<void> {
-    const { blocks, healing, log, onLoss } = this.#options;
+    const { blocks, exclusively, healing, isClosed, log, onLoss } = this.#options;
     const meta = await this.#restore(id, error);
     if (meta !== undefined) {
-      await blocks.replace(meta);
+      await exclusively(() => blocks.replace(meta));
       log.probe?.('block.restored');
       log.warn('an unreadable block is back from the bucket', { block: id, why: error.message });
       this.#triedAtMs.delete(id);
       return;
     }
-    if (!healing.canRefill(range)) return;
+    if (isClosed() || !healing.canRefill(range)) return;
     await onLoss({ fromMs: range.minTimeMs, beforeMs: range.maxTimeMs + 1 });
-    await blocks.setAside(id);
+    await exclusively(() => blocks.setAside(id));
     log.probe?.('block.set_aside');
     log.error('an unreadable block is set aside: others fill its time again', {
       ...{ block: id, ...range, why: error.message },
@@ -82,11 +90,12 @@ export class BlockHealer {
 
   /** A bucket that cannot be asked now keeps nobody from asking the others. */
   async #restore(id: BlockId, error: StarlingError): Promise<BlockMeta | undefined> {
+    const { clock, healing, isClosed, log } = this.#options;
     try {
-      return await this.#options.healing.restore(id);
+      return await healing.restore(id, new Pacer(clock, isClosed));
     } catch (thrown) {
       const why = toStarlingError(thrown).message;
-      this.#options.log.warn('an unreadable block does not come back from the bucket', {
+      log.warn('an unreadable block does not come back from the bucket', {
         ...{ block: id, why, unreadable: error.message },
       });
       return undefined;

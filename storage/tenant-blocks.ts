@@ -91,6 +91,7 @@ export class TenantBlocks {
   readonly #owner: HeadOwner;
   readonly #local: LocalBlocks;
   readonly #healer: BlockHealer | undefined;
+  #healing: Promise<void> | undefined;
   readonly #reads: RunningReads;
   /** Reads take the head from here on; everything older is in blocks, or dropped. */
   #headMinMs: number;
@@ -113,7 +114,7 @@ export class TenantBlocks {
     this.#options = options;
     this.#owner = owner;
     this.#local = local;
-    this.#healer = healerOf(options, local);
+    this.#healer = this.#healerOf(options);
     this.#reads = new RunningReads(options.clock);
     this.#horizonMs = horizonMs;
     this.#headMinMs = Math.max(local.endMs, horizonMs);
@@ -185,21 +186,27 @@ export class TenantBlocks {
   /** Does what is due: blocks cut, unreadable ones healed, old ones let go. One run at a time; cheap when nothing is. */
   maintain(nowMs: number): Promise<void> {
     if (this.#work !== undefined || this.#isClosed) return Promise.resolve();
-    return this.#exclusive(async () => {
+    const done = this.#exclusive(async () => {
       for (;;) {
         const window = this.#isIdle() ? oldestWindow(this.#span()) : this.#due();
         if (window === undefined) break;
         await this.#cut(window);
       }
-      await this.#healer?.heal();
       await this.#retain(nowMs);
     });
+    return done.then(() => this.#heal());
+  }
+
+  /** Beside cuts, because to fetch a block may take long: one at a time. */
+  async #heal(): Promise<void> {
+    if (this.#healer === undefined || this.#healing !== undefined || this.#isClosed) return;
+    this.#healing = this.#healer.heal().finally(() => (this.#healing = undefined));
+    await this.#healing;
   }
 
   /** Cuts everything the head holds. Returns the new blocks. */
   async flush(): Promise<readonly BlockMeta[]> {
-    while (this.#work !== undefined) await this.#work.catch(() => undefined); // told to who began it
-    return this.#exclusive(async () => {
+    return this.#inTurn(async () => {
       const metas: BlockMeta[] = [];
       const endMs = this.#owner.head.maxTimeMs; // what comes meanwhile stays
       for (;;) {
@@ -216,8 +223,7 @@ export class TenantBlocks {
    * samples that came out of order does, and moves no border.
    */
   async fill(source: BlockSource, range: TimeRange, promisedFromMs: number): Promise<void> {
-    while (this.#work !== undefined) await this.#work.catch(() => undefined); // told to who began it
-    await this.#exclusive(async () => {
+    await this.#inTurn(async () => {
       const { clock, cuts, directory, disk, log, random } = this.#options;
       if (promisedFromMs > this.#horizonMs && promisedFromMs > range.minTimeMs) {
         await writeHorizon(disk, directory, promisedFromMs);
@@ -239,7 +245,24 @@ export class TenantBlocks {
     this.#isClosed = true;
     this.#reads.expireAll();
     await this.#work?.catch(() => undefined); // told to who began it
+    await this.#healing;
     this.#local.close();
+  }
+
+  /** The same when what runs is done. */
+  async #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    while (this.#work !== undefined) await this.#work.catch(() => undefined); // told to who began it
+    return this.#exclusive(work);
+  }
+
+  #healerOf({ clock, healing, log, onLoss }: TenantBlocksOptions): BlockHealer | undefined {
+    if (healing === undefined || onLoss === undefined) return undefined;
+    return new BlockHealer({
+      ...{ clock, log, blocks: this.#local, healing },
+      exclusively: (change) => this.#inTurn(change),
+      isClosed: () => this.#isClosed,
+      onLoss: ({ beforeMs, fromMs }) => onLoss({ fromMs, beforeMs, newestMs: beforeMs }),
+    });
   }
 
   #exclusive<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -325,13 +348,4 @@ export class TenantBlocks {
       sizeBytes -= block.sizeBytes;
     }
   }
-}
-
-function healerOf(options: TenantBlocksOptions, blocks: LocalBlocks): BlockHealer | undefined {
-  const { clock, healing, log, onLoss } = options;
-  if (healing === undefined || onLoss === undefined) return undefined;
-  return new BlockHealer({
-    ...{ clock, log, blocks, healing },
-    onLoss: ({ beforeMs, fromMs }) => onLoss({ fromMs, beforeMs, newestMs: beforeMs }),
-  });
 }

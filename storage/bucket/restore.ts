@@ -82,7 +82,7 @@ function isBlockFile(path: string): boolean {
 }
 
 async function fetchFile(
-  { bucket, directory, disk, id, tenant }: RestoreOptions,
+  { bucket, directory, disk, id, pacer, tenant }: RestoreOptions,
   path: string,
   sizeBytes: number,
 ): Promise<void> {
@@ -92,6 +92,7 @@ async function fetchFile(
       const byteCount = Math.min(PIECE_BYTES, sizeBytes - offset);
       file.putBytes(await bucket.getRange(blockKey(tenant, id, path), offset, byteCount));
       await file.drain();
+      await pacer.pause();
     }
     await file.finish();
   } finally {

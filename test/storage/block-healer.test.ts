@@ -10,7 +10,7 @@ import type { BlockHealing } from '../../storage/block-healer.ts';
 import type { BlockId } from '../../storage/block/ulid.ts';
 import { blockKey } from '../../storage/bucket/layout.ts';
 import { Shipper } from '../../storage/bucket/shipper.ts';
-import { type FoundLoss, Pacer, type Tsdb, restoreBlock } from '../../storage/index.ts';
+import { type FoundLoss, type Tsdb, restoreBlock } from '../../storage/index.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { refusal } from '../support/refusal.ts';
@@ -41,19 +41,18 @@ interface Scene extends ToyTsdb {
   readonly healing: BlockHealing;
 }
 
+/** What a restore waits for before it fetches anything. */
+interface Slow {
+  gate?: Promise<void>;
+}
+
 /** A TSDB with a shipped block of the early hour and a head of the late one. */
-async function scene(canRefill = true): Promise<Scene> {
+async function scene(canRefill = true, slow: Slow = {}): Promise<Scene> {
   const disk = new MemoryDisk();
   const bucket = new SimBucketStore();
   const losses: FoundLoss[] = [];
   const side = bucket.sideOf(clock);
-  const healing: BlockHealing = {
-    restore: (id) => {
-      const pacer = new Pacer(clock);
-      return restoreBlock({ bucket: side, disk, tenant, id, directory: DIRECTORY, pacer });
-    },
-    canRefill: () => canRefill,
-  };
+  const healing = healingOf(bucket, disk, canRefill, slow);
   const opened = await openTsdb(disk, optionsOf({ healing, losses }), clock);
   const { tsdb } = opened;
   write(tsdb, early.minTimeMs);
@@ -68,6 +67,22 @@ async function scene(canRefill = true): Promise<Scene> {
   await opened.committer.close();
   const again = await openTsdb(disk, optionsOf({ healing, losses }), clock);
   return { ...again, disk, bucket, id, losses, expected, healing };
+}
+
+function healingOf(
+  bucket: SimBucketStore,
+  disk: MemoryDisk,
+  canRefill = true,
+  slow: Slow = {},
+): BlockHealing {
+  const side = bucket.sideOf(clock);
+  return {
+    restore: async (id, pacer) => {
+      await slow.gate;
+      return restoreBlock({ bucket: side, disk, tenant, id, directory: DIRECTORY, pacer });
+    },
+    canRefill: () => canRefill,
+  };
 }
 
 function optionsOf({ healing, losses }: Pick<Scene, 'healing' | 'losses'>) {
@@ -88,7 +103,7 @@ function write(tsdb: Tsdb, fromMs: number): void {
   }
 }
 
-function damage({ disk, id }: Scene, file: string): void {
+function damage({ disk, id }: Pick<Scene, 'disk' | 'id'>, file: string): void {
   const path = `${DIRECTORY}/${id}/${file}`;
   const bytes = Buffer.from(disk.fileBytes(path));
   const at = file === 'index' ? bytes.length - 30 : bytes.length - 20;
@@ -99,8 +114,8 @@ function damage({ disk, id }: Scene, file: string): void {
 const FILES = ['chunks/000001', 'index', 'meta.json'];
 
 /** Damages a block and opens the directory again where only that shows it. */
-async function damaged(file: string, canRefill = true): Promise<Scene> {
-  const made = await scene(canRefill);
+async function damaged(file: string, canRefill = true, slow: Slow = {}): Promise<Scene> {
+  const made = await scene(canRefill, slow);
   if (file === 'meta.json') {
     await made.tsdb.close();
     made.disk.putFile(`${DIRECTORY}/${made.id}/${file}`, Buffer.from('{"ulid":'));
@@ -130,6 +145,37 @@ t.test('a damaged block that is in the bucket comes back from there', async (t) 
     await tsdb.close();
   }
 });
+
+t.test(
+  'to fetch one may take long: heads are cut meanwhile, and a tenant that closes ends it',
+  async (t) => {
+    let open = (): void => undefined;
+    const slow: Slow = { gate: new Promise((resolve) => (open = resolve)) };
+    const { bucket, disk, expected, id, losses, tsdb } = await damaged('index', true, slow);
+    await t.rejects(readAll(tsdb, [], early), refusal('block.corrupt'));
+    const healed = tsdb.maintain(clock.wallMs());
+    t.equal((await tsdb.flush()).length, 1, 'the head is cut while the bucket is waited for');
+    await tsdb.maintain(clock.wallMs()); // and does not begin another
+    open();
+    await healed;
+    t.strictSame(linesOf(await readAll(tsdb, [], early)), expected);
+
+    damage({ disk, id }, 'index');
+    await tsdb.close();
+    const again = await openTsdb(
+      disk,
+      optionsOf({ healing: healingOf(bucket, disk), losses }),
+      clock,
+    );
+    await t.rejects(readAll(again.tsdb, [], early), refusal('block.corrupt'));
+    const stopped = again.tsdb.maintain(clock.wallMs());
+    await again.tsdb.close();
+    await stopped;
+    t.strictSame(losses, [], 'nothing is told as lost by who only stops');
+    const names = (await disk.list(DIRECTORY)).filter((name) => name.endsWith('.damaged'));
+    t.strictSame(names, []);
+  },
+);
 
 t.test('one that is nowhere else is told as lost, then set aside', async (t) => {
   for (const file of FILES) {
