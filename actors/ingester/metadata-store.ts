@@ -1,7 +1,7 @@
 /**
  * What senders said of metrics, in memory, for all tenants of a node. An entry is one thing that was said of
  * one metric; it goes when nobody repeated it for a while, and it is lost with the process: senders repeat
- * metadata every minute, and other replicas have it meanwhile (docs/adr/0013).
+ * metadata every minute, and other replicas have it meanwhile (docs/adr/0014).
  *
  *   tenant -> metric name -> entries { type, help, unit, when it was said last }
  *
