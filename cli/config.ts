@@ -8,6 +8,7 @@ import type { QuerySettings } from '../actors/querier/settings.ts';
 import type { InstanceId } from '../model/ids.ts';
 import { parseInstanceId } from '../model/ids.ts';
 import { type Limits, MULTITENANT_LIMITS, SINGLE_TENANT_LIMITS } from '../model/limits.ts';
+import type { RetentionRule } from '../storage/index.ts';
 import { type Setting, flagName, nearestName, settings, variableName } from './settings.ts';
 
 export interface CompactorSettings {
@@ -58,6 +59,8 @@ export interface Config {
   /** Whether made-up queries are asked at start. */
   readonly warmsUp: boolean;
   readonly limits: Limits;
+  /** Of some series, of every tenant. */
+  readonly retentionRules: readonly RetentionRule[];
 }
 
 /** Blocks that clients upload. */
@@ -163,6 +166,7 @@ function deriveConfig(
       delayedNameRemoval: get('query.delayed_name_removal', false),
     },
     warmsUp: get('query.warm_up', true),
+    retentionRules: get('limits.compactor_blocks_retention_filters', []),
     limits: deriveLimits(values, multitenancy),
   };
   const problems: ConfigProblem[] = [];

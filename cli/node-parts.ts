@@ -29,6 +29,7 @@ import {
   BlockUploads,
   Committer,
   Compactor,
+  type Deletion,
   DeletionRequests,
   Shipping,
   type TenantDeletions,
@@ -36,6 +37,7 @@ import {
   cutJitterMs,
   restoreBlock,
   downsamplingLevels,
+  retentionDeletions,
   tenantPathParts,
 } from '../storage/index.ts';
 import type { Config } from './config.ts';
@@ -220,9 +222,9 @@ function createShipping(
     ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === identity.instanceId,
     retentionMsOf: () => options.config.limits.compactor_blocks_retention_period_ms,
     wasDeleted: (tenant, timeMs) =>
-      deletions
-        .due(tenant)
-        .some(({ range }) => range.minTimeMs <= timeMs && timeMs <= range.maxTimeMs),
+      dueDeletions(options, deletions, tenant).some(
+        ({ range }) => range.minTimeMs <= timeMs && timeMs <= range.maxTimeMs,
+      ),
   });
 }
 
@@ -239,16 +241,32 @@ function createDeletions(
   return deletions;
 }
 
+/** What blocks are made without. */
+function dueDeletions(
+  { config, platform }: NodeOptions,
+  deletions: DeletionRequests,
+  tenant: TenantId,
+): readonly Deletion[] {
+  const { due } = retentionDeletions(config.retentionRules, platform.clock.wallMs());
+  return [...deletions.due(tenant), ...due];
+}
+
 /** What of a tenant is not shown, and what is gone for good. */
 export function tenantDeletions(
   options: NodeOptions,
   deletions: DeletionRequests,
   tenant: TenantId,
 ): TenantDeletions {
+  const { config, platform } = options;
+  const rules = config.retentionRules;
+  const withRules = (requests: readonly Deletion[]): readonly Deletion[] =>
+    rules.length === 0
+      ? requests
+      : [...requests, ...retentionDeletions(rules, platform.clock.wallMs()).hidden];
   return {
-    hidden: () => deletions.of(tenant),
+    hidden: () => withRules(deletions.of(tenant)),
     // Where others have another bucket, they do not know what is hidden here: it stays here.
-    gone: () => (hasSharedBucket(options) ? deletions.due(tenant) : deletions.of(tenant)),
+    gone: () => withRules(hasSharedBucket(options) ? deletions.due(tenant) : deletions.of(tenant)),
   };
 }
 
@@ -307,7 +325,7 @@ function createCompactor(
     retentionMsOf: (_tenant, resolutionMs) => retentionMsOf(limits, resolutionMs),
     downsampling: downsamplingLevels(limits.out_of_order_time_window_ms),
     deletions: {
-      due: (tenant) => deletions.due(tenant),
+      due: (tenant) => dueDeletions(options, deletions, tenant),
       processed: (tenant, id) => deletions.markProcessed(tenant, id),
     },
     ownsTenant: (tenant) => owns(tenant),

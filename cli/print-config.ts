@@ -65,6 +65,7 @@ export function printConfig(config: Config): string {
       compactor_blocks_retention_period: retentionText(retentionMs),
       compactor_blocks_retention_period_5m: retentionText(fineRetentionMs),
       compactor_blocks_retention_period_1h: retentionText(coarseRetentionMs),
+      compactor_blocks_retention_filters: config.retentionRules.map(({ text }) => text),
       compactor_partial_block_deletion_delay: `${partialDelayMs}ms`,
       compactor_block_upload_enabled: blockUpload.isEnabled,
       compactor_block_upload_verify_chunks: blockUpload.verifiesChunks,

@@ -9,6 +9,10 @@
 import { z } from 'zod';
 import { parseBucketUrl } from '../platform/bucket/url.ts';
 import { MULTITENANT_LIMITS, SINGLE_TENANT_LIMITS } from '../model/limits.ts';
+import { durationSchema } from './durations.ts';
+import { retentionFiltersSchema } from './retention-filters.ts';
+
+export { durationSchema };
 
 export interface Setting {
   /** Path in the file, e.g. ['http', 'listen']. */
@@ -22,38 +26,6 @@ export interface Setting {
   /** A flag without a value. */
   readonly isSwitch?: boolean;
 }
-
-const DURATION_UNITS: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-  w: 604_800_000,
-};
-const DURATION_MAX_MS = 10 * 365 * 86_400_000;
-
-/** A positive duration such as `500ms`, `15s`, `3h`, `1h30m`; milliseconds out. */
-export const durationSchema = z.string().transform((text, context) => {
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d|w)/g)];
-  const ms = parts.reduce(
-    (sum, part) => sum + Number(part[1]) * (DURATION_UNITS[part[2] ?? ''] ?? 0),
-    0,
-  );
-  if (
-    parts.length === 0 ||
-    parts.map((part) => part[0]).join('') !== text ||
-    ms <= 0 ||
-    ms > DURATION_MAX_MS
-  ) {
-    context.addIssue({
-      code: 'custom',
-      message: `'${text}' is not a duration: write a positive number with a unit, such as 30s, 5m or 3h (at most 10 years)`,
-    });
-    return z.NEVER;
-  }
-  return ms;
-});
 
 /** A bucket URL. */
 export const bucketSchema = z.string().superRefine((text, context) => {
@@ -409,6 +381,13 @@ export const settings: readonly Setting[] = [
     defaultText: 'that of samples',
     help: `the same for downsampled blocks of ${resolution}`,
   })),
+  {
+    path: ['limits', 'compactor_blocks_retention_filters'],
+    schema: retentionFiltersSchema,
+    defaultText: 'none',
+    help: 'how long the samples of some series stay, shorter than others: SELECTOR:PERIOD, such as {env="dev"}:30d (repeatable); of several that match the shortest holds',
+    isList: true,
+  },
   {
     path: ['limits', 'compactor_partial_block_deletion_delay'],
     schema: durationSchema,

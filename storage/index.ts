@@ -35,6 +35,7 @@ export {
 } from './compact/tenant-deletion.ts';
 export { type Deletion, deletionsTouching } from './deletion/deletion.ts';
 export { DeletionRequests, type KnownRequest } from './deletion/requests.ts';
+export { type RetentionRule, retentionDeletions } from './deletion/retention.ts';
 export type { TenantDeletions } from './tenant-read.ts';
 export { BlockUploads } from './upload/block-uploads.ts';
 export { Committer, type CommitMode } from './committer.ts';

@@ -7,7 +7,7 @@
  * A block that other jobs have something to do with waits: they leave the same samples out.
  */
 import type { BlockId } from '../block/ulid.ts';
-import type { Deletion } from '../deletion/deletion.ts';
+import { type Deletion, isFinalFor } from '../deletion/deletion.ts';
 import type { DownsamplableBlock } from './plan-downsampling.ts';
 import type { CompactionJob, Plan, PlannedBlock } from './plan.ts';
 
@@ -19,15 +19,16 @@ export interface CheckedBlock {
 
 export type CheckedBlocks = ReadonlyMap<BlockId, CheckedBlock>;
 
-/** Deletions that a block may have samples of. */
+/** Deletions that a block may have samples of, and be made without. */
 export function deletionsOfBlock(
   { deletions: applied = [], maxTimeMs, minTimeMs }: PlannedBlock,
   due: readonly Deletion[],
 ): readonly Deletion[] {
-  return due.filter(
-    ({ id, range }) =>
-      range.minTimeMs < maxTimeMs && range.maxTimeMs >= minTimeMs && !applied.includes(id),
-  );
+  return due.filter((deletion) => {
+    const { id, range } = deletion;
+    const isTouching = range.minTimeMs < maxTimeMs && range.maxTimeMs >= minTimeMs;
+    return isTouching && !applied.includes(id) && isFinalFor(deletion, { maxTimeMs });
+  });
 }
 
 /** Those of which it is not known whether the block has any. */
@@ -94,6 +95,7 @@ export function processedDeletions(
   checked: CheckedBlocks,
 ): readonly string[] {
   return due
+    .filter(({ isMoving }) => isMoving !== true)
     .filter((deletion) =>
       living.every((block) => {
         if (deletionsOfBlock(block, [deletion]).length === 0) return true;

@@ -15,7 +15,7 @@ import type { BlockMeta } from '../block/meta.ts';
 import { newBlockId } from '../block/ulid.ts';
 import { encodeBucketMeta } from '../bucket/bucket-meta.ts';
 import { uploadBlock } from '../bucket/upload.ts';
-import type { Deletion } from '../deletion/deletion.ts';
+import { type Deletion, isFinalFor } from '../deletion/deletion.ts';
 import type { Pacer } from '../pacer.ts';
 import type { CatalogueBlock } from './catalogue.ts';
 import { mergeBlocks } from './merge.ts';
@@ -58,7 +58,10 @@ export async function runJob(options: JobOptions): Promise<BlockMeta | undefined
           id,
           pacer,
           resolutionMs: options.resolutionMs,
-          deletions: options.deletions,
+          // What goes on being deleted of a block is left until all of it can go.
+          deletions: options.deletions.filter((one) =>
+            options.blocks.every((block) => isFinalFor(one, block)),
+          ),
           onProgress: (count) => {
             onProgress('merging', count);
           },

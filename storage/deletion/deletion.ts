@@ -18,9 +18,19 @@ export interface Deletion {
   /** At least one, and each has a matcher that a series without labels does not match. */
   readonly selectors: Selectors;
   readonly range: TimeRange;
+  /** Its end moves on with time: only what ends before it can be made without it. */
+  readonly isMoving?: boolean;
 }
 
 export const NO_DELETIONS: readonly Deletion[] = [];
+
+/** False while there will be more to delete of a block that ends then. */
+export function isFinalFor(
+  { isMoving = false, range }: Deletion,
+  { maxTimeMs }: { readonly maxTimeMs: number },
+): boolean {
+  return !isMoving || maxTimeMs - 1 <= range.maxTimeMs;
+}
 
 /** Those that may have something of what a read asks for. Cheap: no series is looked at. */
 export function deletionsTouching(

@@ -89,6 +89,12 @@ t.test('C1 problems of a file say file:line:column and suggest the nearest name'
   check('replication_factor: 2.5', 'starling.yaml:1:1', /whole/);
   check('replication_factor: 0', 'starling.yaml:1:1', /at least 1/);
   check('http: 9009', 'starling.yaml:1:1', /mapping/);
+  const filters = (one: string): string =>
+    `limits:\n  compactor_blocks_retention_filters: ['${one}']`;
+  check(filters('{a="b"}'), 'starling.yaml:2:', /SELECTOR:PERIOD/);
+  check(filters('{a="b"}:0d'), 'starling.yaml:2:', /colon and a duration/);
+  check(filters('{a=}:1d'), 'starling.yaml:2:', /SELECTOR:PERIOD.*parse error/);
+  check(filters('{a=~".*"}:1d'), 'starling.yaml:2:', /SELECTOR:PERIOD.*matcher/);
   check('http:\n\tlisten: x', 'starling.yaml:2:1', /./);
   check('zone: a\nzone: b', 'starling.yaml:2:1', /unique/i);
   check('http:\n    listen: a:1\n  other: b', 'starling.yaml:', /./);

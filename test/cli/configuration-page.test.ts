@@ -13,6 +13,7 @@ import {
   optionalDurationSchema,
   outOfOrderSchema,
 } from '../../cli/settings.ts';
+import { retentionFiltersSchema } from '../../cli/retention-filters.ts';
 import { settings, variableName } from '../../cli/settings.ts';
 import { checkout } from '../support/checkout.ts';
 
@@ -41,6 +42,7 @@ function accepts(setting: Setting): string {
   if (setting.schema === durationSchema) return 'a duration: `500ms`, `15s`, `1h30m`; to 10 years';
   if (setting.schema === outOfOrderSchema) return 'a duration to 1h, or 0';
   if (setting.schema === optionalDurationSchema) return 'a duration, or 0';
+  if (setting.schema === retentionFiltersSchema) return '`SELECTOR:PERIOD`, many';
   if (setting.schema === blockRangesSchema) return 'durations, each a multiple of the one before';
   if (setting.schema === addressSchema) return 'host:port';
   if (setting.schema === bucketSchema) return 'a bucket URL';

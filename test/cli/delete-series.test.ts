@@ -97,6 +97,26 @@ t.test('one node over HTTP', async (t) => {
   await off.end();
 });
 
+t.test('samples past the retention of their series are not shown', async (t) => {
+  t.testdir({});
+  const filters = ['{__name__="m"}:1h', 'nobody{a="b,c"}:1d'];
+  const flags = { 'limits.compactor-blocks-retention-filters': filters };
+  const node = await start(t, 'a', [], flags);
+  await ready(node);
+  const nowMs = Date.now();
+  for (const name of ['m', 'other']) {
+    await push(node, name, nowMs - 2 * HOUR_MS, 100);
+    await push(node, name, nowMs - 60_000, 2);
+  }
+  for (const _ of ['head', 'blocks']) {
+    t.equal(await count(node, 'm', nowMs), 2);
+    t.equal(await count(node, 'other', nowMs), 102);
+    await node.api.flush();
+  }
+  t.match(node.api.config(), 'retention_filters:\n    - \'{__name__="m"}:1h\'\n');
+  await node.end();
+});
+
 t.test('three nodes with one bucket, and three with one each', async (t) => {
   t.testdir({});
   const shared = { ...ADMIN, bucket: [`file://${t.testdirName}/shared`] };

@@ -10,6 +10,7 @@ import { bucketIndexKey } from '../../storage/bucket/layout.ts';
 import { readBucketIndex } from '../../storage/bucket/bucket-index.ts';
 import type { CompactedDeletions } from '../../storage/compact/compactor.ts';
 import { redundantBlocks } from '../../storage/compact/plan.ts';
+import { type RetentionRule, retentionDeletions } from '../../storage/deletion/retention.ts';
 import type { Deletion } from '../../storage/deletion/deletion.ts';
 import { bitsOf, testBlockId } from '../support/block-contents.ts';
 import {
@@ -152,6 +153,41 @@ t.test('downsampled blocks lose the windows that were deleted from', async (t) =
   );
   const counts = metas.map((one) => [one?.resolutionMs, one?.isExact, one?.meta.stats.sampleCount]);
   t.same(new Set(counts.map((one) => one.join())), new Set(['0,false,959', '300000,true,49']));
+});
+
+t.test('what is past the retention of its series goes when all of its block is', async (t) => {
+  const world = await CompactionWorld.create({ windows: 2, replicas: 1 });
+  const rule = (periodMs: number): RetentionRule => ({
+    text: `{s="0"}:${periodMs}ms`,
+    matchers: series('0')[0]!,
+    periodMs,
+  });
+  // The clock is 100 h after the start of the first window.
+  const check = async (periodMs: number, goneWindows: number): Promise<void> => {
+    const due = (): readonly Deletion[] =>
+      retentionDeletions([rule(periodMs)], START_MS + 100 * HOUR_MS).due;
+    const compactor = world.compactor(new MemoryDisk(), {
+      deletions: { due, processed: async () => void t.fail('it is for ever') },
+      rangesMs: [2 * HOUR_MS],
+      deletionDelayMs: 0,
+    });
+    await compactor.run();
+    const { jobsDone } = compactor.counts;
+    world.clock.advance(HOUR_MS);
+    await compactor.run();
+    t.equal(compactor.counts.jobsDone, jobsDone, 'once');
+    await compactor.close();
+    const gone = { minTimeMs: 0, maxTimeMs: START_MS + goneWindows * 2 * HOUR_MS - 1 };
+    const all = [{ id: 'x', selectors: series('0'), range: gone }];
+    t.strictSame(await world.read(), left(world, all), `${periodMs}`);
+  };
+  await check(76 * HOUR_MS, 0);
+  await check(75 * HOUR_MS, 0);
+  await check(74 * HOUR_MS, 1);
+  await check(72 * HOUR_MS, 2);
+  const { hidden } = retentionDeletions([rule(5)], 105);
+  t.match(hidden, [{ range: { maxTimeMs: 100 } }], 'reads show it until then');
+  t.strictSame(retentionDeletions([], 5), { hidden: [], due: [] });
 });
 
 t.test('fail the n-th call: nothing else is lost, and in the end all is done', async (t) => {
