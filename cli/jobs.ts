@@ -4,6 +4,11 @@ import {
   type EvaluateInput,
   runEvaluateJob,
 } from '../actors/querier/evaluate-job.ts';
+import {
+  EXEMPLARS_JOB,
+  type ExemplarsInput,
+  runExemplarsJob,
+} from '../actors/querier/exemplars-job.ts';
 import { WARM_UP_JOB, runWarmUpJob } from '../actors/querier/warm-up.ts';
 import {
   METADATA_JOB,
@@ -22,6 +27,10 @@ export const jobs: JobTable = new Map<string, Job>([
   [
     EVALUATE_JOB,
     (input) => moved(runEvaluateJob(input as EvaluateInput, () => performance.now())), // only the querier posts it
+  ],
+  [
+    EXEMPLARS_JOB,
+    (input) => moved(runExemplarsJob(input as ExemplarsInput)), // likewise
   ],
   [
     METADATA_JOB,

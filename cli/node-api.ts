@@ -89,6 +89,8 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
     series: (request) => askNames({ type: 'series' }, request),
     labelNames: (request) => askNames({ type: 'label-names' }, request),
     labelValues: (name, request) => askNames({ type: 'label-values', name }, request),
+    exemplars: ({ cancellation, ...query }) =>
+      ask(QUERIER_PATH, { type: 'exemplars', query }, NAMES_TIMEOUT_MS, cancellation),
     metadata: ({ cancellation, ...query }) =>
       ask(QUERIER_PATH, { type: 'metadata', query }, NAMES_TIMEOUT_MS, cancellation),
     cardinality: (request) => askNames({ type: 'cardinality' }, request),

@@ -11,7 +11,13 @@ import type { ActorRuntime } from '../actors/runtime/index.ts';
 import type { Gossip } from '../membership/index.ts';
 import type { StarlingError } from '../model/errors.ts';
 import type { InstanceId, TenantId } from '../model/ids.ts';
-import type { Committer, Compactor, DeletionRequests, TsdbManager } from '../storage/index.ts';
+import type {
+  Committer,
+  Compactor,
+  DeletionRequests,
+  TenantExemplarStats,
+  TsdbManager,
+} from '../storage/index.ts';
 import { watchCompactor } from './compactor-metrics.ts';
 import { watchDeletions } from './deletion-metrics.ts';
 import type { LossKeeper } from './loss-keeper.ts';
@@ -46,8 +52,10 @@ export class NodeMetrics {
   readonly #users = new Set<TenantId>();
   #readLoop: () => void = () => undefined;
   readonly #received: Counter<'user'>;
+  readonly #receivedExemplars: Counter<'user'>;
   readonly #receivedMetadata: Counter<'user'>;
   readonly #discarded: Counter<'reason' | 'user'>;
+  readonly #discardedExemplars: Counter<'reason' | 'user'>;
   readonly #discardedMetadata: Counter<'reason' | 'user'>;
   readonly #queries: Histogram<'outcome'>;
   readonly #walSyncs: Histogram;
@@ -63,6 +71,18 @@ export class NodeMetrics {
     this.#discarded = new Counter({
       name: 'cortex_discarded_requests_total',
       help: 'Pushes of which something was refused, by reason.',
+      labelNames: ['reason', 'user'],
+      registers,
+    });
+    this.#receivedExemplars = new Counter({
+      name: 'cortex_distributor_received_exemplars_total',
+      help: 'Exemplars that pushes carried and that are valid.',
+      labelNames: ['user'],
+      registers,
+    });
+    this.#discardedExemplars = new Counter({
+      name: 'cortex_discarded_exemplars_total',
+      help: 'Exemplars of pushes that were dropped, by reason.',
       labelNames: ['reason', 'user'],
       registers,
     });
@@ -101,12 +121,16 @@ export class NodeMetrics {
   }
 
   onPush(tenant: TenantId, push: PushCounts): void {
-    const { discards, metadataReceived = 0, refused, samplesStored } = push;
+    const { discards, exemplarsReceived = 0, metadataReceived = 0 } = push;
+    const { refused, samplesStored } = push;
     const user = this.#userOf(tenant);
     this.#received.inc({ user }, samplesStored);
     if (refused !== undefined) this.#discarded.inc({ user, reason: refused.id });
+    if (exemplarsReceived > 0) this.#receivedExemplars.inc({ user }, exemplarsReceived);
     if (metadataReceived > 0) this.#receivedMetadata.inc({ user }, metadataReceived);
     if (discards === undefined) return;
+    for (const [reason, count] of discards.exemplarsByReason)
+      this.#discardedExemplars.inc({ user, reason }, count);
     for (const [reason, count] of discards.metadataByReason)
       this.#discardedMetadata.inc({ user, reason }, count);
   }
@@ -171,6 +195,7 @@ export class NodeMetrics {
       'Samples taken out of order.',
       () => sum(tsdbs().map((one) => one.outOfOrderCount)),
     );
+    this.#watchExemplars((of) => sum(tsdbs().map((one) => of(one.exemplars))));
     this.#gauge(
       'starling_replication_factor',
       'The effective replication factor.',
@@ -196,6 +221,36 @@ export class NodeMetrics {
     );
     this.#gauge('starling_actor_restarts_total', 'Actors restarted after a fault.', () =>
       sum(runtime.statuses().map((status) => status.restarts)),
+    );
+  }
+
+  #watchExemplars(sum: (of: (stats: TenantExemplarStats) => number) => number): void {
+    const gauge = (name: string, help: string, of: (stats: TenantExemplarStats) => number): void =>
+      this.#gauge(name, help, () => sum(of));
+    gauge(
+      'cortex_ingester_ingested_exemplars_total',
+      'Exemplars that were taken.',
+      (one) => one.appendedCount,
+    );
+    gauge(
+      'cortex_ingester_ingested_exemplars_failures_total',
+      'Exemplars dropped because their series is not known, or their time out of bounds.',
+      (one) => one.failedCount,
+    );
+    gauge(
+      'cortex_ingester_tsdb_exemplar_out_of_order_exemplars_total',
+      'Exemplars dropped because their series has one after them.',
+      (one) => one.outOfOrderCount,
+    );
+    gauge(
+      'cortex_ingester_tsdb_exemplar_exemplars_in_storage',
+      'Exemplars in memory.',
+      (one) => one.exemplarCount,
+    );
+    gauge(
+      'cortex_ingester_tsdb_exemplar_series_with_exemplars_in_storage',
+      'Series that have exemplars in memory.',
+      (one) => one.seriesCount,
     );
   }
 

@@ -432,6 +432,7 @@ function createTenants(
         isIndexed: (id) => shipping.isIndexed(tenant, id),
         futureMaxMs: config.limits.creation_grace_period_ms,
         outOfOrderMs: () => config.limits.out_of_order_time_window_ms,
+        exemplarsMax: () => localLimit(views, config.limits.max_global_exemplars_per_user),
         seriesMax: () => config.limits.max_series_per_user,
         onLoss: (loss) => losses.found(tenant, loss),
         healing: {

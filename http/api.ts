@@ -71,6 +71,14 @@ export interface MetadataRequest {
   readonly cancellation: Cancellation;
 }
 
+export interface ExemplarsRequest {
+  readonly tenant: TenantId;
+  /** An expression: its selectors count, and nothing else of it. */
+  readonly query: string;
+  readonly range: TimeRange;
+  readonly cancellation: Cancellation;
+}
+
 export interface NamesAnswer {
   /** The JSON of the envelope's `data`. */
   readonly data: Uint8Array;
@@ -162,6 +170,8 @@ export interface NodeApi {
   series(request: SeriesRequest): Promise<NamesAnswer>;
   labelNames(request: SeriesRequest): Promise<NamesAnswer>;
   labelValues(name: string, request: SeriesRequest): Promise<NamesAnswer>;
+  /** Exemplars of what an expression selects: the JSON of `query_exemplars`. */
+  exemplars(request: ExemplarsRequest): Promise<NamesAnswer>;
   /** What metrics are: the JSON of `metadata`. */
   metadata(request: MetadataRequest): Promise<NamesAnswer>;
   /** Where a tenant's series come from: the JSON of `status/tsdb`; `limit` rows of each kind. */

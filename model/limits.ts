@@ -14,6 +14,8 @@ export interface Limits {
   readonly max_global_metadata_per_user: number;
   /** Different metadata of one metric. */
   readonly max_global_metadata_per_metric: number;
+  /** Exemplars of all series, of which new ones overwrite the oldest; 0: none are taken. */
+  readonly max_global_exemplars_per_user: number;
   readonly ingestion_rate: number;
   readonly ingestion_burst_size: number;
   /** Milliseconds a sample may lie in the future. */
@@ -39,6 +41,7 @@ export const MULTITENANT_LIMITS: Limits = {
   max_metadata_length: 1024,
   max_global_metadata_per_user: 8000,
   max_global_metadata_per_metric: 10,
+  max_global_exemplars_per_user: 0,
   ingestion_rate: 25_000,
   ingestion_burst_size: 50_000,
   creation_grace_period_ms: 10 * 60_000,
@@ -49,11 +52,12 @@ export const MULTITENANT_LIMITS: Limits = {
   compactor_partial_block_deletion_delay_ms: 24 * 3_600_000,
 };
 
-/** Defaults with multi-tenancy off: series, metadata and rate are unlimited, the instance's guard rails protect it. */
+/** Defaults with multi-tenancy off: series, metadata and rate are unlimited, the instance's guard rails protect it; exemplars are on. */
 export const SINGLE_TENANT_LIMITS: Limits = {
   ...MULTITENANT_LIMITS,
   max_series_per_user: 0,
   max_global_metadata_per_user: 0,
+  max_global_exemplars_per_user: 100_000,
   ingestion_rate: 0,
   ingestion_burst_size: 0,
 };

@@ -17,6 +17,7 @@ export { positionOf } from './parser-position.ts';
 export { PASSES } from './plan/passes.ts';
 export type { PassName } from './plan/passes.ts';
 export { planOf, selectionsOf } from './plan/plan.ts';
+export { selectorsOf } from './plan/selectors.ts';
 export type { Plan } from './plan/plan.ts';
 export type { Selection } from './plan/selections.ts';
 export { prettyExpr, printExpr, printMatcher } from './printer.ts';

@@ -55,6 +55,8 @@ export { Pacer, sortPaced } from './pacer.ts';
 export { histogramChunksOf } from './chunk/histogram-pieces.ts';
 export { xorChunksOf } from './chunk/xor-chunks.ts';
 export { type AppendResult, batchPart, joinResults } from './batch-appender.ts';
+export type { TenantExemplarStats } from './exemplar-appender.ts';
+export { type SeriesExemplars, type StoredExemplar, compareExemplars } from './exemplars.ts';
 export { Tsdb, type TsdbOptions, type TsdbStats } from './tsdb.ts';
 export type { FoundLoss } from './tenant-blocks.ts';
 export { TsdbManager, type TsdbManagerOptions, tenantPathParts } from './tsdb-manager.ts';

@@ -1,13 +1,19 @@
 /**
- * What a replay of the log puts into the head: series, then their samples, in the order in which they were
+ * What a replay of the log puts into head and exemplars: series, then their samples, in the order in which they were
  * taken. What is older than the newest block is in blocks, or was dropped.
  */
 import type { BatchAppender } from './batch-appender.ts';
+import type { TenantExemplars } from './exemplar-appender.ts';
 import { type Head, OUT_OF_ORDER } from './head/head.ts';
 import type { RecordHandler } from './wal/record.ts';
 
 /** The handler of one replay. Samples before `minTimeMs` are passed over. */
-export function replayInto(head: Head, appender: BatchAppender, minTimeMs: number): RecordHandler {
+export function replayInto(
+  head: Head,
+  appender: BatchAppender,
+  exemplars: TenantExemplars,
+  minTimeMs: number,
+): RecordHandler {
   const seriesOfRef = new Map<number, number>();
   return {
     onSeries: (ref, labelBytes) => seriesOfRef.set(ref, appender.replaySeries(ref, labelBytes)),
@@ -20,6 +26,11 @@ export function replayInto(head: Head, appender: BatchAppender, minTimeMs: numbe
         const what = head.append(s, samples, i);
         if (what === OUT_OF_ORDER && !head.histograms.has(s)) head.insert(s, samples, i);
       }
+    },
+    onExemplar(exemplar) {
+      const s = seriesOfRef.get(exemplar.ref);
+      appender.noteRef(exemplar.ref);
+      if (s !== undefined && exemplar.timestampMs >= minTimeMs) exemplars.replay(s, exemplar);
     },
     onHistogram({ ref, sample, timestampMs }) {
       const s = seriesOfRef.get(ref);

@@ -20,6 +20,8 @@ import type { BlockSource } from './block/cut.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { Committer } from './committer.ts';
 import { NO_DELETIONS } from './deletion/deletion.ts';
+import { TenantExemplars, type TenantExemplarStats } from './exemplar-appender.ts';
+import type { SeriesExemplars } from './exemplars.ts';
 import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
 import { Head } from './head/head.ts';
 import type { SelectHints, Selectors } from './head/select.ts';
@@ -47,6 +49,8 @@ export interface TsdbOptions extends BatchAppenderOptions, TenantBlocksOptions {
   readonly futureMaxMs: number;
   /** What of its samples is not there any more; absent: all are. */
   readonly deletions?: TenantDeletions | undefined;
+  /** How many exemplars are kept; 0, and nothing: none. */
+  readonly exemplarsMax?: (() => number) | undefined;
 }
 
 const NOTHING_DELETED: TenantDeletions = { hidden: () => NO_DELETIONS, gone: () => NO_DELETIONS };
@@ -64,12 +68,14 @@ export interface TsdbStats {
   readonly arenaBytes: number;
   readonly samplesAppended: number;
   readonly maxTimeMs: number;
+  readonly exemplars: TenantExemplarStats;
 }
 
 export class Tsdb {
   readonly head = new Head();
   readonly #options: TsdbOptions;
   readonly #appender: BatchAppender;
+  readonly #exemplars: TenantExemplars;
   #wal: Wal | undefined;
   /** Records of the last append, in the appender's buffer: it does not begin anew while they wait. */
   readonly #unlogged: Uint8Array[] = [];
@@ -79,6 +85,7 @@ export class Tsdb {
   private constructor(options: TsdbOptions) {
     this.#options = options;
     this.#appender = new BatchAppender(this.head, options);
+    this.#exemplars = new TenantExemplars(this.head, options.exemplarsMax ?? (() => 0));
   }
 
   /** Opens or makes the directory, replaying its log. Throws `disk.format_newer`, `wal.corrupt`, `disk.failed`. */
@@ -104,7 +111,7 @@ export class Tsdb {
         await options.onLoss?.({ fromMs: minTimeMs, newestMs: tsdb.head.maxTimeMs });
       },
       segmentBytesMax: options.walSegmentBytesMax,
-      handler: replayInto(tsdb.head, tsdb.#appender, minTimeMs),
+      handler: replayInto(tsdb.head, tsdb.#appender, tsdb.#exemplars, minTimeMs),
     });
     tsdb.#wal = opened.wal;
     tsdb.replayed = opened.replayed;
@@ -201,15 +208,39 @@ export class Tsdb {
     part: BatchPart = { from: 0, to: batch.seriesCount },
   ): AppendResult {
     this.#flushUnlogged();
-    const blocks = this.#openBlocks;
-    blocks.noteAppend();
-    const bounds = {
-      minTimeMs: Math.max(blocks.oldestTimeMs(nowMs), blocks.appendMinMs),
-      maxTimeMs: nowMs + this.#options.futureMaxMs,
-    };
+    this.#openBlocks.noteAppend();
+    const bounds = this.#appendBounds(nowMs);
     const result = this.#appender.append(batch, part, bounds, this.#unlogged);
     this.#flushUnlogged();
     return result;
+  }
+
+  /**
+   * Appends the exemplars of a batch, after its samples, to memory and log; those of series that are not known
+   * here are dropped. Throws as `append`, and `protobuf.corrupt`.
+   */
+  appendExemplars(batch: WriteBatch, nowMs: number): void {
+    this.#flushUnlogged();
+    const record = this.#exemplars.append(batch, this.#appendBounds(nowMs));
+    if (record === undefined) return;
+    this.#unlogged.push(record);
+    this.#flushUnlogged();
+  }
+
+  /** Exemplars of series that any selector matches. `undefined` is a pause, as in `select`. */
+  selectExemplars(
+    selectors: Selectors,
+    range: TimeRange,
+  ): Generator<SeriesExemplars | undefined, void> {
+    return this.#exemplars.select(selectors, range);
+  }
+
+  #appendBounds(nowMs: number): TimeRange {
+    const blocks = this.#openBlocks;
+    return {
+      minTimeMs: Math.max(blocks.oldestTimeMs(nowMs), blocks.appendMinMs),
+      maxTimeMs: nowMs + this.#options.futureMaxMs,
+    };
   }
 
   /** Resolves when everything appended until now is durable, as the committer's mode defines it. */
@@ -242,6 +273,7 @@ export class Tsdb {
       arenaBytes: head.arena.usedBytes,
       samplesAppended: head.samplesAppended,
       maxTimeMs: head.maxTimeMs,
+      exemplars: this.#exemplars.stats(),
     };
   }
 

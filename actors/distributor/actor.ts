@@ -48,6 +48,7 @@ export interface DistributorDependencies {
 /** What a push did, for metrics. */
 export interface PushCounts {
   readonly samplesStored: number;
+  readonly exemplarsReceived?: number;
   readonly metadataReceived?: number;
   readonly refused: StarlingError | undefined;
   readonly discards?: Discards;
@@ -86,8 +87,9 @@ export class DistributorActor implements Actor<DistributorMessage> {
     this.#pushes++;
     this.#pushBytes += body.length;
     runPush(this.#pushDependencies(tenant, view), body, buffers).then(
-      ({ discards, metadataReceived, refused, released, samplesStored }) => {
-        this.#dependencies.onPush(tenant, { samplesStored, refused, metadataReceived, discards });
+      (result) => {
+        this.#dependencies.onPush(tenant, result);
+        const { refused, released, samplesStored } = result;
         reply.ok({ samplesStored, refused });
         void released.then(() => this.#release(body, buffers, true));
       },

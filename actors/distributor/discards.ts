@@ -3,6 +3,7 @@
  * that Mimir's metrics have.
  */
 import type { ErrorId, StarlingError } from '../../model/errors.ts';
+import type { ExemplarDrop } from '../../model/wire/exemplar-message.ts';
 
 const METADATA_REASONS: Partial<Record<ErrorId, string>> = {
   'metadata.missing_metric_name': 'metadata_missing_metric_name',
@@ -13,9 +14,14 @@ const METADATA_REASONS: Partial<Record<ErrorId, string>> = {
 
 export class Discards {
   readonly metadataByReason = new Map<string, number>();
+  readonly exemplarsByReason = new Map<string, number>();
 
   metadata({ id }: StarlingError): void {
     add(this.metadataByReason, METADATA_REASONS[id] ?? id);
+  }
+
+  exemplar(reason: ExemplarDrop | 'exemplar_series_invalid'): void {
+    add(this.exemplarsByReason, reason);
   }
 }
 

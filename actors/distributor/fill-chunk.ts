@@ -9,7 +9,8 @@ import { type Chunk, type PushPlan, rowOf } from './push-plan.ts';
 export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
   const { context, columns, lastFilled } = plan;
   if (lastFilled !== undefined && hasSameRows(lastFilled.chunk, chunk)) return lastFilled.encoded;
-  const { histogramLength, labelLength, sampleCount, seriesCount, timeMs } = chunk;
+  const { exemplarLength, exemplars, histogramLength, labelLength } = chunk;
+  const { sampleCount, seriesCount, timeMs } = chunk;
   const hasOneTime = !Number.isNaN(timeMs);
   // A row of floats has a sample at least.
   const hasOneEach = histogramLength === 0 && sampleCount === seriesCount;
@@ -20,6 +21,8 @@ export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
       sampleCount,
       labelLength,
       histogramLength,
+      exemplarCount: exemplars.length,
+      exemplarLength,
       hasOneTime,
       hasOneEach,
     },
@@ -29,6 +32,7 @@ export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {
   if (hasOneTime) timestamps[0] = timeMs;
   if (labelLength > 0) fillLabels(plan, chunk, encoded.batch);
   if (histogramLength > 0) fillHistograms(plan, chunk, encoded.batch);
+  if (exemplars.length > 0) fillExemplars(plan, chunk, encoded.batch);
   let sample = 0;
   for (let i = 0; i < seriesCount; i++) {
     const row = rowOf(chunk, i);
@@ -83,9 +87,31 @@ function fillHistograms(
   }
 }
 
+function fillExemplars(
+  plan: PushPlan,
+  { exemplars }: Chunk,
+  batch: EncodedWriteBatch['batch'],
+): void {
+  let at = 0;
+  for (let i = 0; i < exemplars.length; i++) {
+    const { fingerprint, labelBytes, timestampMs, valueHigh, valueLow } =
+      plan.exemplars[exemplars[i]!]!;
+    batch.exemplarFingerprints.set(fingerprint, i * 4);
+    batch.exemplarTimestamps[i] = timestampMs;
+    batch.exemplarValues[i * 2] = valueLow;
+    batch.exemplarValues[i * 2 + 1] = valueHigh;
+    batch.exemplarBytes.set(labelBytes, at);
+    at += labelBytes.length;
+    batch.exemplarEnds[i] = at;
+  }
+}
+
 /** As it is where every instance is a replica of every series. */
 function hasSameRows(a: Chunk, b: Chunk): boolean {
-  if (a.seriesCount !== b.seriesCount) return false;
+  if (a.seriesCount !== b.seriesCount || a.exemplars.length !== b.exemplars.length) return false;
+  for (let i = 0; i < a.exemplars.length; i++) {
+    if (a.exemplars[i] !== b.exemplars[i]) return false;
+  }
   for (let i = 0; i < a.seriesCount; i++) if (a.rows[i] !== b.rows[i]) return false;
   return true;
 }

@@ -15,6 +15,7 @@ import type { TenantId } from '../../model/ids.ts';
 import { printLabels } from '../../model/labels.ts';
 import type { Limits } from '../../model/limits.ts';
 import { type FingerprintKey, fingerprint, viewOf } from '../../model/wire/fingerprint.ts';
+import type { Exemplar } from '../../model/wire/exemplar-message.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { decodeHistogramMessage } from '../../model/wire/histogram-message.ts';
 import { canonicalLabelBytes } from '../../model/wire/raw-labels.ts';
@@ -31,9 +32,10 @@ import {
 export const SAMPLES_PER_CHUNK_MAX = 4096;
 /** A series with its labels is so much more work than one sample, for either end. */
 const LABELS_COST = 16;
-/** A histogram is so much more work than one sample, and a chunk has so many bytes of them. */
+/** So are a histogram and an exemplar, and a chunk has so many bytes of them. */
 const HISTOGRAM_COST = 32;
-const HISTOGRAM_BYTES_PER_CHUNK = 256 * 1024;
+export const EXEMPLAR_COST = 16;
+const RAW_BYTES_PER_CHUNK = 256 * 1024;
 /** So many series of a chunk come with their labels. */
 export const LABELLED_PER_CHUNK_MAX = SAMPLES_PER_CHUNK_MAX / LABELS_COST;
 const ERRORS_KEPT_MAX = 10;
@@ -72,6 +74,9 @@ export interface Chunk {
   /** Rows that are a histogram, and the bytes of these. */
   histogramCount: number;
   histogramLength: number;
+  /** Indexes of the plan's exemplars, rising, and the bytes of their labels. */
+  readonly exemplars: number[];
+  exemplarLength: number;
   /** The time of all its samples; NaN when they differ. */
   timeMs: number;
   /** The row of the batch's series i, for i < `seriesCount`; as -row - 1 when its labels go too. */
@@ -128,7 +133,16 @@ export interface PushPlan extends Readonly<PlanColumns> {
   readonly filled: EncodedWriteBatch[];
   readonly scratchReplicas: Uint16Array;
   invalidSamples: number;
+  readonly exemplars: PlannedExemplar[];
   readonly errors: StarlingError[];
+}
+
+/** An exemplar of a series that is valid. */
+export interface PlannedExemplar extends Exemplar {
+  readonly series: number;
+  readonly fingerprint: Uint32Array;
+  /** How many replicas it goes to. */
+  readonly replicas: number;
 }
 
 /** Begins a plan of the request in `view` and `columns`, written to `pooled`, which grows as needed. */
@@ -156,6 +170,7 @@ export function beginPushPlan(
     filled: [],
     scratchReplicas: new Uint16Array(context.ring.replicationFactor),
     invalidSamples: 0,
+    exemplars: [],
     errors: [],
   };
 }
@@ -217,11 +232,7 @@ function routeSeries(plan: PushPlan, series: number, start: number, end: number)
   for (let i = 0; i < 4; i++) canonical[base + i] = known.canonical[entry * 4 + i]!;
   const histograms = histogramsOf(columns, series);
   if (start === end && histograms === 0) return;
-  const version = ring.version % RING_VERSIONS;
-  if (known.peers[entry]! >>> 8 !== version) {
-    known.peers[entry] = version << 8; // what was known of an older ring is void
-    known.positions[entry] = ring.positionOf(canonical[base]!);
-  }
+  placeSeries(context, entry);
   const replicas = ring.replicasAt(known.positions[entry]!, plan.scratchReplicas);
   const holders = known.peers[entry]! & 0xff;
   const allHold = holders === (1 << replicas) - 1;
@@ -233,6 +244,14 @@ function routeSeries(plan: PushPlan, series: number, start: number, end: number)
     addRow(plan, series, from, to, replicas, from === start ? holders : 0xff);
   }
   if (histograms > 0) addHistograms(plan, series, replicas, start === end ? holders : 0xff);
+}
+
+/** Finds the place of a known series on the ring, unless it is known too. */
+export function placeSeries({ known, ring }: PushContext, entry: number): void {
+  const version = ring.version % RING_VERSIONS;
+  if (known.peers[entry]! >>> 8 === version) return;
+  known.peers[entry] = version << 8; // what was known of an older ring is void
+  known.positions[entry] = ring.positionOf(known.canonical[entry * 4]!);
 }
 
 /** How many histograms a series of the request carries. */
@@ -346,23 +365,36 @@ function timeOfRow({ timestamps }: WriteColumns, from: number, to: number): numb
   return timeMs;
 }
 
-/** The index of the instance's open chunk with room for `samples` more. */
-function openChunk(
+/** The index of the instance's open chunk with room for `samples` more, and bytes of what is raw. */
+export function openChunk(
   plan: PushPlan,
   instance: number,
   samples: number,
   timeMs: number,
-  histogramBytes = 0,
+  rawBytes = 0,
 ): number {
   const open = plan.openChunks[instance];
   if (open !== undefined) {
-    const { histogramCount, histogramLength, labelledCount, sampleCount } = plan.chunks[open]!;
-    const cost = sampleCount + labelledCount * LABELS_COST + histogramCount * HISTOGRAM_COST;
-    const hasRoom = histogramLength + histogramBytes <= HISTOGRAM_BYTES_PER_CHUNK;
+    const chunk = plan.chunks[open]!;
+    const { exemplars, histogramCount, labelledCount, sampleCount } = chunk;
+    const cost =
+      sampleCount +
+      labelledCount * LABELS_COST +
+      histogramCount * HISTOGRAM_COST +
+      exemplars.length * EXEMPLAR_COST;
+    const hasRoom = chunk.histogramLength + chunk.exemplarLength + rawBytes <= RAW_BYTES_PER_CHUNK;
     if (cost + samples <= SAMPLES_PER_CHUNK_MAX && hasRoom) return open;
   }
   const index = plan.chunks.length;
-  plan.chunks.push({
+  // A row costs as much as a sample at least, so there are no more rows than samples in a full chunk.
+  const rows = plan.spareRows.pop() ?? new Int32Array(SAMPLES_PER_CHUNK_MAX);
+  plan.chunks.push(emptyChunk(instance, timeMs, rows));
+  plan.openChunks[instance] = index;
+  return index;
+}
+
+function emptyChunk(instance: number, timeMs: number, rows: Int32Array): Chunk {
+  return {
     instance,
     seriesCount: 0,
     sampleCount: 0,
@@ -370,16 +402,15 @@ function openChunk(
     labelLength: 0,
     histogramCount: 0,
     histogramLength: 0,
+    exemplars: [],
+    exemplarLength: 0,
     timeMs,
-    // A row costs as much as a sample at least, so there are no more rows than samples in a full chunk.
-    rows: plan.spareRows.pop() ?? new Int32Array(SAMPLES_PER_CHUNK_MAX),
-  });
-  plan.openChunks[instance] = index;
-  return index;
+    rows,
+  };
 }
 
 /** The slow path of a series whose bytes are new here: validate, canonicalise, remember. */
-function learnSeries(plan: PushPlan, series: number): number {
+export function learnSeries(plan: PushPlan, series: number): number {
   const { context, columns } = plan;
   const bytes = labelBytesOf(plan, series);
   const canonical = new Uint32Array(4);
@@ -418,17 +449,7 @@ export function recyclePlan({ chunks, filled, spareBatches, spareRows }: PushPla
 
 /** The rows of `chunk` at `indexes`, as a chunk of its own that carries their labels. */
 export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Array): Chunk {
-  const again: Chunk = {
-    instance: chunk.instance,
-    seriesCount: 0,
-    sampleCount: 0,
-    labelledCount: 0,
-    labelLength: 0,
-    histogramCount: 0,
-    histogramLength: 0,
-    timeMs: chunk.timeMs,
-    rows: new Int32Array(indexes.length),
-  };
+  const again = emptyChunk(chunk.instance, chunk.timeMs, new Int32Array(indexes.length));
   const labelled = new Set<number>();
   for (const index of indexes) {
     const row = rowOf(chunk, index);
@@ -446,6 +467,12 @@ export function chunkWithLabels(plan: PushPlan, chunk: Chunk, indexes: Uint32Arr
     if (isFirst) again.labelledCount++;
     if (isFirst) again.labelLength += bytes.length;
     again.rows[again.seriesCount++] = isFirst ? -row - 1 : row;
+  }
+  // They were dropped: their series was not known.
+  for (const e of chunk.exemplars) {
+    if (!labelled.has(plan.exemplars[e]!.series)) continue;
+    again.exemplars.push(e);
+    again.exemplarLength += plan.exemplars[e]!.labelBytes.length;
   }
   return again;
 }

@@ -19,6 +19,7 @@ import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
 import type { Probe } from '../../platform/rare.ts';
 import type { TurnQueue } from '../../platform/turn-queue.ts';
 import { Discards } from './discards.ts';
+import { planExemplars } from './exemplar-plan.ts';
 import { fillChunk } from './fill-chunk.ts';
 import { type MetadataPlan, planMetadata, sendMetadata } from './metadata-push.ts';
 import {
@@ -68,7 +69,7 @@ export interface PushDependencies {
   ) => Promise<void>;
   readonly turns: TurnQueue;
   readonly probe?: Probe;
-  /** Called with the number of samples and metadata once they are checked; throws `limit.ingestion_rate`. */
+  /** Called with the number of samples, exemplars and metadata once they are checked; throws `limit.ingestion_rate`. */
   readonly admitSamples: (samples: number) => void;
 }
 
@@ -90,6 +91,7 @@ export function createPushBuffers(): PushBuffers {
 export interface PushResult {
   readonly samplesStored: number;
   readonly refused: StarlingError | undefined;
+  readonly exemplarsReceived: number;
   readonly metadataReceived: number;
   readonly discards: Discards;
   /** Resolves when no replica needs the buffers any more. */
@@ -107,15 +109,18 @@ export async function runPush(
   const { histogramCount, sampleCount } = plan.columns;
   const samples = sampleCount + histogramCount - plan.invalidSamples;
   const metadataReceived = metadata?.entries.length ?? 0;
-  dependencies.admitSamples(samples + metadataReceived);
-  checkReplicas(plan, dependencies.writeQuorum);
+  const exemplarsReceived = plan.exemplars.length;
+  dependencies.admitSamples(samples + exemplarsReceived + metadataReceived);
+  const replicas = replicasOf(plan);
+  checkReplicas(replicas, dependencies.writeQuorum);
   const metadataSent = sendAllMetadata(dependencies, metadata);
   const metadataSettled = metadataSent.catch(() => undefined); // senders repeat it
-  if (plan.rowCount === 0) await metadataSent; // nothing else can tell whether the request was taken
-  const stored = await sendChunks(dependencies, plan, samples);
+  if (plan.rowCount + exemplarsReceived === 0) await metadataSent; // nothing else can tell whether the request was taken
+  const stored = await sendChunks(dependencies, plan, replicas, samples);
   return {
     ...stored,
     refused: stored.refused ?? metadata?.refused,
+    exemplarsReceived,
     metadataReceived,
     discards,
     released: stored.released.then(() => metadataSettled),
@@ -131,15 +136,21 @@ async function sendAllMetadata(
   await sendMetadata(metadata, { instances, send, writeQuorum });
 }
 
-function checkReplicas(plan: PushPlan, quorum: number): void {
-  for (let row = 0; row < plan.rowCount; row++) {
-    if (plan.rowReplicas[row]! >= quorum) continue;
+/** How many replicas each row goes to, and after the rows each exemplar. */
+function replicasOf({ exemplars, rowCount, rowReplicas }: PushPlan): Uint8Array {
+  const rows = rowReplicas.subarray(0, rowCount);
+  if (exemplars.length === 0) return rows;
+  const all = new Uint8Array(rowCount + exemplars.length);
+  all.set(rows);
+  exemplars.forEach(({ replicas }, e) => (all[rowCount + e] = replicas));
+  return all;
+}
+
+function checkReplicas(replicas: Uint8Array, quorum: number): void {
+  for (let row = 0; row < replicas.length; row++) {
+    if (replicas[row]! >= quorum) continue;
     const why = 'too few instances are registered for the replication factor';
-    throw new StarlingError('write.no_quorum', {
-      acks: plan.rowReplicas[row]!,
-      needed: quorum,
-      why,
-    });
+    throw new StarlingError('write.no_quorum', { acks: replicas[row]!, needed: quorum, why });
   }
 }
 
@@ -172,6 +183,9 @@ async function decodeAndRoute(
   const view = viewOf(buffers.decoded);
   const plan = beginPushPlan(dependencies.context, view, columns, buffers.plan);
   while (!continuePushPlan(plan, SERIES_PER_SLICE)) await turns.again();
+  const { limits } = plan.context;
+  if (columns.exemplarCount > 0 && limits.max_global_exemplars_per_user > 0)
+    await planExemplars(plan, { discards, turns });
   if (columns.metadataCount === 0) return { plan, metadata: undefined };
   const metadata = await planMetadata(plan.context, view, columns, { discards, turns });
   return { plan, metadata };
@@ -201,10 +215,10 @@ const REASONS_KEPT_MAX = 10;
 function sendChunks(
   dependencies: PushDependencies,
   plan: PushPlan,
+  replicas: Uint8Array,
   samples: number,
 ): Promise<Pick<PushResult, 'refused' | 'released' | 'samplesStored'>> {
-  const replicas = plan.rowReplicas.subarray(0, plan.rowCount);
-  const tally = createTally(plan.rowCount, replicas, dependencies.writeQuorum);
+  const tally = createTally(replicas.length, replicas, dependencies.writeQuorum);
   const flight: Flight = {
     dependencies,
     plan,
@@ -243,6 +257,9 @@ function sendChunks(
 async function sendChunk(flight: Flight, chunk: Chunk): Promise<void> {
   const { plan } = flight;
   const answer = await trySend(flight, chunk);
+  for (const e of chunk.exemplars) {
+    countAnswer(flight.tally, plan.rowCount + e, answer === undefined ? 'fail' : 'ack');
+  }
   if (answer === undefined) return;
   countChunk(flight, chunk, answer);
   markHeld(plan, chunk);

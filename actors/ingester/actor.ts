@@ -11,6 +11,7 @@ import type { TurnQueue } from '../../platform/turn-queue.ts';
 import {
   type AppendResult,
   type SelectHints,
+  type SeriesExemplars,
   type Tsdb,
   type TsdbManager,
   batchPart,
@@ -26,7 +27,7 @@ import {
   ingesterShardOf,
 } from './messages.ts';
 import type { MetadataLimits, MetadataStore } from './metadata-store.ts';
-import { metadataFrames, nameFrames } from './name-frames.ts';
+import { EXEMPLARS_PER_FRAME, exemplarFrames, metadataFrames, nameFrames } from './name-frames.ts';
 
 export interface IngesterDependencies {
   readonly clock: Clock;
@@ -69,6 +70,13 @@ export class IngesterActor implements Actor<IngesterMessage> {
 
   receive(message: IngesterMessage): void {
     switch (message.type) {
+      case 'exemplars': {
+        const { reply, scope } = message;
+        const { range, selectors } = scope;
+        const start = (tsdb: Tsdb): Frames => exemplars(tsdb.selectExemplars(selectors, range));
+        this.#stream(scope, reply, start);
+        break;
+      }
       case 'flush':
         this.#flush().then(
           (answer) => message.reply.ok(answer),
@@ -191,6 +199,7 @@ export class IngesterActor implements Actor<IngesterMessage> {
       results.push(tsdb.append(batch, clock.wallMs(), part));
       at = part.to;
     } while (at < batch.seriesCount);
+    if (batch.exemplarCount > 0) tsdb.appendExemplars(batch, clock.wallMs());
     await Promise.all([tsdb.durable(), noteWrite()]);
     if (!isClockRight() && results.some(isAheadOfClock)) {
       const why = 'samples are ahead of its clock, which is not known to be right';
@@ -284,6 +293,25 @@ async function* select(
 ): Frames {
   yield* tsdb.select(selectors, range, hints);
   if (isDurable) await tsdb.durable();
+}
+
+/** Series with their exemplars as frames of a few. */
+async function* exemplars(found: ReturnType<Tsdb['selectExemplars']>): Frames {
+  let batch: SeriesExemplars[] = [];
+  let count = 0;
+  for (const one of found) {
+    if (one === undefined) {
+      yield undefined;
+      continue;
+    }
+    batch.push(one);
+    count += one.labels.length;
+    if (count < EXEMPLARS_PER_FRAME) continue;
+    yield* exemplarFrames(batch);
+    batch = [];
+    count = 0;
+  }
+  yield* exemplarFrames(batch);
 }
 
 /** A list of names as frames, once it is complete. */

@@ -136,6 +136,7 @@ function reviveError({
 
 /** What other instances may send to an ingester, by message type, and how its answers are read. */
 export const ingesterCodecs: ReadonlyMap<string, PayloadCodec> = new Map([
+  ['exemplars', checkedCodec('exemplars', z.object({ scope: scopeSchema }), readSummary)],
   ['metadata', checkedCodec('metadata', readMetadata, readSummary)],
   ['push', pushCodec],
   ['push-metadata', checkedCodec('push-metadata', pushMetadata, z.null())],

@@ -2,6 +2,7 @@
  * The ingester's whole protocol. One actor a shard (`/ingester/0` … `/ingester/15`); a tenant lives in
  * the shard that `ingesterShardOf` names, on every instance alike.
  *
+ *   exemplars     streams exemplars by series, as msgpack arrays of [series, times, values, labels]
  *   flush         cuts what the heads of its tenants hold, and ships it
  *   metadata      streams what metrics are, as msgpack arrays of [name, type, help, unit, age in ms]
  *   push          appends a batch and answers when the log is durable
@@ -64,6 +65,11 @@ export interface FlushAnswer {
 }
 
 export type IngesterMessage =
+  | {
+      readonly type: 'exemplars';
+      readonly scope: ReadScope;
+      readonly reply: StreamReply<ReadSummary>;
+    }
   | { readonly type: 'flush'; readonly reply: Reply<FlushAnswer> }
   | {
       readonly type: 'label-names';

@@ -5,6 +5,7 @@
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { Workers } from '../../platform/platform.ts';
+import { EXPERIMENTAL_LANGUAGE, parseExpr, selectorsOf } from '../../promql/index.ts';
 import type { SelectHints } from '../../storage/index.ts';
 import type { ReadScope } from '../ingester/messages.ts';
 import type { Actor, Reply } from '../runtime/index.ts';
@@ -15,10 +16,12 @@ import {
   runEvaluateJob,
 } from './evaluate-job.ts';
 import { NodeBytes } from './byte-budget.ts';
+import { EXEMPLARS_JOB, type ExemplarsInput, runExemplarsJob } from './exemplars-job.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { Gathered } from './gather.ts';
 import { resolutionNotes, resolutionUsedMs } from './resolution-notes.ts';
 import type {
+  ExemplarsQuery,
   MetadataQuery,
   NamesOutcome,
   QuerierMessage,
@@ -88,6 +91,9 @@ export class QuerierActor implements Actor<QuerierMessage> {
         this.#run(message, NAMES_TIMEOUT_MS, (ticket) =>
           this.#names({ type: 'series' }, 'cardinality', message.query, ticket),
         );
+        break;
+      case 'exemplars':
+        this.#run(message, NAMES_TIMEOUT_MS, (ticket) => this.#exemplars(message.query, ticket));
         break;
       case 'label-names':
         this.#run(message, NAMES_TIMEOUT_MS, (ticket) =>
@@ -291,6 +297,21 @@ export class QuerierActor implements Actor<QuerierMessage> {
     return { data, kind };
   }
 
+  async #exemplars(query: ExemplarsQuery, ticket: Ticket): Promise<NamesOutcome> {
+    const { settings, workers } = this.#dependencies;
+    const { range, tenant } = query;
+    const expr = parseExpr(query.query, settings.isExperimental ? EXPERIMENTAL_LANGUAGE : {});
+    const selectors = selectorsOf(expr);
+    if (selectors.length === 0) return { data: NO_EXEMPLARS, warnings: [] };
+    const scope: ReadScope = { tenant, selectors, range, limit: 0 };
+    const message = { type: 'exemplars', scope };
+    const effort = { timeoutMs: NAMES_TIMEOUT_MS, ticket };
+    const gathered = await this.#source.gatherRecent(message, scope, effort);
+    const input: ExemplarsInput = { frames: gathered.frames.flat(), stopFlag: ticket.stopFlag };
+    if (bytesOf([gathered]) <= this.#inlineBytesMax) return runExemplarsJob(input);
+    return workers.run<NamesOutput>(EXEMPLARS_JOB, input, transferable([gathered]), ticket.signal);
+  }
+
   async #metadata(query: MetadataQuery, ticket: Ticket): Promise<NamesOutcome> {
     const { clock, workers } = this.#dependencies;
     const { limit, limitPerMetric, metric, tenant } = query;
@@ -322,6 +343,8 @@ export class QuerierActor implements Actor<QuerierMessage> {
   }
 }
 
+/** Of an expression that selects nothing. */
+const NO_EXEMPLARS = new TextEncoder().encode('[]');
 /** Remote read answers samples: where these are gone, there is nothing. */
 const SAMPLES_ONLY = { mode: 'raw', resolutionMs: 0 } as const;
 /** Names are in blocks of aggregates too. */

@@ -61,6 +61,13 @@ export interface MetadataQuery {
   readonly limitPerMetric: number;
 }
 
+export interface ExemplarsQuery {
+  readonly tenant: TenantId;
+  /** An expression: its selectors count, and nothing else of it. */
+  readonly query: string;
+  readonly range: TimeRange;
+}
+
 export interface RemoteRead {
   readonly tenant: TenantId;
   /** A ReadRequest, decompressed. */
@@ -76,6 +83,11 @@ export type QuerierMessage =
   | {
       readonly type: 'cardinality';
       readonly query: SeriesQuery;
+      readonly reply: Reply<NamesOutcome>;
+    }
+  | {
+      readonly type: 'exemplars';
+      readonly query: ExemplarsQuery;
       readonly reply: Reply<NamesOutcome>;
     }
   | {

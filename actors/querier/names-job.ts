@@ -63,7 +63,7 @@ function joinNames(frames: readonly Uint8Array[], stopFlag: Int32Array): readonl
 }
 
 /** A JSON object; a null prototype, so that a label called `__proto__` is a key like any other. */
-function labelsObject(labels: Labels): Record<string, string> {
+export function labelsObject(labels: Labels): Record<string, string> {
   const object = Object.create(null) as Record<string, string>;
   for (let i = 0; i < labels.length; i += 2) object[labels[i]!] = labels[i + 1]!;
   return object;

@@ -30,7 +30,14 @@ import {
   staleHistogramSample,
 } from '../histogram-sample.ts';
 import { isStaleWords } from '../sample.ts';
-import { type ByteReader, byteReader, isOverrun, readUvarint, readVarint } from './varint.ts';
+import {
+  type ByteReader,
+  byteReader,
+  isOverrun,
+  readSigned64,
+  readUvarint,
+  readVarint,
+} from './varint.ts';
 
 export interface TimedHistogram {
   readonly timestampMs: number;
@@ -216,18 +223,6 @@ function readDouble(reader: ByteReader, view: DataView): number {
 function isStaleAt({ end, offset }: ByteReader, view: DataView): boolean {
   if (offset + 8 > end) return false;
   return isStaleWords(view.getUint32(offset, true), view.getUint32(offset + 4, true));
-}
-
-/** A protobuf int64: negative ones take ten bytes, in two's complement. */
-function readSigned64(reader: ByteReader): number {
-  const from = reader.offset;
-  const value = readUvarint(reader);
-  if (reader.offset - from < 10) return value;
-  let bits = 0n;
-  for (let at = reader.offset - 1; at >= from; at--) {
-    bits = (bits << 7n) | BigInt(reader.bytes[at]! & 0x7f);
-  }
-  return Number(BigInt.asIntN(64, bits));
 }
 
 function skip(reader: ByteReader, tag: number): void {

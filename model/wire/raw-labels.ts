@@ -10,7 +10,8 @@ import type { Limits } from '../limits.ts';
 import { encodeLabels } from './labels-codec.ts';
 import { readLength, skipField } from './remote-write.ts';
 
-interface RawLabel {
+/** A label as it was sent. */
+export interface RawLabel {
   readonly name: string;
   readonly value: string;
   readonly nameBytes: number;
@@ -190,7 +191,8 @@ function checkSize(count: number, bytes: number, describe: () => string, limits:
   }
 }
 
-function parseLabels(view: DataView, start: number, end: number): RawLabel[] {
+/** The Label fields in `view[start..end)`, unchecked. Throws as `canonicalLabels` for more than any limit allows. */
+export function parseLabels(view: DataView, start: number, end: number): RawLabel[] {
   const labels: RawLabel[] = [];
   let at = start;
   while (at < end) {

@@ -87,6 +87,18 @@ export function readVarint(reader: ByteReader): number {
   return overrun(reader);
 }
 
+/** A protobuf int64: negative ones take ten bytes, in two's complement. */
+export function readSigned64(reader: ByteReader): number {
+  const from = reader.offset;
+  const value = readUvarint(reader);
+  if (reader.offset - from < 10) return value;
+  let bits = 0n;
+  for (let at = reader.offset - 1; at >= from; at--) {
+    bits = (bits << 7n) | BigInt(reader.bytes[at]! & 0x7f);
+  }
+  return Number(BigInt.asIntN(64, bits));
+}
+
 /** Reads a 64-bit big-endian unsigned integer: exact to 2^53, beyond it the nearest double. */
 export function readUint64(reader: ByteReader): number {
   const high = readUint32(reader);

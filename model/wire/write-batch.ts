@@ -10,11 +10,14 @@
  *   timestamps    Float64Array  Unix milliseconds; a single one is the time of all samples
  *   values        Uint32Array   2 words a sample, low first: bits survive
  *   histogramEnds Uint32Array   n: end of series i's histogram message in histogramBytes
+ *   exemplars                   columns of their own, each with the fingerprint of its series, which need
+ *                               not be one of the batch; exemplarEnds: of its canonical label bytes
  *
- * Encoded it is one buffer: a header of eight u32 (magic, version, seriesCount, sampleCount,
- * labelBytes length, tenant length, flags, histogramBytes length), then timestamps, values,
- * fingerprints, labelEnds, sampleEnds, histogramEnds, label bytes, histogram bytes, tenant — 8-byte
- * columns first, so that views need no copy when the buffer is 8-byte aligned. Little-endian, as every platform Node runs on. A scrape of known series
+ * Encoded it is one buffer: a header of ten u32 (magic, version, seriesCount, sampleCount,
+ * labelBytes length, tenant length, flags, histogramBytes length, exemplarCount, exemplarBytes length),
+ * then timestamps, exemplarTimestamps, values, fingerprints, labelEnds, sampleEnds, histogramEnds,
+ * exemplarValues, exemplarFingerprints, exemplarEnds, label bytes, histogram bytes, exemplar bytes,
+ * tenant — 8-byte columns first, so that views need no copy when the buffer is 8-byte aligned. Little-endian, as every platform Node runs on. A scrape of known series
  * has one time, one sample a series and no labels: what follows from that is not in the bytes.
  *
  *   flags  1  all samples have one time: timestamps is that one
@@ -37,13 +40,19 @@ export interface WriteBatch {
   readonly histogramEnds: Uint32Array;
   /** The messages of remote write as they came, checked; a series has one at most. */
   readonly histogramBytes: Uint8Array;
+  readonly exemplarCount: number;
+  readonly exemplarFingerprints: Uint32Array;
+  readonly exemplarTimestamps: Float64Array;
+  readonly exemplarValues: Uint32Array;
+  readonly exemplarEnds: Uint32Array;
+  readonly exemplarBytes: Uint8Array;
 }
 
 const MAGIC = 0x31425753; // 'SWB1'
-const VERSION = 2;
+const VERSION = 3;
 const FLAG_ONE_TIME = 1;
 const FLAG_ONE_EACH = 2;
-const HEADER_BYTES = 32;
+const HEADER_BYTES = 40;
 
 /** Columns of batches that need none of their own; for more series there are fresh ones. */
 const SHARED_SERIES = 4096;
@@ -64,6 +73,9 @@ export interface WriteBatchShape {
   readonly labelLength: number;
   /** With 0 `histogramEnds` is complete as it is, and must not be written. */
   readonly histogramLength?: number;
+  readonly exemplarCount?: number;
+  /** Of their label bytes. */
+  readonly exemplarLength?: number;
   /** All samples have one time: `timestamps` has room for one. */
   readonly hasOneTime?: boolean;
   /** Every series has one sample: `sampleEnds` is complete as it is, and must not be written. */
@@ -76,19 +88,23 @@ export interface WriteBatchShape {
  */
 export function allocateWriteBatch(shape: WriteBatchShape, spare?: ArrayBuffer): EncodedWriteBatch {
   const { hasOneEach = false, hasOneTime = false, histogramLength = 0 } = shape;
+  const { exemplarCount = 0, exemplarLength = 0 } = shape;
   const { labelLength, sampleCount, seriesCount } = shape;
   const tenantBytes = Buffer.from(shape.tenant, 'latin1');
   const flags =
     (hasOneTime && sampleCount > 0 ? FLAG_ONE_TIME : 0) + (hasOneEach ? FLAG_ONE_EACH : 0);
-  const layout: Layout = { seriesCount, sampleCount, labelLength, histogramLength, flags };
+  const layout: Layout = {
+    ...{ seriesCount, sampleCount, labelLength, histogramLength, exemplarCount, exemplarLength },
+    flags,
+  };
   const tenantStart = HEADER_BYTES + columnBytes(layout);
   const byteLength = tenantStart + tenantBytes.length;
   const isEnough = spare !== undefined && spare.byteLength >= byteLength;
   const buffer = isEnough ? spare : new ArrayBuffer(byteLength);
   const bytes = new Uint8Array(buffer, 0, byteLength);
-  const header = new Uint32Array(buffer, 0, 8);
+  const header = new Uint32Array(buffer, 0, HEADER_BYTES / 4);
   header.set([MAGIC, VERSION, seriesCount, sampleCount, labelLength, tenantBytes.length]);
-  header.set([flags, histogramLength], 6);
+  header.set([flags, histogramLength, exemplarCount, exemplarLength], 6);
   bytes.set(tenantBytes, tenantStart);
   return { bytes, batch: { tenant: shape.tenant, ...columnViews(bytes, layout) } };
 }
@@ -99,22 +115,29 @@ interface Layout {
   readonly sampleCount: number;
   readonly labelLength: number;
   readonly histogramLength: number;
+  readonly exemplarCount: number;
+  readonly exemplarLength: number;
   readonly flags: number;
 }
 
+/** Of an exemplar: time, value, fingerprint, end. */
+const EXEMPLAR_COLUMN_BYTES = 8 + 8 + 16 + 4;
+
 function columnBytes(layout: Layout): number {
   const { flags, histogramLength, labelLength, sampleCount, seriesCount } = layout;
+  const exemplars = layout.exemplarCount * EXEMPLAR_COLUMN_BYTES + layout.exemplarLength;
   const times = (flags & FLAG_ONE_TIME) === 0 ? sampleCount : 1;
   const ends =
     (labelLength === 0 ? 0 : 4) +
     ((flags & FLAG_ONE_EACH) === 0 ? 4 : 0) +
     (histogramLength === 0 ? 0 : 4);
   const bytes = labelLength + histogramLength;
-  return times * 8 + sampleCount * 8 + seriesCount * (16 + ends) + bytes;
+  return times * 8 + sampleCount * 8 + seriesCount * (16 + ends) + bytes + exemplars;
 }
 
 function columnViews(bytes: Uint8Array, layout: Layout): Omit<WriteBatch, 'tenant'> {
   const { flags, histogramLength, labelLength, sampleCount, seriesCount } = layout;
+  const { exemplarCount, exemplarLength } = layout;
   const { buffer } = bytes;
   let offset = bytes.byteOffset + HEADER_BYTES;
   const advance = (byteLength: number): number => (offset += byteLength) - byteLength;
@@ -127,14 +150,20 @@ function columnViews(bytes: Uint8Array, layout: Layout): Omit<WriteBatch, 'tenan
   return {
     seriesCount,
     sampleCount,
+    exemplarCount,
     timestamps: new Float64Array(buffer, advance(times * 8), times),
+    exemplarTimestamps: new Float64Array(buffer, advance(exemplarCount * 8), exemplarCount),
     values: new Uint32Array(buffer, advance(sampleCount * 8), sampleCount * 2),
     fingerprints: new Uint32Array(buffer, advance(seriesCount * 16), seriesCount * 4),
     labelEnds: ends(labelLength === 0, NO_LABELS),
     sampleEnds: ends((flags & FLAG_ONE_EACH) !== 0, ONE_EACH),
     histogramEnds: ends(histogramLength === 0, NO_LABELS),
+    exemplarValues: new Uint32Array(buffer, advance(exemplarCount * 8), exemplarCount * 2),
+    exemplarFingerprints: new Uint32Array(buffer, advance(exemplarCount * 16), exemplarCount * 4),
+    exemplarEnds: new Uint32Array(buffer, advance(exemplarCount * 4), exemplarCount),
     labelBytes: new Uint8Array(buffer, advance(labelLength), labelLength),
     histogramBytes: new Uint8Array(buffer, advance(histogramLength), histogramLength),
+    exemplarBytes: new Uint8Array(buffer, advance(exemplarLength), exemplarLength),
   };
 }
 
@@ -146,13 +175,15 @@ export function decodeWriteBatch(source: Uint8Array): WriteBatch {
   if (source.length < HEADER_BYTES) throw corrupt('truncated header', source.length);
   const bytes = source.byteOffset % 8 === 0 ? source : new Uint8Array(source);
   const { buffer } = bytes;
-  const header = new Uint32Array(buffer, bytes.byteOffset, 8);
+  const header = new Uint32Array(buffer, bytes.byteOffset, HEADER_BYTES / 4);
   if (header[0] !== MAGIC || header[1] !== VERSION) throw corrupt('not a write batch', 0);
   const layout: Layout = {
     seriesCount: header[2]!,
     sampleCount: header[3]!,
     labelLength: header[4]!,
     histogramLength: header[7]!,
+    exemplarCount: header[8]!,
+    exemplarLength: header[9]!,
     flags: header[6]!,
   };
   const { flags, sampleCount, seriesCount } = layout;
@@ -167,6 +198,7 @@ export function decodeWriteBatch(source: Uint8Array): WriteBatch {
   checkEnds(batch.labelEnds, layout.labelLength);
   checkEnds(batch.sampleEnds, sampleCount);
   checkEnds(batch.histogramEnds, layout.histogramLength);
+  checkEnds(batch.exemplarEnds, layout.exemplarLength);
   const tenantStart = bytes.byteOffset + bytes.length - tenantLength;
   const tenant = Buffer.from(buffer, tenantStart, tenantLength).toString('latin1');
   return { ...batch, tenant: parseTenantId(tenant) };

@@ -42,6 +42,7 @@ export function createFakeApi(overrides: Partial<NodeApi> = {}): FakeApi {
         warnings: ['results truncated due to limit'],
       };
     },
+    exemplars: async () => ({ data: Buffer.from('[]'), warnings: [] }),
     metadata: async () => ({ data: Buffer.from('{}'), warnings: [] }),
     cardinality: async (request) => {
       seriesRequests.push(request);

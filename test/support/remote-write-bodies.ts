@@ -77,6 +77,23 @@ function messagesOf(messages: number | readonly Uint8Array[] = 0): readonly Uint
   return Array.from({ length: messages }, () => new Uint8Array(0));
 }
 
+export interface TestExemplar {
+  readonly labels?: readonly (readonly [string | Buffer, string | Buffer])[];
+  readonly value?: number;
+  readonly timestampMs?: number | bigint;
+}
+
+export function exemplarMessage({ labels = [], timestampMs = 0, value = 0 }: TestExemplar): Buffer {
+  const number = Buffer.alloc(9, 0x11);
+  number.writeDoubleLE(value, 1);
+  return Buffer.concat([
+    ...labels.map(([name, text]) => field(1, labelMessage(name, text))),
+    number,
+    Buffer.from([0x18]),
+    uvarint(timestampMs),
+  ]);
+}
+
 export interface TestMetadata {
   readonly name?: string | Buffer;
   readonly type?: number;
