@@ -355,7 +355,10 @@ export const settings: readonly Setting[] = [
     path: ['limits', key],
     schema: wholeNumber(0, Number.MAX_SAFE_INTEGER),
     defaultText: defaultLimit(key as keyof typeof MULTITENANT_LIMITS),
-    help: 'limit of each tenant; 0 is off',
+    help:
+      key === 'max_global_exemplars_per_user'
+        ? 'how many exemplars of a tenant the cluster keeps; 0 takes none'
+        : 'limit of each tenant; 0 is off',
   })),
   {
     path: ['limits', 'creation_grace_period'],

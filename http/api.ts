@@ -170,7 +170,7 @@ export interface NodeApi {
   series(request: SeriesRequest): Promise<NamesAnswer>;
   labelNames(request: SeriesRequest): Promise<NamesAnswer>;
   labelValues(name: string, request: SeriesRequest): Promise<NamesAnswer>;
-  /** Exemplars of what an expression selects: the JSON of `query_exemplars`. */
+  /** Exemplars of what an expression selects: the JSON of `query_exemplars`; empty: it selects nothing. */
   exemplars(request: ExemplarsRequest): Promise<NamesAnswer>;
   /** What metrics are: the JSON of `metadata`. */
   metadata(request: MetadataRequest): Promise<NamesAnswer>;

@@ -100,8 +100,8 @@ function exemplarLabels({ exemplarBytes, exemplarEnds }: WriteBatch, i: number):
   return decodeLabels(exemplarBytes, i === 0 ? 0 : exemplarEnds[i - 1]!, exemplarEnds[i]);
 }
 
-function isMatch({ matcher, matches }: CompiledMatcher, labels: Labels): boolean {
-  return matches(labelValue(labels, matcher.name));
+function isMatch(compiled: CompiledMatcher, labels: Labels): boolean {
+  return compiled.matches(labelValue(labels, compiled.matcher.name));
 }
 
 /** A character a byte. */

@@ -17,7 +17,7 @@ import {
   batchPart,
   joinResults,
 } from '../../storage/index.ts';
-import type { Actor, StreamReply } from '../runtime/index.ts';
+import type { Actor, Reply, StreamReply } from '../runtime/index.ts';
 import {
   type FlushAnswer,
   type IngesterMessage,
@@ -57,6 +57,8 @@ export interface IngesterDependencies {
 }
 
 type Frames = AsyncGenerator<Uint8Array | undefined, void>;
+/** The same, of what takes no waiting. */
+type ReadyFrames = Generator<Uint8Array | undefined, void>;
 type PushMessage = Extract<IngesterMessage, { readonly type: 'push' }>;
 type PushMetadata = Extract<IngesterMessage, { readonly type: 'push-metadata' }>;
 type ReadMetadata = Extract<IngesterMessage, { readonly type: 'metadata' }>;
@@ -73,15 +75,13 @@ export class IngesterActor implements Actor<IngesterMessage> {
       case 'exemplars': {
         const { reply, scope } = message;
         const { range, selectors } = scope;
-        const start = (tsdb: Tsdb): Frames => exemplars(tsdb.selectExemplars(selectors, range));
+        const start = (tsdb: Tsdb): ReadyFrames =>
+          exemplars(tsdb.selectExemplars(selectors, range));
         this.#stream(scope, reply, start);
         break;
       }
       case 'flush':
-        this.#flush().then(
-          (answer) => message.reply.ok(answer),
-          (error: unknown) => message.reply.fail(toStarlingError(error)),
-        );
+        answerWith(message.reply, this.#flush());
         break;
       case 'label-names': {
         const { selectors, range } = message.scope;
@@ -98,18 +98,13 @@ export class IngesterActor implements Actor<IngesterMessage> {
         break;
       }
       case 'metadata':
-        this.#sendMetadata(message).catch((error: unknown) => {
-          if (!message.reply.isCancelled) message.reply.fail(toStarlingError(error));
-        });
+        endWith(message.reply, this.#sendMetadata(message));
         break;
       case 'push':
-        void this.#push(message); // answers, whatever happens
+        answerWith(message.reply, this.#store(message));
         break;
       case 'push-metadata':
-        this.#noteMetadata(message).then(
-          () => message.reply.ok(null),
-          (error: unknown) => message.reply.fail(toStarlingError(error)),
-        );
+        answerWith(message.reply, this.#noteMetadata(message));
         break;
       case 'select': {
         const { hints, reply, scope } = message;
@@ -124,13 +119,9 @@ export class IngesterActor implements Actor<IngesterMessage> {
         this.#stream(scope, reply, (tsdb) => tsdb.selectLabelSets(scope.selectors, scope.range));
         break;
       }
-      case 'tenants': {
-        const { reply } = message;
-        this.#sendTenants(reply).catch((error: unknown) => {
-          if (!reply.isCancelled) reply.fail(toStarlingError(error)); // else nobody waits
-        });
+      case 'tenants':
+        endWith(message.reply, this.#sendTenants(message.reply));
         break;
-      }
       case 'tick':
         for (const [tenant, tsdb] of this.#own()) {
           this.#maintain(tenant, tsdb, message.nowMs).catch((error: unknown) => {
@@ -175,14 +166,6 @@ export class IngesterActor implements Actor<IngesterMessage> {
     return { blocksCut, blocksShipped };
   }
 
-  async #push(message: PushMessage): Promise<void> {
-    try {
-      message.reply.ok(await this.#store(message));
-    } catch (error) {
-      message.reply.fail(toStarlingError(error));
-    }
-  }
-
   /** Appends a batch, each part in a turn of its own; resolves when it is durable. */
   async #store({ batch, from }: PushMessage): Promise<PushAnswer> {
     const { checkWritable, clock, isClockRight, noteWrite, tenants, turns } = this.#dependencies;
@@ -209,11 +192,12 @@ export class IngesterActor implements Actor<IngesterMessage> {
   }
 
   /** In a turn of its own. */
-  async #noteMetadata({ entries, from, tenant }: PushMetadata): Promise<void> {
+  async #noteMetadata({ entries, from, tenant }: PushMetadata): Promise<null> {
     const { checkWritable, clock, metadata, turns } = this.#dependencies;
     await turns.next();
     checkWritable(from);
     metadata.store.note(tenant, entries, metadata.limitsOf(tenant), clock.monotonicMs());
+    return null;
   }
 
   async #expireMetadata(): Promise<void> {
@@ -251,18 +235,16 @@ export class IngesterActor implements Actor<IngesterMessage> {
   #stream(
     scope: ReadScope,
     reply: StreamReply<ReadSummary>,
-    start: (tsdb: Tsdb) => Frames,
+    start: (tsdb: Tsdb) => Frames | ReadyFrames,
     settledBeforeMs?: number,
   ): void {
-    this.#send(scope, reply, start, settledBeforeMs).catch((error: unknown) => {
-      if (!reply.isCancelled) reply.fail(toStarlingError(error)); // else nobody waits
-    });
+    endWith(reply, this.#send(scope, reply, start, settledBeforeMs));
   }
 
   async #send(
     scope: ReadScope,
     reply: StreamReply<ReadSummary>,
-    start: (tsdb: Tsdb) => Frames,
+    start: (tsdb: Tsdb) => Frames | ReadyFrames,
     settledBeforeMs: number | undefined,
   ): Promise<void> {
     const { checkReadable, clock, digest, tenants, turns } = this.#dependencies;
@@ -284,6 +266,21 @@ export class IngesterActor implements Actor<IngesterMessage> {
   }
 }
 
+/** Answers what `work` comes to, whatever that is. */
+function answerWith<Answer>(reply: Reply<Answer>, work: Promise<Answer>): void {
+  work.then(
+    (answer) => reply.ok(answer),
+    (error: unknown) => reply.fail(toStarlingError(error)),
+  );
+}
+
+/** Ends a stream that `work` does not end, because it failed. */
+function endWith(reply: StreamReply<ReadSummary>, work: Promise<void>): void {
+  work.catch((error: unknown) => {
+    if (!reply.isCancelled) reply.fail(toStarlingError(error)); // else nobody waits
+  });
+}
+
 /** `isDurable`: ends only when all that it told is durable; throws what the log does not take. */
 async function* select(
   tsdb: Tsdb,
@@ -296,7 +293,7 @@ async function* select(
 }
 
 /** Series with their exemplars as frames of a few. */
-async function* exemplars(found: ReturnType<Tsdb['selectExemplars']>): Frames {
+function* exemplars(found: ReturnType<Tsdb['selectExemplars']>): ReadyFrames {
   let batch: SeriesExemplars[] = [];
   let count = 0;
   for (const one of found) {

@@ -302,7 +302,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const { range, tenant } = query;
     const expr = parseExpr(query.query, settings.isExperimental ? EXPERIMENTAL_LANGUAGE : {});
     const selectors = selectorsOf(expr);
-    if (selectors.length === 0) return { data: NO_EXEMPLARS, warnings: [] };
+    if (selectors.length === 0) return { data: new Uint8Array(0), warnings: [] };
     const scope: ReadScope = { tenant, selectors, range, limit: 0 };
     const message = { type: 'exemplars', scope };
     const effort = { timeoutMs: NAMES_TIMEOUT_MS, ticket };
@@ -343,8 +343,6 @@ export class QuerierActor implements Actor<QuerierMessage> {
   }
 }
 
-/** Of an expression that selects nothing. */
-const NO_EXEMPLARS = new TextEncoder().encode('[]');
 /** Remote read answers samples: where these are gone, there is nothing. */
 const SAMPLES_ONLY = { mode: 'raw', resolutionMs: 0 } as const;
 /** Names are in blocks of aggregates too. */

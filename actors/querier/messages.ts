@@ -87,6 +87,7 @@ export type QuerierMessage =
     }
   | {
       readonly type: 'exemplars';
+      /** The answer has no data when the expression selects nothing. */
       readonly query: ExemplarsQuery;
       readonly reply: Reply<NamesOutcome>;
     }

@@ -30,5 +30,6 @@ async function serveExemplars(options: AppOptions, context: Context): Promise<Re
     range,
     cancellation: requestCancellation(context),
   });
+  if (data.length === 0) return new Response(null, { status: 204 }); // as Prometheus does
   return successBytes(context, data, { warnings });
 }

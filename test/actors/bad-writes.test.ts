@@ -219,7 +219,7 @@ t.test(
 );
 
 t.test(
-  'W38, W39 a bad native histogram is 400, the rest is stored, exemplars are dropped',
+  'W38 a bad native histogram is 400, the rest is stored, also beside exemplars',
   async (t) => {
     const edge = await store();
     const good = histogramSeries('integer', { startMs: NOW, count: 3, seed: 1 }).map(

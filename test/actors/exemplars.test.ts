@@ -22,7 +22,7 @@ import { parseExpr, selectorsOf } from '../../promql/index.ts';
 import { ExemplarRing } from '../../storage/exemplars.ts';
 import type { Tsdb } from '../../storage/index.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
-import { refusalOf } from '../support/refusal.ts';
+import { refusal, refusalOf } from '../support/refusal.ts';
 import {
   type TestExemplar,
   type TestSeries,
@@ -214,9 +214,10 @@ t.test('bytes that are no exemplar are an error, every truncation of one include
   const { tsdb } = await openTsdb(new MemoryDisk(), ON);
   const edge = edgeOf(tsdb);
   const truncated = { ...series('a', [], NOW), exemplars: [whole.subarray(0, 5)] };
-  await t.rejects(edge.push([series('b', [trace('t')], NOW), truncated]), {
-    id: 'protobuf.corrupt',
-  });
+  await t.rejects(
+    edge.push([series('b', [trace('t')], NOW), truncated]),
+    refusal('protobuf.corrupt'),
+  );
   t.strictSame(edge.told(), [], 'nothing of the request was taken');
 });
 
@@ -229,9 +230,10 @@ t.test(
     edge.down = [2];
     t.match(await edge.push([series('a', [trace('t2', NOW + 1)], null)]), { refused: undefined });
     edge.down = [1, 2];
-    await t.rejects(edge.push([series('a', [trace('t3', NOW + 2)], null)]), {
-      id: 'write.no_quorum',
-    });
+    await t.rejects(
+      edge.push([series('a', [trace('t3', NOW + 2)], null)]),
+      refusal('write.no_quorum'),
+    );
     edge.down = [];
     t.match(await edge.push([series('a', [trace('t3', NOW + 2)], null)]), { refused: undefined });
     t.strictSame(edge.told(), ['a t1@0=1', 'a t2@1=1', 'a t3@2=1']);
@@ -305,12 +307,11 @@ t.test('the ring keeps the newest of all series, as lists would', async (t) => {
           if (isNewer) kept.push({ series: name, line: `${name} ${order.join()}`, order });
           if (kept.length > countMax) kept.shift();
         }
-        const told = [...ring.select(() => true, { minTimeMs: 0, maxTimeMs: 100 })].flatMap(
-          (found) =>
-            (found?.timestamps ?? []).map(
-              (at, i) => `${found!.series} ${at},${found!.values[i]!},${found!.labels[i]!}`,
-            ),
-        );
+        const told = [...ring.select(() => true, { minTimeMs: 0, maxTimeMs: 100 })]
+          .filter((found) => found !== undefined)
+          .flatMap(({ labels, series: name, timestamps, values }) =>
+            timestamps.map((at, i) => `${name} ${at},${values[i]!},${labels[i]!}`),
+          );
         // The bound of bytes may have cut more, from the oldest on.
         const expected = kept.slice(kept.length - told.length).map(({ line }) => line);
         return (

@@ -8,7 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createCluster, eventually, isBuilt, type NodeProcess } from '../support/cluster.ts';
-import { pushBody, type TestSeries } from '../support/remote-write-bodies.ts';
+import {
+  exemplarMessage,
+  pushBody,
+  type TestExemplar,
+  type TestSeries,
+} from '../support/remote-write-bodies.ts';
 
 /** A query that works for many seconds when nobody stops it. */
 const ENDLESS = 'max_over_time(sum by (instance) (rate({__name__=~".+"}[5m]))[6d:50ms])';
@@ -55,6 +60,9 @@ async function run(t: Test): Promise<void> {
   t.equal(pushed.status, 204);
   await t.test('every answer has the shape of Prometheus’', (t) =>
     shapes(t, api, prometheus.url, nowMs),
+  );
+  await t.test('exemplars are taken, dropped and told as by Prometheus', (t) =>
+    exemplars(t, node, prometheus.url, nowMs),
   );
   const reader = await startPrometheus(
     t,
@@ -280,6 +288,74 @@ async function shapes(t: Test, ours: string, theirs: string, nowMs: number): Pro
   await check('status/tsdb');
   const flags = (await (await fetch(`${ours}/status/flags`)).json()) as { data: object };
   t.equal(shapeOf(Object.values(flags.data)[0]), 'string', 'flags are texts');
+}
+
+/** The same pushes to both, one request after another; then the same questions. */
+async function exemplars(t: Test, node: NodeProcess, theirs: string, nowMs: number): Promise<void> {
+  const ours = `${node.base}/prometheus/api/v1`;
+  const series = (instance: number, all: readonly TestExemplar[], name = 'depth'): TestSeries => ({
+    labels: [
+      ['__name__', name],
+      ['instance', String(instance)],
+      ['job', `job-${instance % 4}`],
+    ],
+    exemplars: all.map(exemplarMessage),
+  });
+  const trace = (id: string, at: number, value = 1): TestExemplar => ({
+    labels: [
+      ['trace_id', id],
+      ['span', 'ü"\\<'],
+    ],
+    timestampMs: nowMs - 60_000 + at,
+    value,
+  });
+  const requests: TestSeries[][] = [
+    [series(0, [trace('first', 0)]), series(1, [trace('a', 0, 0.1), trace('b', 7, -5e300)])],
+    [series(0, [trace('first', 0)]), series(0, [trace('second', 1500)])], // the first again
+    [series(0, [trace('too late', 10)]), series(1, [trace('lower', 7, -6e300)])],
+    [series(1, [trace('higher', 7, 2), { timestampMs: nowMs }])],
+    [series(2, [{ ...trace('x'.repeat(140), 1) }]), series(2, [trace('fits', 3, Infinity)])],
+    [series(99, [trace('of no series', 3)]), series(3, [trace('n', 3, NaN), trace('m', 4, 1e21)])],
+    [series(4, [trace('j', 250)], 'jobs_total'), series(4, [trace('k', 251, 1e-7)], 'jobs_total')],
+  ];
+  const headers = { 'content-encoding': 'snappy', 'content-type': 'application/x-protobuf' };
+  for (const request of requests) {
+    // Series that only the exemplars name are not there; all others have samples already.
+    t.equal(await node.push(request), 204);
+    const body = new Uint8Array(pushBody(request));
+    t.equal((await fetch(`${theirs}/write`, { method: 'POST', headers, body })).status, 204);
+  }
+  const check = async (path: string, count: number, init: RequestInit = {}): Promise<void> => {
+    const ask = async (base: string): Promise<readonly [number, unknown]> => {
+      const response = await fetch(`${base}/${path}`, init);
+      const text = await response.text();
+      return [response.status, text === '' ? {} : JSON.parse(text)];
+    };
+    const our = await ask(ours);
+    const { data = [] } = our[1] as { readonly data?: readonly unknown[] };
+    t.equal(data.length, count, path);
+    t.strictSame(our, await ask(theirs), path);
+  };
+  const end = nowMs / 1000;
+  const range = `&start=${end - 300}&end=${end + 300}`;
+  const query = (text: string): string => `query_exemplars?query=${encodeURIComponent(text)}`;
+  await check(query('depth') + range, 4);
+  await check(query('{__name__=~"depth|jobs_total"}'), 5); // of any time
+  await check(query('depth{instance=~"[01]"}') + range, 2);
+  await check(query('sum(rate(depth{instance="1"}[5m] offset 1h)) / jobs_total') + range, 2);
+  await check(`${query('depth')}&start=${end - 59}&end=${end - 58}`, 1);
+  await check(query('depth{instance=""}') + range, 0);
+  await check(query('unheard_of') + range, 0);
+  await check(query('1') + range, 0);
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+  const body = `query=jobs_total${range}`;
+  await check('query_exemplars', 1, { method: 'POST', headers: form, body });
+  for (const bad of [query('sum('), 'query_exemplars', `${query('depth')}&start=2&end=1`]) {
+    const [our, their] = await Promise.all([ours, theirs].map((base) => fetch(`${base}/${bad}`)));
+    t.equal(our?.status, their?.status, bad);
+    const told = (await their?.json()) as { readonly error: string; readonly errorType: string };
+    t.match(await our?.json(), { status: 'error', errorType: told.errorType }, told.error);
+  }
 }
 
 /** Starts a Prometheus that scrapes nothing and accepts writes, on a free port of loopback. */

@@ -13,6 +13,8 @@ function example(): EncodedWriteBatch {
     seriesCount: 2,
     sampleCount: 3,
     labelLength: 5,
+    exemplarCount: 2,
+    exemplarLength: 7,
   });
   made.batch.fingerprints.set([1, 2, 3, 4, 5, 6, 7, 8]);
   made.batch.labelEnds.set([0, 5]);
@@ -20,6 +22,11 @@ function example(): EncodedWriteBatch {
   made.batch.sampleEnds.set([1, 3]);
   made.batch.timestamps.set([1_700_000_000_000, -5, 2 ** 53 - 1]);
   made.batch.values.set([2, 0x7ff0_0000, 0, 0x8000_0000, 1, 0]);
+  made.batch.exemplarFingerprints.set([5, 6, 7, 8, 11, 12, 13, 14]);
+  made.batch.exemplarTimestamps.set([1_700_000_000_001, -1]);
+  made.batch.exemplarValues.set([1, 2, 3, 4]);
+  made.batch.exemplarEnds.set([0, 7]);
+  made.batch.exemplarBytes.fill(3);
   return made;
 }
 
@@ -77,6 +84,18 @@ t.test('decodeWriteBatch() refuses truncation and columns that do not add up', a
   refuses(
     mutate(({ batch }) => batch.sampleEnds.set([1, 2])),
     'samples left over',
+  );
+  refuses(
+    mutate(({ batch }) => batch.exemplarEnds.set([7, 6])),
+    'falling ends of exemplars',
+  );
+  refuses(
+    mutate(({ bytes }) => bytes.set([0xff, 0xff, 0xff, 0xff], 32)),
+    'exemplar count beyond the bytes',
+  );
+  refuses(
+    mutate(({ bytes }) => bytes.set([2], 4)),
+    'another version',
   );
   refuses(
     mutate(({ bytes }) => bytes.set([0xff, 0xff, 0xff, 0xff], 8)),
