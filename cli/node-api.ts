@@ -13,7 +13,6 @@ import type {
   MembersStatus,
   NodeApi,
   RingStatus,
-  SeriesRequest,
 } from '../http/api.ts';
 import { type Gossip, type Identity, instancesById } from '../membership/index.ts';
 import { StarlingError } from '../model/errors.ts';
@@ -50,6 +49,11 @@ export interface NodeApiDependencies {
   readonly views: ClusterViews;
 }
 
+/** What the querier is asked, and who may take the question back. */
+interface Cancellable {
+  readonly cancellation: Cancellation;
+}
+
 export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
   const { config, identity, log, metrics, readiness, runtime } = dependencies;
   const self = identity.instanceId;
@@ -72,7 +76,7 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
     });
     return call.done;
   };
-  const askNames = <Answer>(message: OutgoingMessage, request: SeriesRequest): Promise<Answer> => {
+  const askNames = <Answer>(message: OutgoingMessage, request: Cancellable): Promise<Answer> => {
     const { cancellation, ...query } = request;
     return ask<Answer>(QUERIER_PATH, { ...message, query }, NAMES_TIMEOUT_MS, cancellation);
   };
@@ -89,10 +93,8 @@ export function createNodeApi(dependencies: NodeApiDependencies): NodeApi {
     series: (request) => askNames({ type: 'series' }, request),
     labelNames: (request) => askNames({ type: 'label-names' }, request),
     labelValues: (name, request) => askNames({ type: 'label-values', name }, request),
-    exemplars: ({ cancellation, ...query }) =>
-      ask(QUERIER_PATH, { type: 'exemplars', query }, NAMES_TIMEOUT_MS, cancellation),
-    metadata: ({ cancellation, ...query }) =>
-      ask(QUERIER_PATH, { type: 'metadata', query }, NAMES_TIMEOUT_MS, cancellation),
+    exemplars: (request) => askNames({ type: 'exemplars' }, request),
+    metadata: (request) => askNames({ type: 'metadata' }, request),
     cardinality: (request) => askNames({ type: 'cardinality' }, request),
     remoteRead: ({ cancellation, ...query }) =>
       ask(

@@ -216,6 +216,10 @@ export class NodeMetrics {
       'Lifeguard health score; 0 is healthy.',
       () => gossip.stats().healthScore,
     );
+    this.#watchActors(runtime, sum);
+  }
+
+  #watchActors(runtime: ActorRuntime, sum: (values: readonly number[]) => number): void {
     this.#gauge('starling_actor_mailbox_messages', 'Messages admitted and not yet handled.', () =>
       sum(runtime.statuses().map((status) => status.depth)),
     );
