@@ -242,7 +242,9 @@ async function breakOne(telling: Telling, random: SimRandom): Promise<(() => voi
   world.network.heal();
   await operator.bootDead();
   if (fault.isClock !== true) return undefined;
-  return () => operator.report(checkSkewed(ringsBefore, operator.rings()));
+  return () => {
+    operator.report(checkSkewed(ringsBefore, operator.rings(), operator.damaged?.name));
+  };
 }
 
 /** Three copies of everything, for as long as reads look back; what was damaged is filled again. */

@@ -1,7 +1,8 @@
 /**
  * I29: a wall clock that is a day wrong damages no ring and loses no data: who counted as whole before does so
  * afterwards, and everybody keeps its share of the ring. Compared are views of nodes that are ready and
- * agree, before the clock went wrong and after it was put right.
+ * agree, before the clock went wrong and after it was put right. A disk that was damaged before may show what it
+ * lost at this start: that is no doing of the clock.
  */
 import type { RingStatus } from '../../http/api.ts';
 import type { Violation } from './answer.ts';
@@ -9,6 +10,7 @@ import type { Violation } from './answer.ts';
 export function checkSkewed(
   before: readonly RingStatus[],
   after: readonly RingStatus[],
+  damaged?: string,
 ): readonly Violation[] {
   const known = new Map(
     before.flatMap(({ instances }) => instances.map((row) => [row.id, row] as const)),
@@ -18,7 +20,7 @@ export function checkSkewed(
     for (const { id, missingBeforeMs, ownership } of instances) {
       const row = known.get(id);
       if (row === undefined) continue;
-      if (missingBeforeMs > row.missingBeforeMs) {
+      if (missingBeforeMs > row.missingBeforeMs && id !== damaged) {
         wrong.add(`${self} takes the data of ${id} for incomplete before ${missingBeforeMs}`);
       }
       if (instances.length === known.size && ownership !== row.ownership) {

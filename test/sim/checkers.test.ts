@@ -125,7 +125,8 @@ t.test(
     const before = [ring(row)];
     t.strictSame(names(checkSkewed(before, [ring(row)])), []);
     t.strictSame(names(checkSkewed(before, [ring({ ...row, missingBeforeMs: 9 })])), ['I29']);
-    t.strictSame(names(checkSkewed(before, [ring({ ...row, ownership: 0.4 })])), ['I29']);
+    t.strictSame(names(checkSkewed(before, [ring({ ...row, missingBeforeMs: 9 })], 'b')), []);
+    t.strictSame(names(checkSkewed(before, [ring({ ...row, ownership: 0.4 })], 'b')), ['I29']);
     const joined = { ...row, id: 'c' };
     t.strictSame(names(checkSkewed(before, [ring({ ...row, ownership: 0.4 }, joined)])), []);
     t.end();
