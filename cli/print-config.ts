@@ -38,10 +38,7 @@ export function printConfig(config: Config): string {
         retention_size: config.blocksRetentionBytes,
       },
     },
-    ingester: {
-      instance_limits: { max_tenants: config.tenantsOpenMax },
-      metadata_retain_period: `${config.metadataRetainMs}ms`,
-    },
+    ingester: ingesterTree(config),
     compactor: {
       block_ranges: compactor.blockRangesMs.map((ms) => `${ms}ms`),
       compaction_interval: `${compactor.intervalMs}ms`,
@@ -77,6 +74,13 @@ export function printConfig(config: Config): string {
 /** Undefined: not set, so that it is left out. */
 function retentionText(ms: number): number | string | undefined {
   return ms < 0 ? undefined : ms === 0 ? 0 : `${ms}ms`;
+}
+
+function ingesterTree({ metadataRetainMs, tenantsOpenMax }: Config): object {
+  return {
+    instance_limits: { max_tenants: tenantsOpenMax },
+    metadata_retain_period: `${metadataRetainMs}ms`,
+  };
 }
 
 function queryTree({ query, warmsUp }: Config): object {
