@@ -15,35 +15,34 @@ import { MEMBERSHIP_PATH } from '../actors/membership/messages.ts';
 import { refillCodecs } from '../actors/refill/codecs.ts';
 import { ActorRuntime } from '../actors/runtime/index.ts';
 import { storeGatewayCodecs } from '../actors/store-gateway/codecs.ts';
-import { ownersOf } from '../actors/store-gateway/placement.ts';
-import type { NodeApi } from '../http/api.ts';
 import { Gossip, type Identity, type LossNote } from '../membership/index.ts';
 import { StarlingError } from '../model/errors.ts';
 import type { InstanceId, TenantId } from '../model/ids.ts';
 import { fingerprint, tenantFingerprintKey, viewOf } from '../model/wire/fingerprint.ts';
 import type { Platform } from '../platform/platform.ts';
-import type { Limits } from '../model/limits.ts';
 import { TurnQueue } from '../platform/turn-queue.ts';
 import { createEnvelopeCodec } from '../proto/envelope-codec.ts';
 import {
   BlockUploads,
   Committer,
   Compactor,
-  type Deletion,
   DeletionRequests,
   Shipping,
-  type TenantDeletions,
   TsdbManager,
   cutJitterMs,
   restoreBlock,
-  downsamplingLevels,
-  retentionDeletions,
-  tenantPathParts,
 } from '../storage/index.ts';
-import type { Config } from './config.ts';
 import { canOthersFill } from '../actors/refill/refill.ts';
 import { LossKeeper } from './loss-keeper.ts';
-import { type LoopFigures, NodeMetrics } from './node-metrics.ts';
+import {
+  createBlockUploads,
+  createCompactor,
+  createDeletions,
+  createShipping,
+  tenantDeletions,
+} from './node-bucket.ts';
+import { NodeMetrics } from './node-metrics.ts';
+import { type NodeOptions, tenantDirectory, tenantsDirectory } from './node-options.ts';
 
 /** Where a simulator wants many segments. */
 const SMALL_SEGMENT_BYTES = 128 * 1024;
@@ -58,31 +57,6 @@ const ALL_CODECS = new Map([
   ...refillCodecs,
   ...storeGatewayCodecs,
 ]);
-
-/** `restart`: the same command on the same directory goes on well; `failed`: somebody should look. */
-export type EndKind = 'failed' | 'restart';
-
-export interface NodeOptions {
-  readonly platform: Platform;
-  readonly config: Config;
-  /** Absolute. */
-  readonly dataDirectory: string;
-  readonly zone: string;
-  /** Where others reach this node; a port of 0 becomes the bound one. */
-  readonly advertise: { readonly http: string; readonly grpc: string; readonly gossip: string };
-  /** Cluster keys, the primary first; empty: no encryption. */
-  readonly secrets: readonly Uint8Array[];
-  readonly version: string;
-  /** What the loop of this process did since it was last asked; a simulated node has no loop of its own. */
-  readonly readLoop?: () => LoopFigures;
-  /**
-   * Serves the API over HTTP; the bound address out. Called before the instance is registered, so that
-   * others are told the port that the system chose. A simulated node has no HTTP.
-   */
-  readonly serveHttp?: (api: NodeApi) => Promise<string>;
-  /** This process must not go on: it was superseded, forgotten, or lost its disk. */
-  readonly onEnd: (why: string, kind: EndKind) => void;
-}
 
 /** Everything that lives as long as the node. */
 export interface Parts {
@@ -175,7 +149,8 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     onEscalate: (path, cause) =>
       options.onEnd(`the actor ${path} failed for good: ${String(cause)}`, 'failed'),
   });
-  const deletions = createDeletions(options, readiness);
+  const deletions = createDeletions(options);
+  readiness.deletions = () => deletions.unknown;
   const shipping = createShipping(options, { deletions, identity, views });
   const losses = new LossKeeper({ clock, log, note, tell: tellLoss(() => runtime) });
   const shared = { views, committer, deletions, shipping, losses, instanceId };
@@ -202,74 +177,6 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
   };
 }
 
-function createShipping(
-  options: NodeOptions,
-  {
-    deletions,
-    identity,
-    views,
-  }: {
-    readonly deletions: DeletionRequests;
-    readonly identity: Identity;
-    readonly views: ClusterViews;
-  },
-): Shipping {
-  const { bucket, clock, disk, log } = options.platform;
-  return new Shipping({
-    ...{ bucket, clock, disk, log },
-    storeId: identity.storeId,
-    directoryOf: (tenant) => joinedPath(tenantsDirectory(options), tenant),
-    ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === identity.instanceId,
-    retentionMsOf: () => options.config.limits.compactor_blocks_retention_period_ms,
-    wasDeleted: (tenant, timeMs) =>
-      dueDeletions(options, deletions, tenant).some(
-        ({ range }) => range.minTimeMs <= timeMs && timeMs <= range.maxTimeMs,
-      ),
-  });
-}
-
-function createDeletions(
-  { config, dataDirectory, platform }: NodeOptions,
-  readiness: Readiness,
-): DeletionRequests {
-  const { bucket, clock, disk, log, random } = platform;
-  const { cancelPeriodMs } = config.compactor;
-  const directory = dataDirectory;
-  const options = { bucket, clock, disk, log, random, directory, cancelPeriodMs };
-  const deletions = new DeletionRequests(options);
-  readiness.deletions = () => deletions.unknown;
-  return deletions;
-}
-
-/** What blocks are made without. */
-function dueDeletions(
-  { config, platform }: NodeOptions,
-  deletions: DeletionRequests,
-  tenant: TenantId,
-): readonly Deletion[] {
-  const { due } = retentionDeletions(config.retentionRules, platform.clock.wallMs());
-  return [...deletions.due(tenant), ...due];
-}
-
-/** What of a tenant is not shown, and what is gone for good. */
-export function tenantDeletions(
-  options: NodeOptions,
-  deletions: DeletionRequests,
-  tenant: TenantId,
-): TenantDeletions {
-  const { config, platform } = options;
-  const rules = config.retentionRules;
-  const withRules = (requests: readonly Deletion[]): readonly Deletion[] =>
-    rules.length === 0
-      ? requests
-      : [...requests, ...retentionDeletions(rules, platform.clock.wallMs()).hidden];
-  return {
-    hidden: () => withRules(deletions.of(tenant)),
-    // Where others have another bucket, they do not know what is hidden here: it stays here.
-    gone: () => withRules(hasSharedBucket(options) ? deletions.due(tenant) : deletions.of(tenant)),
-  };
-}
-
 function watchClock(
   { config, platform }: NodeOptions,
   views: ClusterViews,
@@ -280,83 +187,6 @@ function watchClock(
   const watch = new ClockWatch(platform.clock, graceMs, isAlone);
   readiness.clock = () => watch.reason;
   return watch;
-}
-
-/** False: the bucket is a directory of this node alone. */
-export function hasSharedBucket({ config }: NodeOptions): boolean {
-  return config.bucket !== undefined;
-}
-
-/** Compacts what the ring gives to this instance: of the owners of a name the first that lives does it. */
-function createCompactor(
-  options: NodeOptions,
-  {
-    deletions,
-    gossip,
-    instanceId,
-    views,
-  }: {
-    readonly deletions: DeletionRequests;
-    readonly gossip: Gossip;
-    readonly instanceId: InstanceId;
-    readonly views: ClusterViews;
-  },
-): Compactor {
-  const { config, dataDirectory, platform } = options;
-  const { bucket, clock, disk, log, random } = platform;
-  const isLiving = (id: InstanceId): boolean =>
-    id === instanceId || (gossip.member(id)?.state ?? 'dead') !== 'dead';
-  const owns = (name: string): boolean =>
-    !hasSharedBucket(options) || ownersOf(views.current.ring, name).find(isLiving) === instanceId;
-  const { blockRangesMs, deletionDelayMs, jobBytesMax, waitMs } = config.compactor;
-  const { limits } = config;
-  return new Compactor({
-    bucket,
-    clock,
-    disk,
-    log,
-    random,
-    directory: `${dataDirectory}/compactor`,
-    rangesMs: blockRangesMs,
-    waitMs,
-    deletionDelayMs,
-    jobBytesMax,
-    partialDelayMsOf: () => limits.compactor_partial_block_deletion_delay_ms,
-    retentionMsOf: (_tenant, resolutionMs) => retentionMsOf(limits, resolutionMs),
-    downsampling: downsamplingLevels(limits.out_of_order_time_window_ms),
-    deletions: {
-      due: (tenant) => dueDeletions(options, deletions, tenant),
-      processed: (tenant, id) => deletions.markProcessed(tenant, id),
-    },
-    ownsTenant: (tenant) => owns(tenant),
-    ownsJob: (tenant, key) => owns(`${tenant}/${key}`),
-  });
-}
-
-/** How long blocks stay; what is not set for a resolution is as for samples. */
-function retentionMsOf(limits: Limits, resolutionMs: number): number {
-  const {
-    compactor_blocks_retention_period_ms: rawMs,
-    compactor_blocks_retention_period_5m_ms: fineMs,
-    compactor_blocks_retention_period_1h_ms: coarseMs,
-  } = limits;
-  const ownMs = resolutionMs === 0 ? rawMs : resolutionMs <= 300_000 ? fineMs : coarseMs;
-  return ownMs < 0 ? rawMs : ownMs;
-}
-
-function createBlockUploads({ config, dataDirectory, platform }: NodeOptions): BlockUploads {
-  const { bucket, clock, disk, log } = platform;
-  const { validationsMax, ...limits } = config.blockUpload;
-  const retentionMs = config.limits.compactor_blocks_retention_period_ms;
-  return new BlockUploads({
-    bucket,
-    clock,
-    disk,
-    log,
-    directory: `${dataDirectory}/uploads`,
-    limitsOf: () => ({ ...limits, retentionMs }),
-    validationsMax,
-  });
 }
 
 /** Says in this instance's record that it lost something. */
@@ -386,10 +216,6 @@ function createCommitter(
       onEnd(error.message, 'failed');
     },
   });
-}
-
-function tenantsDirectory({ dataDirectory }: NodeOptions): string {
-  return `${dataDirectory}/tenants`;
 }
 
 function createTenants(
@@ -439,7 +265,7 @@ function createTenants(
           restore: (id, pacer) =>
             restoreBlock({
               ...{ bucket: platform.bucket, disk, tenant, id },
-              directory: joinedPath(tenantsDirectory(options), tenant),
+              directory: tenantDirectory(options, tenant),
               pacer,
             }),
           canRefill: (range) => canOthersFill(views.current.registry, instanceId, range),
@@ -449,10 +275,6 @@ function createTenants(
       };
     },
   });
-}
-
-function joinedPath(directory: string, tenant: TenantId): string {
-  return [directory, ...tenantPathParts(tenant)].join('/');
 }
 
 /** The tenant's fingerprint of canonical label bytes. Throws `node.not_ready` before there is a cluster. */

@@ -33,13 +33,9 @@ import { ownersOf } from '../actors/store-gateway/placement.ts';
 import { RegistryFile, acceptsWritesFrom, type loadRegistry } from '../membership/index.ts';
 import { StarlingError } from '../model/errors.ts';
 import { BucketIndexCache, BucketStore } from '../storage/index.ts';
-import {
-  type Parts,
-  fingerprintOf,
-  hasSharedBucket,
-  localLimit,
-  tenantDeletions,
-} from './node-parts.ts';
+import { tenantDeletions } from './node-bucket.ts';
+import { hasSharedBucket } from './node-options.ts';
+import { type Parts, fingerprintOf, localLimit } from './node-parts.ts';
 
 const INGESTER_TICK_MS = 60_000;
 const REFILL_TICK_MS = 5000;

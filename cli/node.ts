@@ -20,10 +20,11 @@ import type { InstanceId } from '../model/ids.ts';
 import type { Platform } from '../platform/platform.ts';
 import { probeBucket } from '../storage/index.ts';
 import { createNodeApi } from './node-api.ts';
-import { type NodeOptions, type Parts, createParts, hasSharedBucket } from './node-parts.ts';
+import { type NodeOptions, hasSharedBucket } from './node-options.ts';
+import { type Parts, createParts } from './node-parts.ts';
 import { spawnRoles } from './node-roles.ts';
 
-export type { EndKind, NodeOptions } from './node-parts.ts';
+export type { EndKind, NodeOptions } from './node-options.ts';
 
 const LEAVE_TIMEOUT_MS = 3000;
 const JOIN_LOOK_MS = 200;
