@@ -47,6 +47,8 @@ interface TenantState {
   shipper: Shipper | undefined;
   /** Since when local blocks were seen in the index, on the monotonic clock. */
   indexedSinceMs: ReadonlyMap<BlockId, number>;
+  /** Since when shipped ones were not: a listing may lag behind what was just shipped. */
+  absentSinceMs: ReadonlyMap<BlockId, number>;
   /** What was found then in blocks that are not marked for deletion. */
   readable: ReadonlySet<BlockId>;
   lookedAtMs: number;
@@ -94,9 +96,11 @@ export class Shipping {
     const state = this.#states.get(tenant);
     const sinceMs = state?.indexedSinceMs.get(id);
     if (state?.shipper?.isShipped(id) !== true) return false;
-    if (sinceMs !== undefined) return clock.monotonicMs() - sinceMs >= REMOVE_AFTER_INDEXED_MS;
-    const wasLookedAt = Number.isFinite(state.lookedAtMs);
-    if (wasLookedAt && wasDeleted?.(tenant, blockIdTimeMs(id)) === true) return true;
+    const nowMs = clock.monotonicMs();
+    if (sinceMs !== undefined) return nowMs - sinceMs >= REMOVE_AFTER_INDEXED_MS;
+    const absentSinceMs = state.absentSinceMs.get(id) ?? nowMs;
+    const isGone = nowMs - absentSinceMs >= REMOVE_AFTER_INDEXED_MS;
+    if (isGone && wasDeleted?.(tenant, blockIdTimeMs(id)) === true) return true;
     const retentionMs = retentionMsOf(tenant);
     // A block is named after its last sample.
     return retentionMs > 0 && clock.wallMs() - blockIdTimeMs(id) > retentionMs;
@@ -127,6 +131,7 @@ export class Shipping {
       state = {
         shipper: undefined,
         indexedSinceMs: new Map(),
+        absentSinceMs: new Map(),
         readable: new Set(),
         lookedAtMs: Number.NEGATIVE_INFINITY,
         hasNew: false,
@@ -174,12 +179,15 @@ export class Shipping {
     const present = new Set(index?.blocks.flatMap(({ id, sources }) => [id, ...sources]));
     const nowMs = clock.monotonicMs();
     const indexedSinceMs = new Map<BlockId, number>();
+    const absentSinceMs = new Map<BlockId, number>();
     for (const id of shipper.shipped()) {
       if (present.has(id)) indexedSinceMs.set(id, state.indexedSinceMs.get(id) ?? nowMs);
+      else absentSinceMs.set(id, state.absentSinceMs.get(id) ?? nowMs);
     }
     const unmarked = index?.blocks.filter(({ id }) => !index.deletions.has(id));
     state.readable = new Set(unmarked?.flatMap(({ id, sources }) => [id, ...sources]));
     state.indexedSinceMs = indexedSinceMs;
+    state.absentSinceMs = absentSinceMs;
     state.lookedAtMs = nowMs;
     state.hasNew = false;
   }

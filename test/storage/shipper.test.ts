@@ -195,6 +195,7 @@ t.test(
     const store = new SimBucketStore();
     const wall = new FakeClock(blockIdTimeMs(A) + 1000);
     let retentionMs = 0;
+    let isDeleted = false;
     const shipping = new Shipping({
       clock: wall,
       disk,
@@ -204,6 +205,7 @@ t.test(
       directoryOf: () => directory,
       ownsIndex: () => true,
       retentionMsOf: () => retentionMs,
+      wasDeleted: () => isDeleted,
     });
     t.notOk(shipping.mayRemove(tenant, A));
     t.equal(await shipping.ship(tenant), 2);
@@ -237,6 +239,12 @@ t.test(
     t.ok(shipping.mayRemove(tenant, A));
     t.notOk(shipping.isIndexed(tenant, A), 'nobody finds it there');
     retentionMs = 24 * 3_600_000;
+    t.notOk(shipping.mayRemove(tenant, A));
+    isDeleted = true;
+    t.notOk(shipping.mayRemove(tenant, A), 'a listing may lag');
+    wall.advance(20 * 60_000);
+    t.ok(shipping.mayRemove(tenant, A), 'all of it was deleted');
+    isDeleted = false;
     t.notOk(shipping.mayRemove(tenant, A));
     await shipping.close();
   },
