@@ -50,6 +50,11 @@ export class Bitmap {
     for (let i = 0; i < this.#words.length; i++) this.#words[i]! |= other.#words[i]!;
   }
 
+  get isEmpty(): boolean {
+    for (let i = 0; i < this.#words.length; i++) if (this.#words[i] !== 0) return false;
+    return true;
+  }
+
   span(): Span {
     const words = this.#words;
     let from = 0;

@@ -10,21 +10,25 @@ export interface DeletedPart {
   readonly range: TimeRange;
 }
 
-/** Yields between slices. Throws `query.parse` for a bad regular expression. */
+/** Of the series with these numbers. Yields between slices. Throws `query.parse` for a bad regular expression. */
 export function* deletedSeries(
   head: Head,
   deletions: readonly Deletion[],
+  numbers: Uint32Array,
 ): Generator<undefined, readonly DeletedPart[]> {
   const parts: DeletedPart[] = [];
+  if (deletions.length === 0) return parts; // fast path: nearly always
+  const read = new Bitmap((numbers.at(-1) ?? -1) + 1);
+  for (const s of numbers) read.add(s);
   for (const { range, selectors } of deletions) {
-    const series = new Bitmap(head.allSeries().size);
+    const series = new Bitmap(read.size);
     for (const matchers of selectors) {
-      const matching = head.allSeries();
+      const matching = read.copy();
       yield* head.postings.match(matchers.map(compileMatcher), matching);
-      series.or(matching); // series that are newer than the read are not asked for
+      series.or(matching);
     }
-    const { first, last } = series.span();
-    if (first <= last) parts.push({ series, range });
+    yield;
+    if (!series.isEmpty) parts.push({ series, range });
   }
   return parts;
 }

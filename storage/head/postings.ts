@@ -75,7 +75,10 @@ export class Postings {
    */
   *match(matchers: readonly CompiledMatcher[], result: Bitmap): Generator<undefined, void> {
     const cheapFirst = [...matchers].sort((a, b) => cost(a) - cost(b));
-    for (const matcher of cheapFirst) yield* this.#matchOne(matcher, result);
+    for (const matcher of cheapFirst) {
+      if (result.isEmpty) return;
+      yield* this.#matchOne(matcher, result);
+    }
   }
 
   *#matchOne(matcher: CompiledMatcher, result: Bitmap): Generator<undefined, void> {

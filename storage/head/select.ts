@@ -127,7 +127,7 @@ function* frames(
   deletions: readonly Deletion[],
 ): Generator<Uint8Array | undefined, void> {
   const numbers = yield* matchSeries(head, selectors, range);
-  const deleted = yield* deletedSeries(head, deletions);
+  const deleted = yield* deletedSeries(head, deletions, numbers);
   const { writer } = putter;
   for (let i = 0; i < numbers.length; i++) {
     const s = numbers[i]!;
