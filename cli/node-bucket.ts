@@ -13,6 +13,7 @@ import {
   type Deletion,
   DeletionRequests,
   Shipping,
+  NO_DELETIONS,
   type TenantDeletions,
   downsamplingLevels,
   retentionDeletions,
@@ -45,24 +46,25 @@ export function createShipping(
   });
 }
 
-export function createDeletions({
-  config,
-  dataDirectory,
-  platform,
-}: NodeOptions): DeletionRequests {
+export function createDeletions(
+  { config, dataDirectory, platform }: NodeOptions,
+  isClockRight: () => boolean,
+): DeletionRequests {
   const { bucket, clock, disk, log, random } = platform;
   const { cancelPeriodMs } = config.compactor;
   const directory = dataDirectory;
-  const options = { bucket, clock, disk, log, random, directory, cancelPeriodMs };
-  return new DeletionRequests(options);
+  return new DeletionRequests({
+    ...{ bucket, clock, disk, log, random, directory, cancelPeriodMs, isClockRight },
+  });
 }
 
-/** What blocks are made without. */
+/** What blocks are made without: nothing by a clock that may be wrong. */
 function dueDeletions(
   { config, platform }: NodeOptions,
   deletions: DeletionRequests,
   tenant: TenantId,
 ): readonly Deletion[] {
+  if (!deletions.isClockRight) return NO_DELETIONS;
   const { due } = retentionDeletions(config.retentionRules, platform.clock.wallMs());
   return [...deletions.due(tenant), ...due];
 }
@@ -82,7 +84,10 @@ export function tenantDeletions(
   return {
     hidden: () => withRules(deletions.of(tenant)),
     // Where others have another bucket, they do not know what is hidden here: it stays here.
-    gone: () => withRules(hasSharedBucket(options) ? deletions.due(tenant) : deletions.of(tenant)),
+    gone: () =>
+      hasSharedBucket(options)
+        ? dueDeletions(options, deletions, tenant)
+        : withRules(deletions.of(tenant)),
   };
 }
 

@@ -149,7 +149,8 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     onEscalate: (path, cause) =>
       options.onEnd(`the actor ${path} failed for good: ${String(cause)}`, 'failed'),
   });
-  const deletions = createDeletions(options);
+  const clockWatch = watchClock(options, views, readiness);
+  const deletions = createDeletions(options, () => clockWatch.verdict.kind === 'right');
   readiness.deletions = () => deletions.unknown;
   const shipping = createShipping(options, { deletions, identity, views });
   const losses = new LossKeeper({ clock, log, note, tell: tellLoss(() => runtime) });
@@ -172,7 +173,7 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
     gossip,
     runtime,
     turns: new TurnQueue(clock),
-    clockWatch: watchClock(options, views, readiness),
+    clockWatch,
     readiness,
   };
 }

@@ -33,7 +33,7 @@ export {
   putTenantDeletion,
   readTenantDeletion,
 } from './compact/tenant-deletion.ts';
-export { type Deletion, deletionsTouching } from './deletion/deletion.ts';
+export { type Deletion, NO_DELETIONS, deletionsTouching } from './deletion/deletion.ts';
 export { DeletionRequests, type KnownRequest } from './deletion/requests.ts';
 export { type RetentionRule, retentionDeletions } from './deletion/retention.ts';
 export type { TenantDeletions } from './tenant-read.ts';

@@ -49,6 +49,8 @@ interface TenantState {
   indexedSinceMs: ReadonlyMap<BlockId, number>;
   /** Since when shipped ones were not: a listing may lag behind what was just shipped. */
   absentSinceMs: ReadonlyMap<BlockId, number>;
+  /** Blocks that were seen to be marked for deletion. */
+  readonly marked: Set<BlockId>;
   /** What was found then in blocks that are not marked for deletion. */
   readable: ReadonlySet<BlockId>;
   lookedAtMs: number;
@@ -99,7 +101,8 @@ export class Shipping {
     const nowMs = clock.monotonicMs();
     if (sinceMs !== undefined) return nowMs - sinceMs >= REMOVE_AFTER_INDEXED_MS;
     const absentSinceMs = state.absentSinceMs.get(id) ?? nowMs;
-    const isGone = nowMs - absentSinceMs >= REMOVE_AFTER_INDEXED_MS;
+    // Not what the bucket lost: that is told by nobody before.
+    const isGone = state.marked.has(id) && nowMs - absentSinceMs >= REMOVE_AFTER_INDEXED_MS;
     if (isGone && wasDeleted?.(tenant, blockIdTimeMs(id)) === true) return true;
     const retentionMs = retentionMsOf(tenant);
     // A block is named after its last sample.
@@ -132,6 +135,7 @@ export class Shipping {
         shipper: undefined,
         indexedSinceMs: new Map(),
         absentSinceMs: new Map(),
+        marked: new Set(),
         readable: new Set(),
         lookedAtMs: Number.NEGATIVE_INFINITY,
         hasNew: false,
@@ -185,6 +189,10 @@ export class Shipping {
       else absentSinceMs.set(id, state.absentSinceMs.get(id) ?? nowMs);
     }
     const unmarked = index?.blocks.filter(({ id }) => !index.deletions.has(id));
+    for (const id of index?.deletions.keys() ?? []) {
+      if (shipper.isShipped(id)) state.marked.add(id);
+    }
+    for (const id of state.marked) if (!shipper.isShipped(id)) state.marked.delete(id);
     state.readable = new Set(unmarked?.flatMap(({ id, sources }) => [id, ...sources]));
     state.indexedSinceMs = indexedSinceMs;
     state.absentSinceMs = absentSinceMs;

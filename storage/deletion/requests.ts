@@ -7,7 +7,9 @@
  *
  * Invariants: a request is told as taken only when it is in the bucket and in force here. While nothing is known
  * of the bucket's requests, nothing is read (`checkKnown`). A document that cannot be read deletes nothing, and is
- * told. What was known stays in force while the bucket is away. Bounds: REQUESTS_MAX documents of 256 KiB.
+ * told. What was known stays in force while the bucket is away. Nothing is due while this node's clock is not known
+ * to be right, nor before the bucket was read after the last moment at which it could be cancelled. Bounds: no more
+ * than REQUESTS_MAX documents of 256 KiB are taken; what is in the bucket already is read, however much it is.
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
@@ -32,8 +34,9 @@ import {
 
 /** From one look at the bucket to the next. */
 export const REFRESH_MS = 30_000;
-/** Of all tenants, and of one those that are not processed. */
-export const REQUESTS_MAX = 10_000;
+/** Of all tenants, of one, and of one those that are neither processed nor cancelled: more are not taken. */
+export const REQUESTS_MAX = 50_000;
+export const REQUESTS_PER_TENANT_MAX = 5000;
 export const OPEN_REQUESTS_PER_TENANT_MAX = 1000;
 /** Clocks may differ so much: nothing is cut before everybody agrees that it cannot be cancelled. */
 const CANCEL_MARGIN_MS = 10 * 60_000;
@@ -51,6 +54,8 @@ export interface DeletionRequestsOptions {
   readonly directory: string;
   /** How long a request can be cancelled. */
   readonly cancelPeriodMs: number;
+  /** Whether this node's wall clock is known to be right: by a wrong one nothing is due, taken or cancelled. */
+  readonly isClockRight: () => boolean;
 }
 
 /** A request and what became of it. */
@@ -82,11 +87,13 @@ export class DeletionRequests {
   /** Keys of documents that cannot be read, and why. */
   readonly #broken = new Map<string, string>();
   #readAtMs: number | undefined;
+  /** The wall clock when the last listing began that is in force here. */
+  #readAtWallMs = Number.NEGATIVE_INFINITY;
   #isKnown = false;
   #refreshing: Promise<void> | undefined;
   #waiting: Promise<void> | undefined;
-  /** Writes since the listing began: it may not show them. */
-  #changes = 0;
+  /** What was written since the listing began: it may not show it. */
+  #written: { readonly tenant: TenantId; readonly id: BlockId }[] = [];
   #timer: Timer | undefined;
   /** Copies are written one after another. */
   #saving: Promise<void> = Promise.resolve();
@@ -128,6 +135,11 @@ export class DeletionRequests {
     return this.#isKnown ? '' : 'the requests to delete series were not read from the bucket yet';
   }
 
+  /** Whether anything may be decided by this node's wall clock. */
+  get isClockRight(): boolean {
+    return this.#options.isClockRight();
+  }
+
   /** How long ago the bucket was last read; undefined: never since the start. */
   get ageMs(): number | undefined {
     const { clock } = this.#options;
@@ -164,14 +176,15 @@ export class DeletionRequests {
 
   /** Those that cannot be cancelled any more: their samples may be dropped for good. */
   due(tenant: TenantId): readonly Deletion[] {
-    const { cancelPeriodMs, clock } = this.#options;
+    const { cancelPeriodMs, clock, isClockRight } = this.#options;
+    if (!isClockRight()) return NO_DELETIONS;
     const marginMs = Math.min(cancelPeriodMs, CANCEL_MARGIN_MS);
     const knownMs = Math.min(cancelPeriodMs, KNOWN_MS_MIN);
     return [...(this.#tenants.get(tenant)?.values() ?? [])]
       .filter(
         (entry) =>
           stateOf(entry) !== 'cancelled' &&
-          clock.wallMs() >= entry.request.createdAtMs + cancelPeriodMs + marginMs &&
+          this.#readAtWallMs >= entry.request.createdAtMs + cancelPeriodMs + marginMs &&
           clock.monotonicMs() - entry.knownSinceMs >= knownMs,
       )
       .map(({ request }) => request);
@@ -191,12 +204,13 @@ export class DeletionRequests {
 
   /**
    * Takes a request: what exists now and is in the range goes. In force here when it resolves. Throws
-   * `deletion.too_many`, `request.parameter`, `bucket.*`.
+   * `deletion.too_many`, `request.parameter`, `node.not_ready`, `bucket.*`.
    */
   async add(tenant: TenantId, wanted: Omit<Deletion, 'id'>): Promise<DeletionRequest> {
     const { bucket, clock } = this.#options;
+    this.#checkClock();
     await this.#refreshIfOld();
-    this.#checkRoom(tenant);
+    await this.#makeRoom(tenant);
     const createdAtMs = clock.wallMs();
     const { minTimeMs } = wanted.range;
     // Only what exists: samples that are still to come are not deleted.
@@ -215,15 +229,16 @@ export class DeletionRequests {
       throw new StarlingError('request.parameter', { parameter: 'match[]', why });
     }
     await bucket.put(requestKey(tenant, id, 'json'), bytes);
-    this.#changes++;
+    this.#written.push({ tenant, id });
     this.#put(tenant, request, new Set());
     await this.#saveCopy();
     return request;
   }
 
-  /** Throws `deletion.not_found`, `deletion.too_late`, `bucket.*`. */
+  /** Throws `deletion.not_found`, `deletion.too_late`, `node.not_ready`, `bucket.*`. */
   async cancel(tenant: TenantId, id: string): Promise<void> {
     const { cancelPeriodMs, clock } = this.#options;
+    this.#checkClock();
     await this.refresh();
     const entry = [...(this.#tenants.get(tenant)?.values() ?? [])].find(
       ({ request }) => request.id === id,
@@ -286,7 +301,8 @@ export class DeletionRequests {
 
   async #refresh(): Promise<void> {
     const { bucket, clock } = this.#options;
-    const changes = this.#changes;
+    this.#written = [];
+    const wallMs = clock.wallMs();
     const startedMs = clock.monotonicMs();
     const marks = new Map<string, Set<RequestMark>>();
     const listed: ListedRequest[] = [];
@@ -301,7 +317,6 @@ export class DeletionRequests {
         if (known === undefined) marks.set(name, new Set([kind]));
         else known.add(kind);
       }
-      if (listed.length > REQUESTS_MAX) throw this.#tooMany();
     }
     const next = new Map<TenantId, Tenant>();
     for (const { id, key, tenant } of [...listed, ...(await this.#unlisted(listed))]) {
@@ -317,12 +332,18 @@ export class DeletionRequests {
     for (const key of this.#broken.keys()) {
       if (!listed.some((one) => one.key === key)) this.#broken.delete(key);
     }
-    // What was written meanwhile may be missing in the listing: the next one has it.
-    if (changes !== this.#changes) return;
+    // What was written meanwhile may be missing in the listing.
+    for (const { id, tenant } of this.#written) {
+      const entry = this.#tenants.get(tenant)?.get(id);
+      if (entry === undefined) continue;
+      const entries = next.get(tenant) ?? new Map<BlockId, Entry>();
+      next.set(tenant, entries.set(id, entry));
+    }
     const isChanged = !this.#isKnown || textOf(next) !== textOf(this.#tenants);
     this.#tenants = next;
     this.#active.clear();
     this.#readAtMs = startedMs;
+    this.#readAtWallMs = wallMs;
     this.#isKnown = true;
     if (isChanged) await this.#saveCopy();
   }
@@ -365,7 +386,7 @@ export class DeletionRequests {
   async #mark(tenant: TenantId, entry: Entry, mark: RequestMark): Promise<void> {
     const { bucket } = this.#options;
     await bucket.put(requestKey(tenant, entry.request.id, mark), Buffer.from('{}'));
-    this.#changes++;
+    this.#written.push({ tenant, id: entry.request.id });
     this.#put(tenant, entry.request, new Set([...entry.marks, mark]));
     await this.#saveCopy();
   }
@@ -380,23 +401,40 @@ export class DeletionRequests {
     this.#active.delete(tenant);
   }
 
-  #checkRoom(tenant: TenantId): void {
-    const { cancelled, processed, received } = this.counts();
-    if (cancelled + processed + received >= REQUESTS_MAX) throw this.#tooMany();
-    const open = [...(this.#tenants.get(tenant)?.values() ?? [])].filter(
-      (entry) => stateOf(entry) === 'received',
-    );
-    if (open.length >= OPEN_REQUESTS_PER_TENANT_MAX) {
-      const what = 'requests of this tenant that are not processed yet';
-      throw new StarlingError('deletion.too_many', {
-        what,
-        countMax: OPEN_REQUESTS_PER_TENANT_MAX,
-      });
-    }
+  #checkClock(): void {
+    if (this.#options.isClockRight()) return;
+    const why = 'its clock is not known to be right, and requests to delete go by it';
+    throw new StarlingError('node.not_ready', { why });
   }
 
-  #tooMany(): StarlingError {
-    return new StarlingError('deletion.too_many', { what: 'requests', countMax: REQUESTS_MAX });
+  /** Forgets the oldest cancelled requests of a tenant that has too many; throws where that is not enough. */
+  async #makeRoom(tenant: TenantId): Promise<void> {
+    const { cancelled, processed, received } = this.counts();
+    if (cancelled + processed + received >= REQUESTS_MAX)
+      throw tooMany('requests of all tenants', REQUESTS_MAX);
+    const own = this.list(tenant);
+    const openCount = own.filter(({ state }) => state === 'received').length;
+    if (openCount >= OPEN_REQUESTS_PER_TENANT_MAX) {
+      const what = 'requests of this tenant that are not processed yet';
+      throw tooMany(what, OPEN_REQUESTS_PER_TENANT_MAX);
+    }
+    if (own.length < REQUESTS_PER_TENANT_MAX) return;
+    const oldest = own.findLast(({ state }) => state === 'cancelled');
+    if (oldest === undefined) throw tooMany('requests of this tenant', REQUESTS_PER_TENANT_MAX);
+    await this.#forget(tenant, oldest.request.id);
+  }
+
+  /** The document first: a mark alone means nothing. */
+  async #forget(tenant: TenantId, id: BlockId): Promise<void> {
+    const { bucket } = this.#options;
+    await bucket.delete(requestKey(tenant, id, 'json'));
+    await bucket.delete(requestKey(tenant, id, 'cancelled'));
+    const next = new Map(this.#tenants);
+    const entries = new Map(next.get(tenant));
+    entries.delete(id);
+    next.set(tenant, entries);
+    this.#tenants = next;
+    this.#active.delete(tenant);
   }
 
   /** A copy that cannot be written only costs a start without a bucket. */
@@ -431,4 +469,8 @@ function textOf(tenants: ReadonlyMap<TenantId, Tenant>): string {
     )
     .sort()
     .join('\n');
+}
+
+function tooMany(what: string, countMax: number): StarlingError {
+  return new StarlingError('deletion.too_many', { what, countMax });
 }

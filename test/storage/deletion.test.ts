@@ -16,12 +16,17 @@ import { createNodeDisk } from '../../platform/node/disk.ts';
 import { createNodeRandom } from '../../platform/node/random.ts';
 import type { Bucket } from '../../platform/platform.ts';
 import { SimBucketStore } from '../../sim/bucket.ts';
+import { newBlockId } from '../../storage/block/ulid.ts';
 import { BlockReader, diskBlockFiles, mergeLabelSets } from '../../storage/index.ts';
 import { encodeTombstones } from '../../storage/block/tombstones.ts';
 import { writeFile } from '../../storage/block/block-writer.ts';
 import { type Deletion, couldMatch } from '../../storage/deletion/deletion.ts';
 import { encodeRequest, parseRequest, requestKey } from '../../storage/deletion/request.ts';
-import { DeletionRequests, REFRESH_MS } from '../../storage/deletion/requests.ts';
+import {
+  DeletionRequests,
+  REFRESH_MS,
+  REQUESTS_PER_TENANT_MAX,
+} from '../../storage/deletion/requests.ts';
 import { testBlockId } from '../support/block-contents.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
@@ -235,8 +240,14 @@ const wanted = {
   range: { minTimeMs: Number.MIN_SAFE_INTEGER, maxTimeMs: Number.MAX_SAFE_INTEGER },
 } as const;
 
-function requestsOn(bucket: Bucket, clock: FakeClock, disk = new MemoryDisk()): DeletionRequests {
+function requestsOn(
+  bucket: Bucket,
+  clock: FakeClock,
+  disk = new MemoryDisk(),
+  isClockRight = (): boolean => true,
+): DeletionRequests {
   return new DeletionRequests({
+    isClockRight,
     ...{ bucket, clock, disk, log: silentLog, random, directory: '/' },
     cancelPeriodMs: 24 * HOUR_MS,
   });
@@ -266,6 +277,7 @@ async function checkRequests(t: Test, bucket: Bucket): Promise<void> {
   await a.refresh();
   t.strictSame(a.due(tenant), [], 'not known for long enough');
   clock.advance(HOUR_MS);
+  await a.refresh();
   t.strictSame(
     a.due(tenant).map(({ id }) => id),
     [second.id],
@@ -291,6 +303,58 @@ t.test('requests are the same for all who see the bucket', async (t) => {
   const directory = `${t.testdir()}/bucket`;
   await checkRequests(t, await openBucket({ kind: 'file', directory }, { clock, disk, random }));
   await checkRequests(t, new SimBucketStore().sideOf(clock));
+});
+
+t.test('nothing is due to who may not know that it was cancelled', async (t) => {
+  const clock = new FakeClock();
+  const bucket = new SimBucketStore().sideOf(clock);
+  let isRight = true;
+  const a = requestsOn(bucket, clock);
+  const b = requestsOn(bucket, clock, new MemoryDisk(), () => isRight);
+  const cancelled = await a.add(tenant, wanted);
+  const kept = await a.add(tenant, wanted);
+  await b.refresh();
+  clock.advance(23 * HOUR_MS);
+  await a.cancel(tenant, cancelled.id);
+  clock.advance(3 * HOUR_MS);
+  t.strictSame(b.due(tenant), [], 'it has not read the bucket since it could be cancelled');
+  await b.refresh();
+  t.strictSame(b.due(tenant), [kept]);
+  isRight = false;
+  t.strictSame(b.due(tenant), [], 'its clock may be ahead');
+  await t.rejects(b.add(tenant, wanted), refusal('node.not_ready', /clock/));
+  await t.rejects(b.cancel(tenant, kept.id), refusal('node.not_ready', /clock/));
+});
+
+t.test('what is read counts also where a request is taken meanwhile', async (t) => {
+  const clock = new FakeClock();
+  const bucket = new SimBucketStore().sideOf(clock);
+  const [a, b] = [requestsOn(bucket, clock), requestsOn(bucket, clock)];
+  await a.refresh();
+  const theirs = await b.add(tenant, wanted);
+  const read = a.refresh();
+  const own = await a.add(tenant, wanted);
+  await read;
+  const ids = a.of(tenant).map(({ id }) => id);
+  t.strictSame(ids.sort(), [theirs.id, own.id].sort());
+});
+
+t.test('however many requests there are, they are read; cancelled ones make room', async (t) => {
+  const clock = new FakeClock();
+  const store = new SimBucketStore();
+  const a = requestsOn(store.sideOf(clock), clock);
+  const first = await a.add(tenant, wanted);
+  for (let i = 0; i < REQUESTS_PER_TENANT_MAX; i++) {
+    const id = newBlockId({ clock, random });
+    store.put(requestKey(tenant, id, 'json'), encodeRequest({ ...first, id }));
+    store.put(requestKey(tenant, id, 'cancelled'), Buffer.from('{}'));
+  }
+  await a.refresh();
+  t.equal(a.list(tenant).length, REQUESTS_PER_TENANT_MAX + 1);
+  await a.add(tenant, wanted);
+  await a.refresh();
+  t.equal(a.list(tenant).length, REQUESTS_PER_TENANT_MAX + 1, 'the oldest cancelled one went');
+  t.equal(a.of(tenant).length, 2);
 });
 
 const moto = motoProgram();
