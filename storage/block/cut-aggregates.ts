@@ -6,8 +6,9 @@
  *   deleted              [─────────]
  *   left       (── 1 ──]                  (── 4 ──]
  *
- * A window reaches from the one before it to its own stamp, and never further back than the coarsest resolution;
- * the first of a chunk from its first sample, where that is told.
+ * A window reaches from the one before it to its own stamp, and never further back than the block's resolution: of
+ * the time that no window holds, deleting takes nothing. The first of a chunk reaches from its first sample, where
+ * that is told.
  */
 import type { TimeRange } from '../../model/sample.ts';
 import { joinAggregates, splitAggregates } from '../chunk/aggregate-chunk.ts';
@@ -15,6 +16,7 @@ import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
 import { xorChunk } from '../chunk/xor-chunks.ts';
 import { CHUNK_AGGREGATES, type ChunkBytes } from './format.ts';
 
+/** Of a block that does not say its resolution. */
 const COARSEST_MS = 3_600_000;
 const SAMPLES_PER_BYTE_MAX = 4;
 const COUNTER = 4;
@@ -25,9 +27,9 @@ interface Run {
   readonly length: number;
 }
 
-/** From when on samples may have gone into the chunk. */
-export function reachOf({ encoding, minTimeMs }: ChunkBytes): number {
-  return encoding === CHUNK_AGGREGATES ? minTimeMs - COARSEST_MS : minTimeMs;
+/** From when on samples may have gone into the chunk of a block of this resolution. */
+export function reachOf({ encoding, minTimeMs }: ChunkBytes, resolutionMs?: number): number {
+  return encoding === CHUNK_AGGREGATES ? minTimeMs - (resolutionMs ?? COARSEST_MS) : minTimeMs;
 }
 
 /**
@@ -37,6 +39,7 @@ export function reachOf({ encoding, minTimeMs }: ChunkBytes): number {
 export function cutAggregates(
   chunk: ChunkBytes,
   deleted: readonly TimeRange[],
+  resolutionMs = COARSEST_MS,
 ): ChunkBytes | null | undefined {
   const places = splitAggregates(chunk.bytes, chunk.from, chunk.to);
   if (places === undefined) return null;
@@ -47,7 +50,7 @@ export function cutAggregates(
     runs.push(run);
   }
   const stamps = runs.slice(0, COUNTER).find(({ length }) => length > 0);
-  const gone = goneWindows(chunk, stamps, deleted);
+  const gone = goneWindows(chunk, stamps, deleted, resolutionMs);
   const isGone = (timeMs: number): boolean =>
     gone.some((one) => timeMs > one.afterMs && timeMs <= one.untilMs) ||
     deleted.some((one) => timeMs >= one.minTimeMs && timeMs <= one.maxTimeMs);
@@ -74,6 +77,7 @@ function goneWindows(
   { minTimeMs }: ChunkBytes,
   stamps: Run | undefined,
   deleted: readonly TimeRange[],
+  resolutionMs: number,
 ): readonly { readonly afterMs: number; readonly untilMs: number }[] {
   const gone: { readonly afterMs: number; readonly untilMs: number }[] = [];
   if (stamps === undefined) return gone;
@@ -81,7 +85,8 @@ function goneWindows(
     const untilMs = stamps.times[i]!;
     const isTold = i > 0 || minTimeMs < untilMs;
     const beforeMs = i > 0 ? stamps.times[i - 1]! : minTimeMs - 1;
-    const afterMs = isTold ? Math.max(beforeMs, untilMs - COARSEST_MS) : untilMs - COARSEST_MS;
+    const earliestMs = untilMs - resolutionMs;
+    const afterMs = isTold ? Math.max(beforeMs, earliestMs) : earliestMs;
     if (deleted.some((one) => one.minTimeMs <= untilMs && one.maxTimeMs > afterMs)) {
       gone.push({ afterMs, untilMs });
     }

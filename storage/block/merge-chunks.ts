@@ -16,6 +16,11 @@ import { cutAggregates, reachOf } from './cut-aggregates.ts';
 import { CHUNK_AGGREGATES, type ChunkBytes, isDecodable } from './format.ts';
 import { SeriesSamples } from './series-samples.ts';
 
+interface Cut {
+  readonly deleted: readonly TimeRange[];
+  readonly resolutionMs: number | undefined;
+}
+
 /** Merges the chunks of a series. `deleted` is sorted and apart. Throws `UndecodableChunk`. */
 export class ChunkMerger {
   readonly #samples = new SeriesSamples();
@@ -26,9 +31,13 @@ export class ChunkMerger {
     return this.#recodedCount;
   }
 
-  /** The result holds until the next call. Chunks may come in any order. */
-  merge(chunks: readonly ChunkBytes[], deleted: readonly TimeRange[]): readonly ChunkBytes[] {
-    if (isPlain(chunks, deleted)) return chunks; // fast path: nothing overlaps, nothing is deleted
+  /** The result holds until the next call. Chunks may come in any order. `resolutionMs`: of their aggregates. */
+  merge(
+    chunks: readonly ChunkBytes[],
+    deleted: readonly TimeRange[],
+    resolutionMs?: number,
+  ): readonly ChunkBytes[] {
+    if (isPlain(chunks, deleted, resolutionMs)) return chunks; // fast path: nothing overlaps, nothing is deleted
     const sorted = [...chunks].sort(compareChunks);
     const distinct = sorted.filter((chunk, i) => i === 0 || !isEqual(sorted[i - 1]!, chunk));
     const merged: ChunkBytes[] = [];
@@ -38,7 +47,7 @@ export class ChunkMerger {
       while (to < distinct.length && distinct[to]!.minTimeMs <= maxTimeMs) {
         maxTimeMs = Math.max(maxTimeMs, distinct[to++]!.maxTimeMs);
       }
-      this.#mergeCluster(distinct.slice(from, to), deleted, merged);
+      this.#mergeCluster(distinct.slice(from, to), { deleted, resolutionMs }, merged);
       from = to;
     }
     return merged;
@@ -47,12 +56,12 @@ export class ChunkMerger {
   /** `cluster` is chunks that overlap, one after another. */
   #mergeCluster(
     cluster: readonly ChunkBytes[],
-    deleted: readonly TimeRange[],
+    { deleted, resolutionMs }: Cut,
     into: ChunkBytes[],
   ): void {
     const minTimeMs = cluster[0]!.minTimeMs;
     const maxTimeMs = cluster.reduce((max, chunk) => Math.max(max, chunk.maxTimeMs), minTimeMs);
-    const reachMs = reachOf(cluster[0]!);
+    const reachMs = reachOf(cluster[0]!, resolutionMs);
     const touching = deleted.filter((range) => isTouching(range, reachMs, maxTimeMs));
     if (touching.some((range) => range.minTimeMs <= minTimeMs && range.maxTimeMs >= maxTimeMs)) {
       return;
@@ -62,7 +71,7 @@ export class ChunkMerger {
       return;
     }
     if (cluster.length === 1 && cluster[0]!.encoding === CHUNK_AGGREGATES) {
-      const left = cutAggregates(cluster[0]!, touching);
+      const left = cutAggregates(cluster[0]!, touching, resolutionMs);
       if (left === null) throw new UndecodableChunk('its aggregates do not decode');
       if (left !== undefined) into.push(left);
       this.#recodedCount++;
@@ -90,11 +99,15 @@ export class UndecodableChunk extends Error {
 }
 
 /** True when the chunks can stay as they are. */
-function isPlain(chunks: readonly ChunkBytes[], deleted: readonly TimeRange[]): boolean {
+function isPlain(
+  chunks: readonly ChunkBytes[],
+  deleted: readonly TimeRange[],
+  resolutionMs: number | undefined,
+): boolean {
   for (let i = 0; i < chunks.length; i++) {
     const { maxTimeMs, minTimeMs } = chunks[i]!;
     if (i > 0 && minTimeMs <= chunks[i - 1]!.maxTimeMs) return false;
-    const reachMs = reachOf(chunks[i]!);
+    const reachMs = reachOf(chunks[i]!, resolutionMs);
     for (const range of deleted) if (isTouching(range, reachMs, maxTimeMs)) return false;
   }
   return true;

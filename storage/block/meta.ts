@@ -42,10 +42,13 @@ export interface BlockMeta {
   readonly hints: readonly string[];
   /** Ids of the deletions that it was made without the samples of; absent: none. */
   readonly deletions?: readonly string[];
+  /** Of its aggregates, as the bucket's meta.json says; absent: all samples. Written by bucket/bucket-meta.ts. */
+  readonly resolutionMs?: number;
 }
 
 /** Our own part of meta.json, which others ignore. */
 const OWN_KEY = 'starling';
+const BUCKET_KEY = 'thanos';
 
 /** The bytes of meta.json, as Prometheus formats it. */
 export function encodeBlockMeta(meta: BlockMeta): Uint8Array {
@@ -111,6 +114,7 @@ export function parseBlockMeta(bytes: Uint8Array, id: BlockId): BlockMeta {
     .object(OWN_KEY)
     .list('deletions')
     .filter((one) => typeof one === 'string');
+  const resolutionMs = root.object(BUCKET_KEY).object('downsample').integer('resolution', 0);
   return {
     id,
     ...range,
@@ -125,6 +129,7 @@ export function parseBlockMeta(bytes: Uint8Array, id: BlockId): BlockMeta {
     hasFailed: compaction.flag('failed'),
     hints: compaction.list('hints').filter((hint) => typeof hint === 'string'),
     ...(deletions.length > 0 && { deletions }),
+    ...(resolutionMs > 0 && { resolutionMs }),
   };
 }
 

@@ -259,7 +259,7 @@ class BlockSeriesPutter {
       chunks.push({ encoding, minTimeMs, maxTimeMs, bytes: data, from: 0, to: data.length });
     }
     try {
-      const merged = this.#merger.merge(chunks, deleted);
+      const merged = this.#merger.merge(chunks, deleted, reader.meta.resolutionMs);
       return hasAggregates ? merged.map((chunk) => this.#picked(chunk)) : merged;
     } catch (thrown) {
       if (thrown instanceof UndecodableChunk) throw reader.corruptChunk(thrown.message);

@@ -369,8 +369,9 @@ class SeriesMerger implements TimeRange {
   ): Promise<readonly ChunkPlace[]> {
     const { cursor, ref } = place;
     const chunk = await readChunk(place);
+    const { resolutionMs } = cursor.reader.meta;
     try {
-      return this.#deleter.merge([chunk], deleted).map((left) => ({
+      return this.#deleter.merge([chunk], deleted, resolutionMs).map((left) => ({
         cursor,
         ref,
         minTimeMs: left.minTimeMs,

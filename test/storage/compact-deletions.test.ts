@@ -12,6 +12,10 @@ import type { CompactedDeletions } from '../../storage/compact/compactor.ts';
 import { redundantBlocks } from '../../storage/compact/plan.ts';
 import { type RetentionRule, retentionDeletions } from '../../storage/deletion/retention.ts';
 import type { Deletion } from '../../storage/deletion/deletion.ts';
+import { selectBlockFrames } from '../../storage/block/select-block.ts';
+import { type BlockId, parseBlockId } from '../../storage/block/ulid.ts';
+import { openRemoteBlock } from '../../storage/compact/remote-block.ts';
+import { Pacer } from '../../storage/pacer.ts';
 import { bitsOf, testBlockId } from '../support/block-contents.ts';
 import {
   CompactionWorld,
@@ -153,6 +157,51 @@ t.test('downsampled blocks lose the windows that were deleted from', async (t) =
   );
   const counts = metas.map((one) => [one?.resolutionMs, one?.isExact, one?.meta.stats.sampleCount]);
   t.same(new Set(counts.map((one) => one.join())), new Set(['0,false,959', '300000,true,49']));
+});
+
+t.test('windows after a gap stay when only time of the gap is deleted', async (t) => {
+  const world = await CompactionWorld.create({ windows: 0, replicas: 1 });
+  const samples = [1, 31, 61, 91].map((minute) => ({
+    timeMs: START_MS + minute * 60_000,
+    bits: bitsOf(minute),
+  }));
+  await world.ship([{ labels: labelsFromPairs([['s', '0']]), samples }], 0, 'store');
+  const downsampling = [{ resolutionMs: 300_000, afterMs: 0 }];
+  const first = world.compactor(new MemoryDisk(), { downsampling });
+  await first.run();
+  await first.close();
+  /** The block of aggregates, and how many samples its chunks hold. */
+  const coarse = async (): Promise<{ readonly id: BlockId; readonly count: number }> => {
+    const ids = world.blocks().flatMap((id) => parseBlockId(id) ?? []);
+    const metas = await Promise.all(ids.map((id) => readBucketMeta(world.bucket, TENANT, id)));
+    const found = metas.flatMap((one) => (one?.resolutionMs === 300_000 ? [one.meta] : []));
+    t.equal(found.length, 1);
+    return { id: found[0]!.id, count: found[0]!.stats.sampleCount };
+  };
+  const { count } = await coarse();
+  /** What a read of it shows. */
+  const read = async (deletions: readonly Deletion[]): Promise<Buffer> => {
+    const reader = await openRemoteBlock(world.bucket, TENANT, (await coarse()).id);
+    const frames: Uint8Array[] = [];
+    const pacer = new Pacer(world.clock);
+    const selection = { reader, selectors: [], range: ALL, pacer, fingerprint: () => undefined };
+    const hints = { projection: undefined, newestOnly: false, value: 'count' } as const;
+    for await (const frame of selectBlockFrames({ ...selection, deletions }, hints)) {
+      if (frame !== undefined) frames.push(frame.slice());
+    }
+    await reader.close();
+    return Buffer.concat(frames);
+  };
+  const check = async (n: number, from: number, to: number, isSame: boolean): Promise<void> => {
+    const range = { minTimeMs: START_MS + from * 60_000, maxTimeMs: START_MS + to * 60_000 };
+    const due = [{ id: testBlockId(n), selectors: series('0'), range }];
+    t.equal((await read(due)).equals(await read([])), isSame, `read without ${from} to ${to} min`);
+    await settle(world, deletionsOf(due));
+    t.equal((await coarse()).count === count, isSame, `made without ${from} to ${to} min`);
+  };
+  await check(901, 10, 12, true);
+  await check(902, 35.5, 59.9, true);
+  await check(903, 32, 33, false);
 });
 
 t.test('what is past the retention of its series goes when all of its block is', async (t) => {
