@@ -22,7 +22,8 @@ function parseRetentionFilter(text: string, context: z.RefinementCtx): Retention
   if (at < 0 || !period.success) return refuse('it does not end with a colon and a duration');
   try {
     const matchers = parseSelector(text.slice(0, at));
-    return { text: text.replace(/\s+/g, ' ').trim(), matchers, periodMs: period.data };
+    // What is between must stay: whitespace in a quoted value tells rules apart.
+    return { text: text.trim(), matchers, periodMs: period.data };
   } catch (thrown) {
     return refuse(thrown instanceof Error ? thrown.message : 'the selector cannot be read');
   }

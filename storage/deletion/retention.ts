@@ -12,7 +12,7 @@ import { type Deletion, NO_DELETIONS } from './deletion.ts';
 const DUE_AFTER_MS = 24 * 3_600_000;
 
 export interface RetentionRule {
-  /** As it was written, in one form: what blocks are marked with. */
+  /** As it was written: what blocks are marked with. Another rule has another text. */
   readonly text: string;
   readonly matchers: readonly Matcher[];
   readonly periodMs: number;

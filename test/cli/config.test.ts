@@ -3,6 +3,7 @@
 import t from 'tap';
 import { createProgram, type ServeArguments } from '../../cli/command-line.ts';
 import { type Config, type ConfigProblem, isLoopback, readConfig } from '../../cli/config.ts';
+import { retentionDeletions } from '../../storage/deletion/retention.ts';
 import { MULTITENANT_LIMITS, SINGLE_TENANT_LIMITS } from '../../model/limits.ts';
 
 interface Sources {
@@ -102,6 +103,19 @@ t.test('C1 problems of a file say file:line:column and suggest the nearest name'
   check('insecure: maybe', 'starling.yaml:1:1', /true or false/);
   check('__proto__: {x: 1}', 'starling.yaml:1:1', /no such setting/);
   check(Buffer.alloc(5 * 1024 * 1024, 'a'), 'starling.yaml', /limit is 4194304/);
+});
+
+t.test('retention filters that differ in whitespace of a value are told apart', (t) => {
+  const texts = ['{a="b c"}:1d', '{a="b  c"}:1d', '{a="b\tc"}:1d', '{ a = "b c" }:1d'];
+  const flags = { 'limits.compactor-blocks-retention-filters': texts.map((one) => ` ${one}`) };
+  const { retentionRules } = accepted({ flags });
+  t.strictSame(
+    retentionRules.map(({ matchers, text }) => [matchers[0]?.value, text]),
+    ['b c', 'b  c', 'b\tc', 'b c'].map((value, i) => [value, texts[i]]),
+  );
+  const { due } = retentionDeletions(retentionRules, 0);
+  t.equal(new Set(due.map(({ id }) => id)).size, texts.length);
+  t.end();
 });
 
 t.test('C1 a file may be empty, and may have a byte order mark or CRLF', async (t) => {
