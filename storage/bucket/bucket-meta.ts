@@ -91,6 +91,15 @@ export function foreignLabels({ labels }: BucketMeta): ReadonlyMap<string, strin
   return new Map(foreign.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
+/**
+ * What a bucket takes over of a block that somebody made: never which deletions it was made without, since only
+ * what is not marked so is looked at when they are cut out.
+ */
+export function foreignMeta({ meta }: BucketMeta): BlockMeta {
+  const sources = meta.sources.length === 0 ? [meta.id] : meta.sources;
+  return { ...meta, sources, deletions: [] };
+}
+
 /** Names of chunk files without their directory. */
 export function segmentsOf(files: readonly BlockFile[]): readonly string[] {
   return files.flatMap(({ path }) => (/^chunks\/(\d{6})$/.exec(path) ?? []).slice(1)).sort();

@@ -14,6 +14,7 @@ import {
   type BucketMeta,
   encodeBucketMeta,
   foreignLabels,
+  foreignMeta,
   readBucketMeta,
 } from '../bucket/bucket-meta.ts';
 import { readMark } from '../bucket/marks.ts';
@@ -60,8 +61,7 @@ export async function importBlock(
   await refuseFaults(source, pacer, isShallow);
   const external = new Map([...foreignLabels(own), ...labels]);
   external.delete('__tenant_id__');
-  const { sources } = own.meta;
-  const meta = { ...own.meta, sources: sources.length === 0 ? [source.id] : sources };
+  const meta = foreignMeta(own);
   await uploadBlock({ bucket, tenant, source }, (uploaded) => {
     const facts = {
       origin: 'bucket.upload',

@@ -19,6 +19,7 @@ import {
   type BucketMeta,
   encodeBucketMeta,
   foreignLabels,
+  foreignMeta,
   parseBucketMeta,
 } from '../bucket/bucket-meta.ts';
 import { BadDocument, JsonObject } from '../bucket/json.ts';
@@ -85,14 +86,12 @@ export class BlockUploads {
     const { retentionMs, sizeBytesMax } = limits;
     checkBlockMeta(sent, { tenant, nowMs: clock.wallMs(), retentionMs, sizeBytesMax });
     checkBlockFiles(id, sent.files, { sizeBytesMax });
-    const { sources } = sent.meta;
-    const meta = { ...sent.meta, sources: sources.length === 0 ? [id] : sources };
     const labels = new Map(foreignLabels(sent));
     labels.delete('__tenant_id__');
     const facts = { origin: 'bucket.upload', files: sent.files, stores: [], labels } as const;
     await bucket.delete(blockKey(tenant, id, VALIDATION_FILE));
     const key = blockKey(tenant, id, UPLOADING_META_FILE);
-    await bucket.put(key, encodeBucketMeta(meta, tenant, facts));
+    await bucket.put(key, encodeBucketMeta(foreignMeta(sent), tenant, facts));
   }
 
   /** Takes one file. Throws `upload.*`, `bucket.*`, `disk.failed`. */

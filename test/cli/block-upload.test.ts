@@ -91,7 +91,8 @@ t.test('blocks are uploaded through a node, and refused by named rules', async (
   const node = await start(t, 'a', [], flags);
   await eventually('ready', async () => (await fetch(`http://${node.http}/ready`)).ok);
   const startMs = Math.floor(Date.now() / DAY_MS) * DAY_MS - DAY_MS;
-  const meta = await blockOf(made, 1, startMs);
+  const found = await blockOf(made, 1, startMs);
+  const meta = { ...found, starling: { deletions: [testBlockId(901)] } };
   const client = new Client(node, 1);
 
   t.match(await client.ask('check'), /^404 .*no upload of the block/);
@@ -133,11 +134,11 @@ t.test('blocks are uploaded through a node, and refused by named rules', async (
   t.equal(await client.ask('finish'), '200 ');
   t.equal(await client.result(), '200 {"result":"complete"}');
   t.match(await client.ask('start', JSON.stringify(meta)), /^409 .*upload\.exists/);
-  t.strictSame((await readdir(`${root}/shared/anonymous/${testBlockId(1)}`)).sort(), [
-    'chunks',
-    'index',
-    'meta.json',
-  ]);
+  const kept = `${root}/shared/anonymous/${testBlockId(1)}`;
+  const json = await readFile(`${kept}/meta.json`, 'utf8');
+  t.match(json, '"ulid"');
+  t.notMatch(json, testBlockId(901), 'nobody but us says what was deleted of it');
+  t.strictSame((await readdir(kept)).sort(), ['chunks', 'index', 'meta.json']);
   const verified = await runCommand(['blocks', 'verify', `--bucket=file://${root}/shared`]);
   t.match(verified, { exitCode: 0, err: /whole, 2 series, 2 chunks, 60 samples/ });
 

@@ -50,6 +50,9 @@ t.test('import prom-blocks uploads each block once and refuses by named rules', 
   await promBlock(data, 2, START_MS + 2 * HOUR_MS);
   const where = [`--bucket=file://${root}/bucket`, '--tenant=team-a'];
   const run = (...more: string[]) => runCommand(['import', 'prom-blocks', data, ...where, ...more]);
+  const ownFile = `${data}/${testBlockId(1)}/meta.json`;
+  const own = JSON.parse(await readFile(ownFile, 'utf8')) as object; // just written
+  await writeFile(ownFile, JSON.stringify({ ...own, starling: { deletions: [testBlockId(901)] } }));
   const first = await run('--label=replica=one');
   t.match(first, { exitCode: 0, err: '' });
   t.equal(first.out.match(/uploaded, \d+ bytes, 2 series, 60 samples/g)?.length, 2);
@@ -57,6 +60,7 @@ t.test('import prom-blocks uploads each block once and refuses by named rules', 
   const verify = await runCommand(['blocks', 'verify', ...where]);
   t.match(verify, { exitCode: 0, out: '' });
   const json = await readFile(`${root}/bucket/team-a/${testBlockId(1)}/meta.json`, 'utf8');
+  t.notMatch(json, testBlockId(901), 'nobody but us says what was deleted of it');
   t.match(JSON.parse(json), {
     thanos: { labels: { __org_id__: 'team-a', replica: 'one' }, source: 'bucket.upload' },
   });
