@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -47,7 +48,8 @@ export function ensureInstalled() {
 
 /**
  * Compiles what changed to dist/, removes what lost its source, and makes the command executable. One file at a
- * time, which the language allows (`isolatedModules`): types are not looked at here (types-and-lint.mjs does).
+ * time, which the language allows (`isolatedModules`): types are not looked at here (types-and-lint.mjs does). Prints
+ * what is no TypeScript and exits with 1; what was compiled of it before is removed.
  */
 export function build() {
   ensureInstalled();
@@ -60,9 +62,10 @@ export function build() {
   // What each file was when it was compiled, and by what.
   const builtFile = join(root, 'dist', '.built.json');
   const compiler = `${ts.version} ${JSON.stringify(options)}`;
-  const last = existsSync(builtFile) ? JSON.parse(readFileSync(builtFile, 'utf8')) : {};
-  const before = last.compiler === compiler ? last.files : {};
+  const last = readBuilt(builtFile);
+  const before = last.compiler === compiler ? (last.files ?? {}) : {};
   const files = {};
+  const faults = [];
   for (const fileName of fileNames) {
     if (fileName.endsWith('.d.ts')) continue;
     const path = relative(root, fileName);
@@ -72,21 +75,50 @@ export function build() {
     if (before[path] === files[path] && existsSync(output)) continue;
     const text = readFileSync(fileName, 'utf8');
     const toSource = relative(dirname(output), fileName);
-    const { outputText, sourceMapText } = ts.transpileModule(text, {
+    const { diagnostics, outputText, sourceMapText } = ts.transpileModule(text, {
       compilerOptions: options,
       fileName,
+      reportDiagnostics: true,
     });
+    if (diagnostics.length > 0) {
+      faults.push(...diagnostics);
+      rmSync(output, { force: true }); // what it was before it was at fault must not run
+      continue;
+    }
     const map = { ...JSON.parse(sourceMapText), sources: [toSource] };
     mkdirSync(dirname(output), { recursive: true });
     writeFileSync(output, outputText);
     writeFileSync(`${output}.map`, JSON.stringify(map));
   }
+  mkdirSync(join(root, 'dist'), { recursive: true });
   for (const path of readdirSync(join(root, 'dist'), { recursive: true })) {
     const source = path.replace(/\.js(\.map)?$/, '.ts');
     if (source !== path && files[source] === undefined) rmSync(join(root, 'dist', path));
   }
-  chmodSync(join(root, 'dist', 'cli', 'main.js'), 0o755);
-  writeFileSync(builtFile, JSON.stringify({ compiler, files }));
+  const command = join(root, 'dist', 'cli', 'main.js');
+  if (existsSync(command)) chmodSync(command, 0o755);
+  // By rename: who is interrupted leaves the one before.
+  const unfinished = `${builtFile}.${process.pid}`;
+  writeFileSync(unfinished, JSON.stringify({ compiler, files }));
+  renameSync(unfinished, builtFile);
+  if (faults.length === 0) return;
+  const host = {
+    getCurrentDirectory: () => root,
+    getCanonicalFileName: (name) => name,
+    getNewLine: () => '\n',
+  };
+  console.error(ts.formatDiagnostics(faults, host).trimEnd());
+  process.exit(1);
+}
+
+/** What the last build noted; nothing when it cannot be read: then all is compiled. */
+function readBuilt(file) {
+  try {
+    const built = JSON.parse(readFileSync(file, 'utf8'));
+    return typeof built === 'object' && built !== null ? built : {};
+  } catch {
+    return {};
+  }
 }
 
 /** Builds when dist/ is missing or older than this checkout's last build asked for. */
