@@ -3,7 +3,8 @@
  * the rows of the chunk, in its order, so that an ingester's answer names them by their index.
  */
 import { type EncodedWriteBatch, allocateWriteBatch } from '../../model/wire/write-batch.ts';
-import { type Chunk, type PushPlan, rowOf } from './push-plan.ts';
+import { type Chunk, rowOf } from './plan-columns.ts';
+import type { PushPlan } from './push-plan.ts';
 
 /** The filled batch of one chunk; chunks with the same rows, one after another, share theirs. */
 export function fillChunk(plan: PushPlan, chunk: Chunk): EncodedWriteBatch {

@@ -27,6 +27,14 @@ import {
   addKnownSeries,
   findKnownSeries,
 } from './known-series.ts';
+import {
+  type Chunk,
+  type PlanColumns,
+  createPlanColumns,
+  emptyChunk,
+  growPlanColumns,
+  rowOf,
+} from './plan-columns.ts';
 
 /** A chunk is one message to an ingester: at most this many samples, so that appending it is short. */
 export const SAMPLES_PER_CHUNK_MAX = 4096;
@@ -39,10 +47,6 @@ const RAW_BYTES_PER_CHUNK = 256 * 1024;
 /** So many series of a chunk come with their labels. */
 export const LABELLED_PER_CHUNK_MAX = SAMPLES_PER_CHUNK_MAX / LABELS_COST;
 const ERRORS_KEPT_MAX = 10;
-/** Of each kind, for each plan in flight. */
-const SPARES_MAX = 8;
-const SPARE_BATCH_BYTES_MAX = 256 * 1024;
-
 /** Where series go, as one immutable picture of the ring. */
 export interface WriteRing {
   /** Changes whenever any replica set may have changed; its remainder by `RING_VERSIONS` is compared. */
@@ -61,58 +65,6 @@ export interface PushContext {
   readonly seriesKey: FingerprintKey;
   readonly known: KnownSeries;
   readonly ring: WriteRing;
-}
-
-/** One message to one ingester. */
-export interface Chunk {
-  readonly instance: number;
-  seriesCount: number;
-  sampleCount: number;
-  /** Series that go with their labels. */
-  labelledCount: number;
-  labelLength: number;
-  /** Rows that are a histogram, and the bytes of these. */
-  histogramCount: number;
-  histogramLength: number;
-  /** Indexes of the plan's exemplars, rising, and the bytes of their labels. */
-  readonly exemplars: number[];
-  exemplarLength: number;
-  /** The time of all its samples; NaN when they differ. */
-  timeMs: number;
-  /** The row of the batch's series i, for i < `seriesCount`; as -row - 1 when its labels go too. */
-  readonly rows: Int32Array;
-}
-
-/** Columns of a plan; they may be longer than it. Owned by one request at a time; pooled. */
-export interface PlanColumns {
-  /** Per row: series, first sample, end of samples, replicas found. */
-  rowSeries: Uint32Array;
-  rowSampleStart: Uint32Array;
-  rowSampleEnd: Uint32Array;
-  rowReplicas: Uint8Array;
-  /** Per row: 1 + the histogram it is, of the request's; 0 for a row of floats. */
-  rowHistogram: Uint32Array;
-  /** Per row and replica position: the chunk it is in. */
-  rowChunks: Uint32Array;
-  /** Canonical fingerprints, four words a series. */
-  canonical: Uint32Array;
-  /** What earlier requests made and nobody reads any more. */
-  readonly spareRows: Int32Array[];
-  readonly spareBatches: ArrayBuffer[];
-}
-
-export function createPlanColumns(): PlanColumns {
-  return {
-    rowSeries: new Uint32Array(0),
-    rowSampleStart: new Uint32Array(0),
-    rowSampleEnd: new Uint32Array(0),
-    rowReplicas: new Uint8Array(0),
-    rowHistogram: new Uint32Array(0),
-    rowChunks: new Uint32Array(0),
-    canonical: new Uint32Array(0),
-    spareRows: [],
-    spareBatches: [],
-  };
 }
 
 /** The plan of one request; grows while routing. */
@@ -173,24 +125,6 @@ export function beginPushPlan(
     exemplars: [],
     errors: [],
   };
-}
-
-function growPlanColumns(
-  pooled: PlanColumns,
-  rows: number,
-  series: number,
-  replicas: number,
-): void {
-  if (pooled.rowSeries.length < rows) {
-    pooled.rowSeries = new Uint32Array(rows);
-    pooled.rowSampleStart = new Uint32Array(rows);
-    pooled.rowSampleEnd = new Uint32Array(rows);
-    pooled.rowReplicas = new Uint8Array(rows);
-    pooled.rowHistogram = new Uint32Array(rows);
-  }
-  if (pooled.rowChunks.length < rows * replicas)
-    pooled.rowChunks = new Uint32Array(rows * replicas);
-  if (pooled.canonical.length < series * 4) pooled.canonical = new Uint32Array(series * 4);
 }
 
 /** Routes up to `seriesMax` more series, fewer where some are new. True when all are routed. */
@@ -393,22 +327,6 @@ export function openChunk(
   return index;
 }
 
-function emptyChunk(instance: number, timeMs: number, rows: Int32Array): Chunk {
-  return {
-    instance,
-    seriesCount: 0,
-    sampleCount: 0,
-    labelledCount: 0,
-    labelLength: 0,
-    histogramCount: 0,
-    histogramLength: 0,
-    exemplars: [],
-    exemplarLength: 0,
-    timeMs,
-    rows,
-  };
-}
-
 /** The slow path of a series whose bytes are new here: validate, canonicalise, remember. */
 export function learnSeries(plan: PushPlan, series: number): number {
   const { context, columns } = plan;
@@ -427,24 +345,6 @@ function labelBytesOf({ columns, context, view }: PushPlan, series: number): Uin
 /** The label set of a series, printed for an error. */
 export function describeSeries(plan: PushPlan, series: number): string {
   return printLabels(decodeLabels(labelBytesOf(plan, series)));
-}
-
-/** The row of the chunk's series `i`. */
-export function rowOf({ rows }: Chunk, i: number): number {
-  const marked = rows[i]!;
-  return marked < 0 ? -marked - 1 : marked;
-}
-
-/** Keeps what the plan made for the next one: when every ingester has answered, so none reads it. */
-export function recyclePlan({ chunks, filled, spareBatches, spareRows }: PushPlan): void {
-  for (const { rows } of chunks) {
-    if (spareRows.length < SPARES_MAX) spareRows.push(rows);
-  }
-  for (const { bytes } of filled) {
-    const { buffer } = bytes;
-    const isKept = buffer instanceof ArrayBuffer && buffer.byteLength <= SPARE_BATCH_BYTES_MAX;
-    if (isKept && spareBatches.length < SPARES_MAX) spareBatches.push(buffer);
-  }
 }
 
 /** The rows of `chunk` at `indexes`, as a chunk of its own that carries their labels. */

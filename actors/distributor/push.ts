@@ -24,17 +24,19 @@ import { fillChunk } from './fill-chunk.ts';
 import { type MetadataPlan, planMetadata, sendMetadata } from './metadata-push.ts';
 import {
   type Chunk,
-  LABELLED_PER_CHUNK_MAX,
   type PlanColumns,
+  createPlanColumns,
+  recyclePlan,
+  rowOf,
+} from './plan-columns.ts';
+import {
+  LABELLED_PER_CHUNK_MAX,
   type PushContext,
   type PushPlan,
   beginPushPlan,
   chunkWithLabels,
-  createPlanColumns,
   continuePushPlan,
   markHeld,
-  recyclePlan,
-  rowOf,
 } from './push-plan.ts';
 import { type PushTally, countAcks, countAnswer, createTally, pushVerdict } from './quorum.ts';
 
