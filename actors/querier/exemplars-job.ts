@@ -57,6 +57,7 @@ function joinExemplars(frames: readonly Uint8Array[], stopFlag: Int32Array): rea
         throw new Error('exemplars of a series are not columns');
       const known = bySeries.get(series) ?? [];
       bySeries.set(series, known);
+      // Each was found to be a list above.
       addColumns(known, timestamps as unknown[], values as unknown[], labels as unknown[]);
     }
   }

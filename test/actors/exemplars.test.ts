@@ -98,6 +98,7 @@ function edgeOf(tsdb: Tsdb, replicas = 1, limits: Partial<Limits> = {}): Edge {
           },
           rawKey: tenantFingerprintKey(SECRET, ANONYMOUS_TENANT, 'raw'),
           writeQuorum: Math.floor(replicas / 2) + 1,
+          // Names that follow the rule for instances.
           instances: Array.from({ length: replicas }, (_, i) => `n${i}` as InstanceId),
           send: (instance, { bytes }) => send(instance, bytes),
           sendMetadata: async () => undefined,

@@ -139,6 +139,7 @@ async function push(body: Buffer, instances: number, down: readonly string[] = [
   const got = new Map<string, string[]>();
   const messages: number[] = [];
   const sending = {
+    // Names that follow the rule for instances.
     instances: Array.from({ length: instances }, (_, i) => `n${i}` as InstanceId),
     writeQuorum: 2,
     send: async (instance: InstanceId, entries: readonly MetricMetadata[]): Promise<void> => {
