@@ -88,6 +88,13 @@ export const blockErrors = {
     message: (f: { readonly request: string; readonly periodMs: number }) =>
       `the request ${f.request} cannot be cancelled: the ${f.periodMs} ms for that are over`,
   },
+  'deletion.too_large': {
+    http: 429,
+    grpc: 'RESOURCE_EXHAUSTED',
+    retryable: false,
+    message: (f: { readonly whose: string; readonly bytes: number; readonly bytesMax: number }) =>
+      `the requests ${f.whose} to delete series would take ${f.bytes} bytes, the limit is ${f.bytesMax}`,
+  },
   'deletion.too_many': {
     http: 429,
     grpc: 'RESOURCE_EXHAUSTED',

@@ -24,6 +24,15 @@ export interface CompiledMatcher {
 
 /** Compiles a matcher. Throws `query.parse` for an invalid or oversized regular expression. */
 export function compileMatcher(matcher: Matcher): CompiledMatcher {
+  return compile(matcher, false);
+}
+
+/** As `compileMatcher`, for who keeps the result: it remembers no values. */
+export function compileLastingMatcher(matcher: Matcher): CompiledMatcher {
+  return compile(matcher, true);
+}
+
+function compile(matcher: Matcher, isLasting: boolean): CompiledMatcher {
   const { type, value } = matcher;
   if (type === '=' || type === '!=') {
     const equal = type === '=';
@@ -35,7 +44,7 @@ export function compileMatcher(matcher: Matcher): CompiledMatcher {
     };
   }
   const positive = type === '=~';
-  const regex = compileRegex(value);
+  const regex = compileRegex(value, isLasting);
   return {
     matcher,
     matchesEmpty: regex.matches('') === positive,

@@ -16,10 +16,11 @@ export interface CompiledRegex {
   matches(value: string): boolean;
 }
 
-/** What a pattern compiles to: `newPredicate` gives one with its own memory of values, if it has any. */
+/** What a pattern compiles to: `newPredicate` gives one with its own memory of values, where `matches` is slow. */
 interface Program {
   readonly literals: readonly string[] | undefined;
   readonly cost: number;
+  readonly matches: (value: string) => boolean;
   readonly newPredicate: () => (value: string) => boolean;
 }
 
@@ -33,10 +34,13 @@ const REMEMBERED_COST_MAX = 5 * REGEX_COST_MAX;
 const remembered = new Map<string, Program>();
 let rememberedCost = 0;
 
-/** Compiles an anchored regular expression; `.` matches a newline. Throws `query.parse`. */
-export function compileRegex(pattern: string): CompiledRegex {
-  const { literals, newPredicate } = remembered.get(pattern) ?? remember(pattern);
-  return { literals, matches: newPredicate() };
+/**
+ * Compiles an anchored regular expression; `.` matches a newline. `isLasting`: for who keeps it, it remembers no
+ * values. Throws `query.parse`.
+ */
+export function compileRegex(pattern: string, isLasting = false): CompiledRegex {
+  const { literals, matches, newPredicate } = remembered.get(pattern) ?? remember(pattern);
+  return { literals, matches: isLasting ? matches : newPredicate() };
 }
 
 function remember(pattern: string): Program {
@@ -57,12 +61,21 @@ function compileProgram(pattern: string): Program {
   const literals = literalAlternatives(body);
   if (literals !== undefined) {
     const set = new Set(literals);
-    return { literals: [...set], cost, newPredicate: () => (value) => set.has(value) };
+    return withoutMemory([...set], cost, (value) => set.has(value));
   }
   const predicate = affixPredicate(body) ?? linearPredicate(body);
-  if (predicate !== undefined) return { literals: undefined, cost, newPredicate: () => predicate };
+  if (predicate !== undefined) return withoutMemory(undefined, cost, predicate);
   const compiled = compileSlowRegex(pattern);
-  return { literals: undefined, cost, newPredicate: () => rememberingPredicate(compiled) };
+  const matches = (value: string): boolean => compiled.matches(value);
+  return { literals: undefined, cost, matches, newPredicate: () => rememberingPredicate(matches) };
+}
+
+function withoutMemory(
+  literals: Program['literals'],
+  cost: number,
+  matches: Program['matches'],
+): Program {
+  return { literals, cost, matches, newPredicate: () => matches };
 }
 
 /**
@@ -233,12 +246,12 @@ function compileSlowRegex(pattern: string): RE2JS {
   }
 }
 
-function rememberingPredicate(compiled: RE2JS): (value: string) => boolean {
+function rememberingPredicate(matches: Program['matches']): (value: string) => boolean {
   const known = new Map<string, boolean>();
   return (value) => {
     const cached = known.get(value);
     if (cached !== undefined) return cached;
-    const matched = compiled.matches(value);
+    const matched = matches(value);
     if (known.size >= CACHED_VALUES_MAX) known.clear();
     known.set(value, matched);
     return matched;

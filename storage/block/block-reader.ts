@@ -4,11 +4,12 @@
  *
  *   matchers -> postings -> series references -> labels and chunk references -> chunks
  *
- * Memory: every 32nd symbol offset and label pair, and a bounded number of pages.
+ * Memory: every 32nd symbol offset and label pair, a bounded number of pages, and of `WITHOUT_MAX` deletions that
+ * they have nothing here.
  */
 import { StarlingError } from '../../model/errors.ts';
 import type { Labels } from '../../model/labels.ts';
-import { type Matcher, compileMatcher } from '../../model/matchers.ts';
+import { type CompiledMatcher, type Matcher, compileMatcher } from '../../model/matchers.ts';
 import { BLOCK_INDEX_FILE, BLOCK_META_FILE, BLOCK_TOMBSTONES_FILE } from '../filenames.ts';
 import { type BlockFiles, type ByteSource, type PageOptions, PagedSource } from './byte-source.ts';
 import { ChunkSegmentReader, type RawChunk } from './chunk-segment-reader.ts';
@@ -27,12 +28,17 @@ export interface BlockReaderOptions {
 const INDEX_PAGES: PageOptions = { pageBytes: 64 * 1024, pagesMax: 64 };
 const CHUNK_PAGES: PageOptions = { pageBytes: 64 * 1024, pagesMax: 16 };
 
+/** So many deletions that have nothing in a block are remembered: as many as a tenant may have. */
+const WITHOUT_MAX = 5000;
+
 export class BlockReader {
   readonly meta: BlockMeta;
   readonly tombstones: Tombstones;
   readonly index: IndexReader;
   readonly #indexSource: PagedSource;
   readonly #chunks: ChunkSegmentReader;
+  /** A block does not change: what is not in it never will be. */
+  readonly #without = new Set<string>();
 
   private constructor(
     parts: { readonly meta: BlockMeta; readonly tombstones: Tombstones },
@@ -71,7 +77,28 @@ export class BlockReader {
 
   /** References of the series that match all matchers, in label order. Throws `query.parse` too. */
   select(matchers: readonly Matcher[]): Promise<Uint32Array> {
-    return matchPostings(this.index.postings, matchers.map(compileMatcher));
+    return this.selectCompiled(matchers.map(compileMatcher));
+  }
+
+  /** As `select`. */
+  selectCompiled(matchers: readonly CompiledMatcher[]): Promise<Uint32Array> {
+    return matchPostings(this.index.postings, matchers);
+  }
+
+  /** Whether it was noted that no series of the block is of a deletion. */
+  isWithout(deletionId: string): boolean {
+    return this.#without.has(deletionId);
+  }
+
+  /** Remembers it while the reader is open; of the oldest ones it forgets. */
+  noteWithout(deletionId: string): void {
+    if (this.#without.size >= WITHOUT_MAX) {
+      for (const oldest of this.#without) {
+        this.#without.delete(oldest);
+        break;
+      }
+    }
+    this.#without.add(deletionId);
   }
 
   /** Label names of all series, sorted by bytes. */

@@ -3,6 +3,7 @@
  * is a pause: the caller lets the loop turn. What was deleted is left out.
  */
 import { StarlingError } from '../../model/errors.ts';
+import { type CompiledMatcher, compileMatcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { LabelProjector, encodeLabels } from '../../model/wire/labels-codec.ts';
 import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/series-frame.ts';
@@ -12,12 +13,15 @@ import type { BlockReader } from './block-reader.ts';
 import { AGGREGATES_OF, pickAggregates } from '../chunk/aggregate-chunk.ts';
 import { CHUNK_AGGREGATES, type ChunkBytes, isDecodable } from './format.ts';
 import { type SeriesEntry, createSeriesEntry } from './series-reader.ts';
+import { compiledSelector } from '../deletion/compiled.ts';
 import { DeletedRefs, type Deletion } from '../deletion/deletion.ts';
 import { ChunkMerger, UndecodableChunk } from './merge-chunks.ts';
 import { joinRanges } from './tombstones.ts';
 
 /** What one series costs, roughly, in units of the pacer. */
 const SERIES_UNITS = 20;
+/** And looking for one deletion, at least. */
+const DELETION_UNITS = 200;
 /** So many series are prefetched together. */
 const PREFETCH_SERIES = 1024;
 
@@ -42,7 +46,8 @@ export async function* selectBlockFrames(
   const { pacer, reader } = selection;
   const entry = createSeriesEntry();
   const refs = await matchingRefs(selection);
-  const deleted = refs.length === 0 ? NONE_DELETED : await deletedRefs(reader, selection.deletions);
+  const deleted =
+    refs.length === 0 ? NONE_DELETED : await deletedRefs(reader, selection.deletions, pacer);
   const putter = new BlockSeriesPutter(selection, hints, deleted);
   for (let i = 0; i < refs.length; i++) {
     if (i % PREFETCH_SERIES === 0) {
@@ -116,16 +121,22 @@ async function textOf(reader: BlockReader, symbol: number): Promise<string> {
 
 /** Series that any of the selectors matches, rising. */
 function matchingRefs({ reader, selectors }: BlockSelection): Promise<Uint32Array> {
-  return selectors.length === 0 ? reader.select([]) : selectAny(reader, selectors);
+  if (selectors.length === 0) return reader.select([]);
+  return selectAny(
+    reader,
+    selectors.map((matchers) => matchers.map(compileMatcher)),
+  );
 }
 
 async function selectAny(
   reader: BlockReader,
-  selectors: BlockSelection['selectors'],
+  selectors: readonly (readonly CompiledMatcher[])[],
 ): Promise<Uint32Array> {
-  if (selectors.length === 1) return reader.select(selectors[0]!);
+  if (selectors.length === 1) return reader.selectCompiled(selectors[0]!);
   const found = new Set<number>();
-  for (const matchers of selectors) for (const ref of await reader.select(matchers)) found.add(ref);
+  for (const matchers of selectors) {
+    for (const ref of await reader.selectCompiled(matchers)) found.add(ref);
+  }
   return Uint32Array.from(found).sort();
 }
 
@@ -135,13 +146,17 @@ const NONE_DELETED = new DeletedRefs([]);
 export async function deletedRefs(
   reader: BlockReader,
   deletions: readonly Deletion[] = [],
+  pacer?: Pacer,
 ): Promise<DeletedRefs> {
   const { deletions: applied = [], maxTimeMs, minTimeMs } = reader.meta;
   const parts: { readonly refs: Uint32Array; readonly range: TimeRange }[] = [];
   for (const { id, range, selectors } of deletions) {
     if (range.minTimeMs >= maxTimeMs || range.maxTimeMs < minTimeMs) continue;
-    if (applied.includes(id)) continue;
-    parts.push({ refs: await selectAny(reader, selectors), range });
+    if (applied.includes(id) || reader.isWithout(id)) continue;
+    const refs = await selectAny(reader, selectors.map(compiledSelector));
+    if (refs.length === 0) reader.noteWithout(id);
+    else parts.push({ refs, range });
+    if (pacer?.spend(DELETION_UNITS) === true) await pacer.pause();
   }
   return parts.length === 0 ? NONE_DELETED : new DeletedRefs(parts);
 }

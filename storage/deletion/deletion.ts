@@ -8,6 +8,7 @@
  */
 import { type CompiledMatcher, type Matcher, compileMatcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
+import { compiledSelector } from './compiled.ts';
 
 /** Each inner list is one selector; a series counts when any of them matches. None: every series. */
 type Selectors = readonly (readonly Matcher[])[];
@@ -39,27 +40,31 @@ export function deletionsTouching(
   { maxTimeMs, minTimeMs }: TimeRange,
 ): readonly Deletion[] {
   if (deletions.length === 0) return NO_DELETIONS; // fast path: nearly always
+  const read = selectors.map((matchers) => matchers.map(compileMatcher));
   const found = deletions.filter(
     ({ range, selectors: deleted }) =>
       range.minTimeMs <= maxTimeMs &&
       range.maxTimeMs >= minTimeMs &&
-      (selectors.length === 0 ||
-        deleted.some((one) => selectors.some((other) => couldMatch(one, other)))),
+      (read.length === 0 ||
+        deleted.some((matchers) => {
+          const one = compiledSelector(matchers);
+          return read.some((other) => couldMatch(one, other));
+        })),
   );
   return found.length === 0 ? NO_DELETIONS : found;
 }
 
 /** False only when no series matches both. */
-export function couldMatch(a: readonly Matcher[], b: readonly Matcher[]): boolean {
+export function couldMatch(a: readonly CompiledMatcher[], b: readonly CompiledMatcher[]): boolean {
   return !isExcluded(a, b) && !isExcluded(b, a);
 }
 
 /** True when a value that `a` demands of a label is refused by `b`. */
-function isExcluded(a: readonly Matcher[], b: readonly Matcher[]): boolean {
-  for (const one of a) {
+function isExcluded(a: readonly CompiledMatcher[], b: readonly CompiledMatcher[]): boolean {
+  for (const { matcher: one } of a) {
     if (one.type !== '=') continue;
     for (const other of b) {
-      if (other.name === one.name && !compileMatcher(other).matches(one.value)) return true;
+      if (other.matcher.name === one.name && !other.matches(one.value)) return true;
     }
   }
   return false;

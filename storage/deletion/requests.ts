@@ -9,25 +9,21 @@
  * of the bucket's requests, nothing is read (`checkKnown`). A document that cannot be read deletes nothing, and is
  * told. What was known stays in force while the bucket is away. Nothing is due while this node's clock is not known
  * to be right, nor before the bucket was read after the last moment at which it could be cancelled. Bounds: no more
- * than REQUESTS_MAX documents of 256 KiB are taken; what is in the bucket already is read, however much it is.
+ * than REQUESTS_MAX documents and REQUESTS_BYTES_MAX bytes are taken; what is in the bucket already is read, however
+ * much it is.
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
-import { readFileIfThere, replaceFile } from '../../platform/durable-file.ts';
 import type { Bucket, Clock, Disk, Log, Random, Timer } from '../../platform/platform.ts';
 import { type BlockId, newBlockId } from '../block/ulid.ts';
-import { BadDocument } from '../bucket/json.ts';
-import { isNotFound, listObjects, readObject } from '../bucket/objects.ts';
-import { decodeCopy, encodeCopy } from './copy.ts';
+import { type ListedRequest, RequestReader, listRequests } from './bucket-requests.ts';
+import { type CopiedRequest, RequestCopy } from './copy.ts';
 import { type Deletion, NO_DELETIONS } from './deletion.ts';
 import {
-  DELETIONS_PREFIX,
   type DeletionRequest,
   REQUEST_BYTES_MAX,
   type RequestMark,
   encodeRequest,
-  parseRequest,
-  parseRequestKey,
   problemOf,
   requestKey,
 } from './request.ts';
@@ -38,11 +34,13 @@ export const REFRESH_MS = 30_000;
 export const REQUESTS_MAX = 50_000;
 export const REQUESTS_PER_TENANT_MAX = 5000;
 export const OPEN_REQUESTS_PER_TENANT_MAX = 1000;
+/** What their documents may take, of all tenants and of one. */
+export const REQUESTS_BYTES_MAX = 128 * 1024 * 1024;
+export const REQUESTS_BYTES_PER_TENANT_MAX = 16 * 1024 * 1024;
 /** Clocks may differ so much: nothing is cut before everybody agrees that it cannot be cancelled. */
 const CANCEL_MARGIN_MS = 10 * 60_000;
 /** A wall clock that jumps makes nothing due that this process did not know for so long. */
 const KNOWN_MS_MIN = 40 * 60_000;
-const COPY_FILE = 'deletions.json';
 
 export interface DeletionRequestsOptions {
   readonly bucket: Bucket;
@@ -67,14 +65,10 @@ export interface KnownRequest {
 interface Entry {
   readonly request: DeletionRequest;
   readonly marks: Set<RequestMark>;
+  /** Of its document. */
+  readonly byteCount: number;
   /** On the monotonic clock. */
   readonly knownSinceMs: number;
-}
-
-interface ListedRequest {
-  readonly tenant: TenantId;
-  readonly id: BlockId;
-  readonly key: string;
 }
 
 /** What a tenant's reads go by; made anew when a request comes or goes. */
@@ -84,8 +78,8 @@ export class DeletionRequests {
   readonly #options: DeletionRequestsOptions;
   #tenants: ReadonlyMap<TenantId, Tenant> = new Map();
   readonly #active = new Map<TenantId, readonly Deletion[]>();
-  /** Keys of documents that cannot be read, and why. */
-  readonly #broken = new Map<string, string>();
+  readonly #reader: RequestReader;
+  readonly #copy: RequestCopy;
   #readAtMs: number | undefined;
   /** The wall clock when the last listing began that is in force here. */
   #readAtWallMs = Number.NEGATIVE_INFINITY;
@@ -95,13 +89,14 @@ export class DeletionRequests {
   /** What was written since the listing began: it may not show it. */
   #written: { readonly tenant: TenantId; readonly id: BlockId }[] = [];
   #timer: Timer | undefined;
-  /** Copies are written one after another. */
-  #saving: Promise<void> = Promise.resolve();
   #isClosed = false;
   failureCount = 0;
 
   constructor(options: DeletionRequestsOptions) {
+    const { bucket, directory, disk, log } = options;
     this.#options = options;
+    this.#reader = new RequestReader(bucket, log);
+    this.#copy = new RequestCopy(disk, directory, log);
   }
 
   /**
@@ -109,18 +104,10 @@ export class DeletionRequests {
    * could have been deleted. Throws `disk.failed`.
    */
   async open(isNew: boolean): Promise<void> {
-    const { directory, disk, log } = this.#options;
-    const path = `${directory}/${COPY_FILE}`;
-    const bytes = await readFileIfThere(disk, path);
-    this.#isKnown = isNew;
-    try {
-      const copy = bytes === undefined ? undefined : decodeCopy(bytes);
-      if (copy !== undefined) {
-        for (const { marks, request, tenant } of copy) this.#put(tenant, request, new Set(marks));
-        this.#isKnown = true;
-      }
-    } catch (thrown) {
-      log.error('deletions.copy_unreadable', { path, why: String(thrown) }); // the bucket has them
+    const copied = await this.#copy.read();
+    this.#isKnown = isNew || copied !== undefined;
+    for (const { marks, request, tenant } of copied ?? []) {
+      if (request !== undefined) this.#put(tenant, request, new Set(marks));
     }
     this.#schedule(0);
   }
@@ -148,7 +135,7 @@ export class DeletionRequests {
 
   /** Documents that cannot be read. */
   get brokenCount(): number {
-    return this.#broken.size;
+    return this.#reader.brokenCount;
   }
 
   /** Requests by their state. */
@@ -204,13 +191,12 @@ export class DeletionRequests {
 
   /**
    * Takes a request: what exists now and is in the range goes. In force here when it resolves. Throws
-   * `deletion.too_many`, `request.parameter`, `node.not_ready`, `bucket.*`.
+   * `deletion.too_many`, `deletion.too_large`, `request.parameter`, `node.not_ready`, `bucket.*`.
    */
   async add(tenant: TenantId, wanted: Omit<Deletion, 'id'>): Promise<DeletionRequest> {
     const { bucket, clock } = this.#options;
     this.#checkClock();
     await this.#refreshIfOld();
-    await this.#makeRoom(tenant);
     const createdAtMs = clock.wallMs();
     const { minTimeMs } = wanted.range;
     // Only what exists: samples that are still to come are not deleted.
@@ -228,10 +214,11 @@ export class DeletionRequests {
       const why = `the request takes ${bytes.length} bytes, the limit is ${REQUEST_BYTES_MAX}`;
       throw new StarlingError('request.parameter', { parameter: 'match[]', why });
     }
+    await this.#makeRoom(tenant, bytes.length);
     await bucket.put(requestKey(tenant, id, 'json'), bytes);
     this.#written.push({ tenant, id });
     this.#put(tenant, request, new Set());
-    await this.#saveCopy();
+    await this.#save([{ tenant, id }]);
     return request;
   }
 
@@ -304,34 +291,23 @@ export class DeletionRequests {
     this.#written = [];
     const wallMs = clock.wallMs();
     const startedMs = clock.monotonicMs();
-    const marks = new Map<string, Set<RequestMark>>();
-    const listed: ListedRequest[] = [];
-    for await (const { key } of listObjects(bucket, DELETIONS_PREFIX)) {
-      const parsed = parseRequestKey(key);
-      if (parsed === undefined) continue;
-      const { id, kind, tenant } = parsed;
-      if (kind === 'json') listed.push({ tenant, id, key });
-      else {
-        const name = `${tenant}/${id}`;
-        const known = marks.get(name);
-        if (known === undefined) marks.set(name, new Set([kind]));
-        else known.add(kind);
-      }
-    }
+    const { listed, marksOf } = await listRequests(bucket);
+    const all = [...listed, ...(await this.#unlisted(listed))];
+    const unknown = all.filter(({ id, tenant }) => this.#tenants.get(tenant)?.has(id) !== true);
+    const read = await this.#reader.read(unknown);
     const next = new Map<TenantId, Tenant>();
-    for (const { id, key, tenant } of [...listed, ...(await this.#unlisted(listed))]) {
+    for (const { id, key, tenant } of all) {
       const known = this.#tenants.get(tenant)?.get(id);
-      const request = known?.request ?? (await this.#read(key, id));
+      const request = known?.request ?? read.get(key);
       if (request === undefined) continue;
       const entries = next.get(tenant) ?? new Map<BlockId, Entry>();
       next.set(tenant, entries);
       const knownSinceMs = known?.knownSinceMs ?? clock.monotonicMs();
-      const own = new Set([...(marks.get(`${tenant}/${id}`) ?? []), ...(known?.marks ?? [])]);
-      entries.set(id, { request, marks: own, knownSinceMs });
+      const byteCount = known?.byteCount ?? encodeRequest(request).length;
+      const own = new Set([...marksOf(tenant, id), ...(known?.marks ?? [])]);
+      entries.set(id, { request, marks: own, byteCount, knownSinceMs });
     }
-    for (const key of this.#broken.keys()) {
-      if (!listed.some((one) => one.key === key)) this.#broken.delete(key);
-    }
+    this.#reader.forgetUnlisted(listed);
     // What was written meanwhile may be missing in the listing.
     for (const { id, tenant } of this.#written) {
       const entry = this.#tenants.get(tenant)?.get(id);
@@ -339,48 +315,26 @@ export class DeletionRequests {
       const entries = next.get(tenant) ?? new Map<BlockId, Entry>();
       next.set(tenant, entries.set(id, entry));
     }
-    const isChanged = !this.#isKnown || textOf(next) !== textOf(this.#tenants);
+    const changed = changesOf(this.#tenants, next);
     this.#tenants = next;
     this.#active.clear();
     this.#readAtMs = startedMs;
     this.#readAtWallMs = wallMs;
     this.#isKnown = true;
-    if (isChanged) await this.#saveCopy();
+    await this.#save(changed);
   }
 
   /** What is known and not listed: a listing may lag. Whatever is really gone, an operator took away. */
   async #unlisted(listed: readonly ListedRequest[]): Promise<readonly ListedRequest[]> {
     const keys = new Set(listed.map(({ key }) => key));
-    const found: ListedRequest[] = [];
+    const missing: ListedRequest[] = [];
     for (const [tenant, entries] of this.#tenants) {
       for (const id of entries.keys()) {
         const key = requestKey(tenant, id, 'json');
-        if (keys.has(key)) continue;
-        if ((await this.#options.bucket.head(key)) !== undefined) found.push({ tenant, id, key });
+        if (!keys.has(key)) missing.push({ tenant, id, key });
       }
     }
-    return found;
-  }
-
-  /** Undefined: it is gone, or cannot be read; then it deletes nothing. */
-  async #read(key: string, id: BlockId): Promise<DeletionRequest | undefined> {
-    const { bucket, log } = this.#options;
-    try {
-      const bytes = await readObject(bucket, key, REQUEST_BYTES_MAX);
-      if (bytes === undefined) return undefined;
-      const request = parseRequest(bytes, id);
-      this.#broken.delete(key);
-      return request;
-    } catch (thrown) {
-      const error = toStarlingError(thrown);
-      if (isNotFound(thrown)) return undefined;
-      const isBad = thrown instanceof BadDocument || error.id === 'bucket.too_large';
-      if (!isBad) throw error;
-      const why = thrown instanceof BadDocument ? thrown.message : error.message;
-      if (this.#broken.get(key) !== why) log.error('deletions.request_unreadable', { key, why });
-      this.#broken.set(key, why);
-      return undefined;
-    }
+    return this.#reader.present(missing);
   }
 
   async #mark(tenant: TenantId, entry: Entry, mark: RequestMark): Promise<void> {
@@ -388,14 +342,16 @@ export class DeletionRequests {
     await bucket.put(requestKey(tenant, entry.request.id, mark), Buffer.from('{}'));
     this.#written.push({ tenant, id: entry.request.id });
     this.#put(tenant, entry.request, new Set([...entry.marks, mark]));
-    await this.#saveCopy();
+    await this.#save([{ tenant, id: entry.request.id }]);
   }
 
   #put(tenant: TenantId, request: DeletionRequest, marks: Set<RequestMark>): void {
     const next = new Map(this.#tenants);
     const entries = new Map(next.get(tenant));
-    const knownSinceMs = entries.get(request.id)?.knownSinceMs ?? this.#options.clock.monotonicMs();
-    entries.set(request.id, { request, marks, knownSinceMs });
+    const known = entries.get(request.id);
+    const knownSinceMs = known?.knownSinceMs ?? this.#options.clock.monotonicMs();
+    const byteCount = known?.byteCount ?? encodeRequest(request).length;
+    entries.set(request.id, { request, marks, byteCount, knownSinceMs });
     next.set(tenant, entries);
     this.#tenants = next;
     this.#active.delete(tenant);
@@ -408,20 +364,34 @@ export class DeletionRequests {
   }
 
   /** Forgets the oldest cancelled requests of a tenant that has too many; throws where that is not enough. */
-  async #makeRoom(tenant: TenantId): Promise<void> {
-    const { cancelled, processed, received } = this.counts();
-    if (cancelled + processed + received >= REQUESTS_MAX)
+  async #makeRoom(tenant: TenantId, byteCount: number): Promise<void> {
+    const all = [...this.#tenants.values()].map(sizeOf);
+    if (sum(all.map(({ count }) => count)) >= REQUESTS_MAX)
       throw tooMany('requests of all tenants', REQUESTS_MAX);
-    const own = this.list(tenant);
-    const openCount = own.filter(({ state }) => state === 'received').length;
+    checkBytes(
+      'of all tenants',
+      sum(all.map(({ bytes }) => bytes)) + byteCount,
+      REQUESTS_BYTES_MAX,
+    );
+    const own = [...(this.#tenants.get(tenant)?.values() ?? [])];
+    const openCount = own.filter((entry) => stateOf(entry) === 'received').length;
     if (openCount >= OPEN_REQUESTS_PER_TENANT_MAX) {
       const what = 'requests of this tenant that are not processed yet';
       throw tooMany(what, OPEN_REQUESTS_PER_TENANT_MAX);
     }
-    if (own.length < REQUESTS_PER_TENANT_MAX) return;
-    const oldest = own.findLast(({ state }) => state === 'cancelled');
-    if (oldest === undefined) throw tooMany('requests of this tenant', REQUESTS_PER_TENANT_MAX);
-    await this.#forget(tenant, oldest.request.id);
+    const cancelled = own
+      .filter((entry) => stateOf(entry) === 'cancelled')
+      .sort((a, b) => (a.request.id < b.request.id ? -1 : 1));
+    const isMany = own.length >= REQUESTS_PER_TENANT_MAX;
+    let bytes = sum(own.map((entry) => entry.byteCount)) + byteCount;
+    if (isMany && cancelled.length === 0)
+      throw tooMany('requests of this tenant', REQUESTS_PER_TENANT_MAX);
+    const freeable = sum(cancelled.map((entry) => entry.byteCount));
+    checkBytes('of this tenant', bytes - freeable, REQUESTS_BYTES_PER_TENANT_MAX);
+    for (let i = 0; (i === 0 && isMany) || bytes > REQUESTS_BYTES_PER_TENANT_MAX; i++) {
+      bytes -= cancelled[i]!.byteCount;
+      await this.#forget(tenant, cancelled[i]!.request.id);
+    }
   }
 
   /** The document first: a mark alone means nothing. */
@@ -435,23 +405,21 @@ export class DeletionRequests {
     next.set(tenant, entries);
     this.#tenants = next;
     this.#active.delete(tenant);
+    await this.#save([{ tenant, id }]);
   }
 
-  /** A copy that cannot be written only costs a start without a bucket. */
-  #saveCopy(): Promise<void> {
-    this.#saving = this.#saving.then(() => this.#writeCopy());
-    return this.#saving;
+  /** Resolves when the copy has what these requests are now. */
+  #save(changed: readonly Pick<ListedRequest, 'id' | 'tenant'>[]): Promise<void> {
+    const lines = changed.map(({ id, tenant }): CopiedRequest => {
+      const entry = this.#tenants.get(tenant)?.get(id);
+      return { tenant, id, marks: entry?.marks ?? [], request: entry?.request };
+    });
+    return this.#copy.put(lines, () => this.#entries());
   }
 
-  async #writeCopy(): Promise<void> {
-    const { directory, disk, log } = this.#options;
-    const all = [...this.#tenants].flatMap(([tenant, entries]) =>
-      [...entries.values()].map(({ marks, request }) => ({ tenant, request, marks: [...marks] })),
-    );
-    try {
-      await replaceFile(disk, { directory, name: COPY_FILE }, encodeCopy(all));
-    } catch (thrown) {
-      log.error('deletions.copy_not_written', { error: toStarlingError(thrown).message });
+  *#entries(): Generator<CopiedRequest, void> {
+    for (const [tenant, entries] of this.#tenants) {
+      for (const [id, { marks, request }] of entries) yield { tenant, id, marks, request };
     }
   }
 }
@@ -461,16 +429,37 @@ function stateOf({ marks }: Entry): KnownRequest['state'] {
   return marks.has('processed') ? 'processed' : 'received';
 }
 
-/** What is compared: names and states. */
-function textOf(tenants: ReadonlyMap<TenantId, Tenant>): string {
-  return [...tenants]
-    .flatMap(([tenant, entries]) =>
-      [...entries].map(([id, { marks }]) => `${tenant}/${id} ${[...marks].sort().join()}`),
-    )
-    .sort()
-    .join('\n');
+/** What came, went, or has another state. */
+function changesOf(
+  before: ReadonlyMap<TenantId, Tenant>,
+  after: ReadonlyMap<TenantId, Tenant>,
+): readonly Pick<ListedRequest, 'id' | 'tenant'>[] {
+  const changed: Pick<ListedRequest, 'id' | 'tenant'>[] = [];
+  for (const [tenant, entries] of after) {
+    for (const [id, { marks }] of entries) {
+      if (before.get(tenant)?.get(id)?.marks.size !== marks.size) changed.push({ tenant, id }); // marks only come
+    }
+  }
+  for (const [tenant, entries] of before) {
+    for (const id of entries.keys()) {
+      if (after.get(tenant)?.has(id) !== true) changed.push({ tenant, id });
+    }
+  }
+  return changed;
+}
+
+function sizeOf(entries: Tenant): { readonly count: number; readonly bytes: number } {
+  return { count: entries.size, bytes: sum([...entries.values()].map((one) => one.byteCount)) };
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
 }
 
 function tooMany(what: string, countMax: number): StarlingError {
   return new StarlingError('deletion.too_many', { what, countMax });
+}
+
+function checkBytes(whose: string, bytes: number, bytesMax: number): void {
+  if (bytes > bytesMax) throw new StarlingError('deletion.too_large', { whose, bytes, bytesMax });
 }

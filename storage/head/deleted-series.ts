@@ -1,6 +1,6 @@
 /** Which series of a head a deletion takes samples of: one bitmap each, made once a read. */
-import { compileMatcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
+import { compiledSelector } from '../deletion/compiled.ts';
 import type { Deletion } from '../deletion/deletion.ts';
 import { Bitmap } from './bitmap.ts';
 import type { Head } from './head.ts';
@@ -10,7 +10,10 @@ export interface DeletedPart {
   readonly range: TimeRange;
 }
 
-/** Of the series with these numbers. Yields between slices. Throws `query.parse` for a bad regular expression. */
+/**
+ * Of the series with these numbers; a deletion that ends before all of the head has none. Yields between slices. Throws `query.parse` for a bad
+ * regular expression.
+ */
 export function* deletedSeries(
   head: Head,
   deletions: readonly Deletion[],
@@ -21,10 +24,11 @@ export function* deletedSeries(
   const read = new Bitmap((numbers.at(-1) ?? -1) + 1);
   for (const s of numbers) read.add(s);
   for (const { range, selectors } of deletions) {
+    if (range.maxTimeMs < head.minTimeMs) continue;
     const series = new Bitmap(read.size);
     for (const matchers of selectors) {
       const matching = read.copy();
-      yield* head.postings.match(matchers.map(compileMatcher), matching);
+      yield* head.postings.match(compiledSelector(matchers), matching);
       series.or(matching);
     }
     yield;

@@ -1,0 +1,240 @@
+/**
+ * Goal: many requests to delete cost a bounded amount: of memory, of the disk, of a start and of each read.
+ * Method: counted calls of disk, bucket and blocks; copies that are torn or damaged at any byte.
+ */
+import fc from 'fast-check';
+import t from 'tap';
+import { parseTenantId } from '../../model/ids.ts';
+import type { Bucket } from '../../platform/platform.ts';
+import { createNodeRandom } from '../../platform/node/random.ts';
+import { SimBucketStore } from '../../sim/bucket.ts';
+import { BlockReader } from '../../storage/block/block-reader.ts';
+import { diskBlockFiles } from '../../storage/block/byte-source.ts';
+import { deletedRefs } from '../../storage/block/select-block.ts';
+import { READS_AT_ONCE } from '../../storage/deletion/bucket-requests.ts';
+import { compiledSelector } from '../../storage/deletion/compiled.ts';
+import { decodeCopy, encodeCopy } from '../../storage/deletion/copy.ts';
+import type { Deletion } from '../../storage/deletion/deletion.ts';
+import { encodeRequest, requestKey } from '../../storage/deletion/request.ts';
+import {
+  DeletionRequests,
+  REQUESTS_BYTES_PER_TENANT_MAX,
+} from '../../storage/deletion/requests.ts';
+import { bitsOf, testBlockId, writeTestBlock } from '../support/block-contents.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
+import { refusal } from '../support/refusal.ts';
+import { EVERYTHING, metric, silentLog } from '../support/toy-tsdb.ts';
+
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+t.comment(`SEED=${seed}`);
+const random = createNodeRandom();
+const tenant = parseTenantId('team-a');
+const other = parseTenantId('team-b');
+
+function wantedOf(value: string): Omit<Deletion, 'id'> {
+  const range = { minTimeMs: Number.MIN_SAFE_INTEGER, maxTimeMs: Number.MAX_SAFE_INTEGER };
+  return { selectors: [[{ name: '__name__', type: '=', value }]], range };
+}
+
+function requestsOn(bucket: Bucket, clock: FakeClock, disk = new MemoryDisk()): DeletionRequests {
+  const cancelPeriodMs = 24 * 3_600_000;
+  const seams = { bucket, clock, disk, log: silentLog, random };
+  return new DeletionRequests({
+    ...seams,
+    ...{ directory: '/', cancelPeriodMs, isClockRight: () => true },
+  });
+}
+
+const COPY = '/deletions.log';
+
+t.test('taking a request adds a line to the copy; now and then it is written anew', async (t) => {
+  const clock = new FakeClock();
+  const store = new SimBucketStore();
+  const disk = new MemoryDisk();
+  const requests = requestsOn(store.sideOf(clock), clock, disk);
+  await requests.add(tenant, wantedOf('m0'));
+  const before = disk.fileBytes(COPY).length;
+  const renames = disk.countOf('rename');
+  for (let i = 1; i <= 100; i++) await requests.add(tenant, wantedOf(`m${i}`));
+  t.equal(disk.countOf('rename'), renames, 'nothing was written anew');
+  t.ok(disk.fileBytes(COPY).length > 100 * before * 0.5);
+  const large = 'x'.repeat(100_000);
+  for (let i = 0; i < 30; i++) {
+    const { id } = await requests.add(tenant, wantedOf(`${large}${i}`));
+    await requests.cancel(tenant, id); // a second line of the same length
+  }
+  t.ok(disk.countOf('rename') > renames);
+  t.ok(disk.fileBytes(COPY).length < 9_000_000, 'no more than twice what is of use, and a little');
+  const again = requestsOn(store.sideOf(clock), clock, disk.losePower());
+  await again.open(false);
+  t.strictSame(again.list(tenant), requests.list(tenant));
+  again.close();
+});
+
+t.test('a disk that fails at any call of a copy loses none that comes after', async (t) => {
+  for (let n = 1; ; n++) {
+    const clock = new FakeClock();
+    const store = new SimBucketStore();
+    const disk = new MemoryDisk();
+    const requests = requestsOn(store.sideOf(clock), clock, disk);
+    await requests.add(tenant, wantedOf('m0'));
+    let left = n;
+    disk.failWhen = () => --left === 0;
+    for (let i = 1; i <= 3; i++) await requests.add(tenant, wantedOf(`m${i}`));
+    const isOver = left > 0;
+    disk.failWhen = () => false;
+    await requests.refresh(); // what was not written goes now
+    const next = disk.losePower();
+    store.failWhen = () => 'refused';
+    const again = requestsOn(store.sideOf(clock), clock, next);
+    await again.open(false);
+    again.checkKnown();
+    t.strictSame(again.list(tenant), requests.list(tenant), `call ${n}`);
+    again.close();
+    if (isOver) break;
+  }
+});
+
+t.test('a copy that is torn has what was before; one that is damaged does not hold', (t) => {
+  const all = [1, 2, 3].map((n) => {
+    const id = testBlockId(n);
+    const range = { minTimeMs: 0, maxTimeMs: n };
+    const request = { ...wantedOf(`ü${n}`), range, id, createdAtMs: 10 };
+    return { tenant, id, marks: n === 2 ? (['cancelled'] as const) : [], request };
+  });
+  const bytes = Buffer.from(encodeCopy(all));
+  t.strictSame(decodeCopy(bytes), {
+    copied: all.map((one) => ({ ...one, marks: [...one.marks] })),
+    isTorn: false,
+  });
+  const gone = Buffer.from(encodeCopy([{ ...all[0]!, request: undefined }]));
+  const forgotten = Buffer.concat([bytes, gone.subarray(gone.indexOf('\n') + 1)]);
+  t.strictSame(
+    decodeCopy(forgotten).copied.map(({ id }) => id),
+    [all[1]!.id, all[2]!.id],
+  );
+  const firstLineEnd = bytes.indexOf('\n') + 1;
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 0, max: bytes.length - 1 }),
+      fc.integer({ min: 1, max: 255 }),
+      (at, flip) => {
+        const cut = resultOf(bytes.subarray(0, at));
+        const lines = bytes.subarray(0, at).filter((byte) => byte === 10).length;
+        if (cut !== (at < firstLineEnd ? 'unreadable' : lines - 1)) return false;
+        const damaged = Buffer.from(bytes);
+        damaged[at] = damaged[at]! ^ flip;
+        return resultOf(damaged) === (at === bytes.length - 1 ? 2 : 'unreadable');
+      },
+    ),
+    { seed, numRuns: 500 },
+  );
+  t.end();
+});
+
+function resultOf(bytes: Uint8Array): number | 'unreadable' {
+  try {
+    return decodeCopy(bytes).copied.length;
+  } catch (thrown) {
+    if (thrown instanceof Error && thrown.name === 'BadDocument') return 'unreadable';
+    throw thrown;
+  }
+}
+
+t.test(
+  'requests of a tenant take no more bytes than the limit; cancelled ones make room',
+  async (t) => {
+    const clock = new FakeClock();
+    const store = new SimBucketStore();
+    const requests = requestsOn(store.sideOf(clock), clock);
+    const value = 'x'.repeat(250_000);
+    const [first] = [await requests.add(tenant, wantedOf(value))];
+    const countMax = Math.floor(REQUESTS_BYTES_PER_TENANT_MAX / encodeRequest(first).length);
+    for (let i = 1; i < countMax; i++) await requests.add(tenant, wantedOf(value));
+    const why = new RegExp(`of this tenant .* the limit is ${REQUESTS_BYTES_PER_TENANT_MAX}`);
+    await t.rejects(requests.add(tenant, wantedOf(value)), refusal('deletion.too_large', why));
+    t.equal(store.keys().length, countMax, 'nothing was taken');
+    await requests.add(other, wantedOf(value));
+    await requests.cancel(tenant, first.id);
+    await requests.add(tenant, wantedOf(value));
+    t.equal(requests.list(tenant).length, countMax, 'the cancelled one went');
+  },
+);
+
+t.test('a first start reads some requests at a time', async (t) => {
+  const clock = new FakeClock();
+  const store = new SimBucketStore();
+  for (let n = 1; n <= 200; n++) {
+    const id = testBlockId(n);
+    const range = { minTimeMs: 0, maxTimeMs: 1 };
+    store.put(
+      requestKey(tenant, id, 'json'),
+      encodeRequest({ ...wantedOf('m'), range, id, createdAtMs: 1 }),
+    );
+  }
+  const inner = store.sideOf(clock);
+  let [now, most] = [0, 0];
+  const bucket = Object.create(inner, {
+    getRange: {
+      value: async (...args: Parameters<Bucket['getRange']>) => {
+        most = Math.max(most, ++now);
+        await new Promise((resolve) => setImmediate(resolve));
+        return inner.getRange(...args).finally(() => now--);
+      },
+    },
+    list: { value: (...args: Parameters<Bucket['list']>) => inner.list(...args) },
+  }) as Bucket;
+  const requests = requestsOn(bucket, clock);
+  await requests.refresh();
+  t.equal(requests.of(tenant).length, 200);
+  t.equal(most, READS_AT_ONCE);
+  store.failWhen = ({ kind }) => (kind === 'getRange' ? 'refused' : undefined);
+  const failing = requestsOn(bucket, clock);
+  await t.rejects(failing.refresh(), refusal('bucket.unavailable'));
+  t.throws(() => failing.checkKnown(), refusal('node.not_ready'), 'part of them is not all');
+});
+
+t.test('a selector of a deletion is compiled once, and what is kept is bounded', (t) => {
+  const selector = [{ name: 'a', type: '=~', value: '(a+|b)+c' }] as const;
+  const compiled = compiledSelector(selector);
+  t.equal(compiledSelector(selector), compiled, 'the same');
+  for (let i = 0; i < 80; i++)
+    compiledSelector([{ name: 'a', type: '=~', value: `(x|y){900}(x|y){900}${i}` }]);
+  const again = compiledSelector(selector);
+  t.not(again, compiled, 'the oldest went');
+  t.ok(again[0]!.matches('aabc'));
+  t.notOk(again[0]!.matches('aabcd'));
+  t.end();
+});
+
+t.test('a block is asked once of deletions that have nothing in it', async (t) => {
+  const disk = new MemoryDisk();
+  const samples = [{ timeMs: 1000, bits: bitsOf(1) }];
+  const series = [metric('m0'), metric('m1')].map((labels) => ({ labels, samples }));
+  await writeTestBlock(disk, '/d', testBlockId(1), series, { minTimeMs: 0, maxTimeMs: 2000 });
+  const reader = await BlockReader.open(diskBlockFiles(disk, '/d', testBlockId(1)));
+  let asked = 0;
+  const select = reader.selectCompiled.bind(reader);
+  reader.selectCompiled = (matchers) => {
+    asked++;
+    return select(matchers);
+  };
+  const deletions = Array.from({ length: 300 }, (_unused, i) => ({
+    id: testBlockId(i + 1),
+    selectors: [
+      [{ name: '__name__', type: '=~', value: i === 7 ? 'm1' : `.*other${i}.*` } as const],
+    ],
+    range: EVERYTHING,
+  }));
+  const check = async (expectedAsked: number): Promise<void> => {
+    asked = 0;
+    t.equal([...(await deletedRefs(reader, deletions)).all()].length, 1);
+    t.equal(asked, expectedAsked);
+  };
+  await check(300);
+  await check(1);
+  for (let n = 0; n < 5000; n++) reader.noteWithout(`other ${n}`);
+  await check(300); // what was remembered longest ago went
+  await reader.close();
+});
