@@ -7,6 +7,8 @@ import { type Labels, labelValue } from '../model/labels.ts';
 import type { TimeRange } from '../model/sample.ts';
 import { decodeLabels, encodeLabels } from '../model/wire/labels-codec.ts';
 import type { WriteBatch } from '../model/wire/write-batch.ts';
+import { compiledSelector } from './deletion/compiled.ts';
+import type { Deletion } from './deletion/deletion.ts';
 import { ExemplarRing, type ExemplarStats, type SeriesExemplars } from './exemplars.ts';
 import type { Head } from './head/head.ts';
 import { type WalExemplar, encodeExemplarsRecord } from './wal/record.ts';
@@ -66,19 +68,22 @@ export class TenantExemplars {
     this.#add(s, exemplar);
   }
 
-  /** Of series that any selector matches. Undefined is a pause: go on after a turn of the loop. */
+  /** Of series that any selector matches, without what was deleted. Undefined is a pause: go on after a turn of the loop. */
   *select(
     selectors: readonly (readonly Matcher[])[],
     range: TimeRange,
+    deletions: readonly Deletion[],
   ): Generator<SeriesExemplars | undefined, void> {
     const compiled = selectors.map((matchers) => matchers.map(compileMatcher));
-    const matches = (series: string): boolean => {
-      const labels = decodeLabels(Buffer.from(series, 'latin1'));
-      return compiled.some((matchers) => matchers.every((one) => isMatch(one, labels)));
-    };
+    const deleted = deletions.map((one) => ({
+      range: one.range,
+      compiled: one.selectors.map(compiledSelector),
+    }));
+    const matches = (series: string): boolean => isAnyMatch(compiled, labelsOf(series));
     let looked = 0;
     for (const found of this.#ring.select(matches, range)) {
-      if (found !== undefined && found.timestamps.length > 0) yield found;
+      const left = found === undefined ? undefined : withoutDeleted(found, deleted);
+      if (left !== undefined && left.timestamps.length > 0) yield left;
       if (++looked % SERIES_PER_SLICE === 0) yield undefined;
     }
   }
@@ -98,6 +103,42 @@ export class TenantExemplars {
 
 function exemplarLabels({ exemplarBytes, exemplarEnds }: WriteBatch, i: number): Labels {
   return decodeLabels(exemplarBytes, i === 0 ? 0 : exemplarEnds[i - 1]!, exemplarEnds[i]);
+}
+
+interface CompiledDeletion {
+  readonly range: TimeRange;
+  readonly compiled: readonly (readonly CompiledMatcher[])[];
+}
+
+/** What is left of a series' exemplars. */
+function withoutDeleted(
+  found: SeriesExemplars,
+  deletions: readonly CompiledDeletion[],
+): SeriesExemplars {
+  if (deletions.length === 0) return found; // fast path: nearly always
+  const labels = labelsOf(found.series);
+  const ranges = deletions
+    .filter(({ compiled }) => isAnyMatch(compiled, labels))
+    .map(({ range }) => range);
+  if (ranges.length === 0) return found;
+  const isLeft = (_: unknown, i: number): boolean => {
+    const timeMs = found.timestamps[i]!;
+    return !ranges.some(({ maxTimeMs, minTimeMs }) => minTimeMs <= timeMs && timeMs <= maxTimeMs);
+  };
+  return {
+    series: found.series,
+    timestamps: found.timestamps.filter(isLeft),
+    values: found.values.filter(isLeft),
+    labels: found.labels.filter(isLeft),
+  };
+}
+
+function labelsOf(series: string): Labels {
+  return decodeLabels(Buffer.from(series, 'latin1'));
+}
+
+function isAnyMatch(selectors: CompiledDeletion['compiled'], labels: Labels): boolean {
+  return selectors.some((matchers) => matchers.every((one) => isMatch(one, labels)));
 }
 
 function isMatch(compiled: CompiledMatcher, labels: Labels): boolean {

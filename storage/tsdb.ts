@@ -19,7 +19,7 @@ import {
 import type { BlockSource } from './block/cut.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { Committer } from './committer.ts';
-import { NO_DELETIONS } from './deletion/deletion.ts';
+import { NO_DELETIONS, deletionsTouching } from './deletion/deletion.ts';
 import { TenantExemplars, type TenantExemplarStats } from './exemplar-appender.ts';
 import type { SeriesExemplars } from './exemplars.ts';
 import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
@@ -227,12 +227,13 @@ export class Tsdb {
     this.#flushUnlogged();
   }
 
-  /** Exemplars of series that any selector matches. `undefined` is a pause, as in `select`. */
+  /** Exemplars of series that any selector matches, without those of deleted times. `undefined` is a pause, as in `select`. */
   selectExemplars(
     selectors: Selectors,
     range: TimeRange,
   ): Generator<SeriesExemplars | undefined, void> {
-    return this.#exemplars.select(selectors, range);
+    const { hidden } = this.#options.deletions ?? NOTHING_DELETED;
+    return this.#exemplars.select(selectors, range, deletionsTouching(hidden(), selectors, range));
   }
 
   #appendBounds(nowMs: number): TimeRange {

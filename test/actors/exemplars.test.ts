@@ -18,6 +18,8 @@ import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { decodeWriteBatch } from '../../model/wire/write-batch.ts';
 import { createNodeClock } from '../../platform/node/clock.ts';
 import { TurnQueue } from '../../platform/turn-queue.ts';
+import type { TimeRange } from '../../model/sample.ts';
+import type { Deletion } from '../../storage/deletion/deletion.ts';
 import { parseExpr, selectorsOf } from '../../promql/index.ts';
 import { ExemplarRing } from '../../storage/exemplars.ts';
 import type { Tsdb } from '../../storage/index.ts';
@@ -156,6 +158,27 @@ t.test('exemplars are kept behind their series, in the rules of Prometheus', asy
   t.strictSame(told('{__name__=~"a|b", pod=""}', 0, 0), ['a t1@0=1', 'b same@0=1']);
   t.strictSame(told('c', 0, 9), []);
   t.strictSame(told('a{pod!=""}', 0, 9), []);
+});
+
+t.test('exemplars of deleted samples are not told', async (t) => {
+  const hidden: Deletion[] = [];
+  const deletions = { hidden: () => hidden, gone: () => [] };
+  const { tsdb } = await openTsdb(new MemoryDisk(), { ...ON, deletions });
+  const edge = edgeOf(tsdb);
+  const traces = [trace('t0'), trace('t5', NOW + 5), trace('t9', NOW + 9)];
+  await edge.push([series('a', traces, NOW), series('b', traces, NOW)]);
+  const check = (id: string, query: string, range: TimeRange, left: readonly string[]): void => {
+    hidden.push({ id, selectors: selectorsOf(parseExpr(query)), range });
+    t.strictSame(edge.told(), left, query);
+  };
+  const all = edge.told();
+  t.equal(all.length, 6);
+  check('other series', 'c', EVERYTHING, all);
+  check('other times', 'a', { minTimeMs: NOW + 6, maxTimeMs: NOW + 8 }, all);
+  const withoutMiddle = all.filter((line) => line !== 'a t5@5=1');
+  check('a time', '{__name__=~"a|c"}', { minTimeMs: NOW + 5, maxTimeMs: NOW + 5 }, withoutMiddle);
+  check('b, or c', 'b + c', EVERYTHING, ['a t0@0=1', 'a t9@9=1']);
+  check('all', 'a', { minTimeMs: NOW, maxTimeMs: NOW + 9 }, []);
 });
 
 t.test('W39 exemplars that do not hold are dropped and counted, and nothing else is', async (t) => {
