@@ -4,13 +4,17 @@
  *   file       live bytes    durable bytes + pending writes and truncations, in order
  *   directory  live names    durable names + a journal of changes, in order
  *
- * Losing power decides for each pending write whether it is kept, dropped or torn at a sector, and
- * for each journal entry whether it happened. A rename is one entry: it happens whole or not at all.
+ * Losing power decides for each pending write whether it is kept, dropped or torn, and for each journal
+ * entry whether it happened. A torn write came down in some of the file's sectors, of which each is the old
+ * one or the new one. A rename is one entry: it happens whole or not at all.
  */
 import type { Owner } from './loop.ts';
 import type { SimRandom } from './random.ts';
 
 export const SECTOR_BYTES = 512;
+/** Of the writes that come down, so many are torn; of the sectors of one, so many come down. */
+const TORN_CHANCE = 0.3;
+const TORN_SECTOR_CHANCE = 0.7;
 
 export type PendingWrite = { readonly writer: Owner; isDone: boolean } & (
   | { readonly kind: 'truncate'; readonly sizeBytes: number }
@@ -81,10 +85,28 @@ export function newFile(): FileNode {
   return { kind: 'file', live: new Bytes(), durable: new Bytes(), pending: [] };
 }
 
-/** Does a write or truncation to `bytes`; a torn write only up to `byteCount`. */
-export function applyWrite(bytes: Bytes, write: PendingWrite, byteCount?: number): void {
+/** Does a write or truncation to `bytes`. */
+export function applyWrite(bytes: Bytes, write: PendingWrite): void {
   if (write.kind === 'truncate') bytes.truncate(write.sizeBytes);
-  else bytes.write(write.bytes.subarray(0, byteCount), write.offset);
+  else bytes.write(write.bytes, write.offset);
+}
+
+/** Does a part of a write: its first sectors, or some of them. */
+function applyTornWrite(
+  bytes: Bytes,
+  write: PendingWrite & { readonly kind: 'write' },
+  random: SimRandom,
+): void {
+  const { offset } = write;
+  const end = offset + write.bytes.length;
+  const isPrefix = random.chance(0.5);
+  for (let from = offset; from < end;) {
+    const to = Math.min(end, from - (from % SECTOR_BYTES) + SECTOR_BYTES);
+    const isDown = random.chance(TORN_SECTOR_CHANCE);
+    if (isDown) bytes.write(write.bytes.subarray(from - offset, to - offset), from);
+    else if (isPrefix) return;
+    from = to;
+  }
 }
 
 export function applyChange(names: 'durableNames' | 'names', change: NameChange): void {
@@ -136,9 +158,9 @@ function settleTree(directory: DirectoryNode, random: SimRandom): void {
 
 function settleFile(file: FileNode, random: SimRandom): void {
   for (const write of survivors(file.pending, random)) {
-    const isTorn = write.kind === 'write' && random.chance(0.3);
-    const sectors = isTorn ? Math.floor(write.bytes.length / SECTOR_BYTES) : 0;
-    applyWrite(file.durable, write, isTorn ? SECTOR_BYTES * random.below(sectors + 1) : undefined);
+    const isTorn = random.chance(TORN_CHANCE);
+    if (isTorn && write.kind === 'write') applyTornWrite(file.durable, write, random);
+    else applyWrite(file.durable, write);
   }
   file.pending = [];
   file.live.become(file.durable);
