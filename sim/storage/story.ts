@@ -6,6 +6,8 @@
  *
  *   live ──power at call k──► open, read ──power──► open, read           k = 1, 1 + stride, …
  *   live, close ──bit flips──► open, read                                as often as asked
+ *
+ * Before that the small files beside it go through every crash of theirs (kept-files.ts).
  */
 import type { Ciphers } from '../../platform/platform.ts';
 import type { Violation } from '../checkers/answer.ts';
@@ -16,6 +18,7 @@ import { History } from '../history.ts';
 import type { Planted } from '../planted/index.ts';
 import { SimRandom } from '../random.ts';
 import { World } from '../world.ts';
+import { crashKeptFiles } from './kept-files.ts';
 import { type StorageNode, bootStorageNode } from './node.ts';
 
 export interface StorageStoryOptions {
@@ -32,6 +35,8 @@ export interface StorageStoryOptions {
 export interface StorageVerdict {
   readonly violations: readonly Violation[];
   readonly crashPoints: number;
+  /** Those of the small files. */
+  readonly keptCrashPoints: number;
   readonly flips: number;
   /** Flips after which the directory did not open, or did not answer. */
   readonly refusals: number;
@@ -48,7 +53,8 @@ const FLUSH_ROUND = 35;
 const TIMEOUT_MS = 600_000;
 
 export async function runStorageStory(options: StorageStoryOptions): Promise<StorageVerdict> {
-  const violations: Violation[] = [];
+  const kept = await crashKeptFiles(options);
+  const violations = [...kept.violations];
   let crashPoints = 0;
   for (let call = 1; ; call += options.stride) {
     const run = new StorageRun(options, `power lost at call ${call}`);
@@ -65,7 +71,7 @@ export async function runStorageStory(options: StorageStoryOptions): Promise<Sto
     if (ended === 'loss told') tally.losses++;
     violations.push(...run.violations);
   }
-  return { violations, crashPoints, ...tally };
+  return { violations, crashPoints, keptCrashPoints: kept.crashPoints, ...tally };
 }
 
 class StorageRun {

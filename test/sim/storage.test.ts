@@ -5,6 +5,7 @@
  */
 import t from 'tap';
 import { createNodeCiphers } from '../../platform/node/ciphers.ts';
+import { type KeptNotes, NOTHING_KEPT, checkKept } from '../../sim/checkers/kept.ts';
 import { checkRecoveredLog } from '../../sim/checkers/recovered-log.ts';
 import { checkRepeatable } from '../../sim/checkers/repeatable.ts';
 import { checkVerified } from '../../sim/checkers/verified.ts';
@@ -20,6 +21,7 @@ t.test(
     const verdict = await runStorageStory({ seed: 1, ciphers, stride: 7, flipCount: 20 });
     t.strictSame(verdict.violations, []);
     t.ok(verdict.crashPoints > 40, JSON.stringify(verdict));
+    t.ok(verdict.keptCrashPoints > 15, 'the small files are crashed too');
     t.ok(verdict.refusals > 0, 'some flips were met');
   },
 );
@@ -32,6 +34,28 @@ t.test('runStorageStory() finds planted bugs of the disk', async (t) => {
     const { violations } = await runStorageStory(options);
     t.ok(violations.length > 0, name);
   }
+});
+
+t.test('checkKept() names what small files forgot', (t) => {
+  const promised: KeptNotes = {
+    ...{ storeId: 'a', bootCounter: 3, stepCount: 2, lossBeforeMs: 7 },
+    horizonMs: 5,
+  };
+  const next = { ...promised, bootCounter: 4 };
+  const check = (more: Partial<KeptNotes>, expected: RegExp | undefined): void => {
+    const found = checkKept('here', promised, { ...next, ...more });
+    if (expected === undefined) t.strictSame(found, []);
+    else t.match(found, [{ invariant: 'I13', what: expected }]);
+  };
+  check({}, undefined);
+  check({ bootCounter: 9, stepCount: 4, lossBeforeMs: 8, horizonMs: 6 }, undefined);
+  check({ bootCounter: 3 }, /boot 3 again/);
+  check({ storeId: 'b' }, /another one/);
+  check({ stepCount: 1 }, /1 of 2 records/);
+  check({ lossBeforeMs: 6 }, /forgotten/);
+  check({ horizonMs: 4 }, /horizon fell/);
+  t.strictSame(checkKept('here', NOTHING_KEPT, next), []);
+  t.end();
 });
 
 t.test('checkRecoveredLog(), checkVerified() and checkRepeatable() name what is wrong', (t) => {
