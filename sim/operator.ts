@@ -125,6 +125,10 @@ export class StoryOperator implements Operator<RunningNode> {
     await this.#options.workload.readers.askAnything(machine.name, text);
   }
 
+  async readNewest(machine: NodeMachine): Promise<void> {
+    await this.#options.workload.readers.readNewest(machine.name);
+  }
+
   /** Boots what is down and waits until all say they are ready and agree. */
   async waitReady(when = 'in the middle of a fault'): Promise<void> {
     const { world } = this.#options;
@@ -152,7 +156,7 @@ export class StoryOperator implements Operator<RunningNode> {
     for (const { life, name } of this.members()) {
       if (life?.node === undefined) continue;
       const ring = life.node.api.ring();
-      this.report([...this.#durable.saw(name, ring), ...checkRing(ring, names)]);
+      this.report([...this.#durable.saw(name, ring, life), ...checkRing(ring, names)]);
     }
   }
 

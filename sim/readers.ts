@@ -24,6 +24,8 @@ import type { Outcome } from './world.ts';
 
 const READ_TIMEOUT_MS = 30_000;
 const READ_SPAN_MS = 20_000;
+/** Samples that are asked for together after a fault. */
+const NEWEST_COUNT = 40;
 /** The default of the query engine. */
 const LOOKBACK_MS = 5 * 60_000;
 
@@ -69,6 +71,16 @@ export class Readers {
     const { series, timestampMs } = sample;
     const tenant = this.#load.tenantOf(series);
     await this.#read(node, { tenant, series, fromMs: timestampMs, toMs: timestampMs }, 'I6');
+  }
+
+  /** What was acknowledged last is asked for at one node, some samples at a time. */
+  async readNewest(node: string): Promise<void> {
+    const newest = this.#load.history.acked.slice(-NEWEST_COUNT);
+    const reads = newest.map(({ series, timestampMs }) => {
+      const span = { series, fromMs: timestampMs, toMs: timestampMs };
+      return this.#read(node, { tenant: this.#load.tenantOf(series), ...span }, 'I5');
+    });
+    await Promise.all(reads);
   }
 
   /** A query whose answer nobody knows; it must not harm. */

@@ -27,6 +27,8 @@ export interface Operator<Node> {
   /** A body that no client of ours sends, to one machine. */
   pushBytes(machine: Machine<Node>, bytes: Uint8Array): Promise<void>;
   query(machine: Machine<Node>, text: string): Promise<void>;
+  /** Clients ask one machine for some of what was acknowledged last. */
+  readNewest(machine: Machine<Node>): Promise<void>;
   /** Times as much load as usual. */
   setPace(times: number): void;
 }

@@ -2,6 +2,8 @@
 import type { Faults } from './fault.ts';
 
 const NONSENSE_BYTES_MAX = 2000;
+/** How often clients ask a machine that does not know a new one yet. */
+const UNHEARD_READS = 5;
 
 export const OPERATOR_FAULTS: Faults = {
   burst: {
@@ -119,6 +121,25 @@ export const OPERATOR_FAULTS: Faults = {
       const machine = await operator.addMachine();
       if (machine !== undefined) world.note(`${machine.name} was added`);
       await operator.waitReady();
+    },
+  },
+  'scale-out-unheard': {
+    sentence: 'a machine is added while another is cut off, and hears of it late',
+    reach: 'all',
+    async strike({ operator, random, victim, world }) {
+      const adding = operator.addMachine();
+      const ips = operator.members().map(({ ip }) => ip);
+      const others = ips.filter((ip) => ip !== victim.ip);
+      world.network.partition([victim.ip], others);
+      await adding;
+      // Short enough that nobody is taken for dead: streams pass again, what gossip says does not.
+      await world.sleep(random.between(500, 4000));
+      world.network.heal();
+      world.network.filter('datagrams', victim.ip, others);
+      for (let i = 0; i < UNHEARD_READS; i++) {
+        await operator.readNewest(victim);
+        await world.sleep(random.between(10, 300));
+      }
     },
   },
   'shy-newcomer': {

@@ -3,6 +3,8 @@ import type { Machine } from '../world.ts';
 import type { FaultScene, Faults } from './fault.ts';
 
 const PAUSE_MS_MAX = 15_000;
+/** A power cut of the whole site, not of a part of it. */
+const ALL_POWERLESS_CHANCE = 0.3;
 
 function holdFor<Node>({ victim, world }: FaultScene<Node>, forMs: number): () => void {
   const { life } = victim;
@@ -14,7 +16,10 @@ function holdFor<Node>({ victim, world }: FaultScene<Node>, forMs: number): () =
   return resume;
 }
 
-function all<Node>({ others, victim }: FaultScene<Node>): readonly Machine<Node>[] {
+function all<Node>({
+  others,
+  victim,
+}: Pick<FaultScene<Node>, 'others' | 'victim'>): readonly Machine<Node>[] {
   return [victim, ...others];
 }
 
@@ -89,12 +94,13 @@ export const PROCESS_FAULTS: Faults = {
     strike: ({ operator, victim }) => operator.stop(victim),
   },
   'restart-all': {
-    sentence: 'every machine goes at the same moment, some without power',
+    sentence: 'every machine goes at the same moment, some or all of them without power',
     reach: 'all',
-    strike(scene) {
+    strike({ random, world, ...scene }) {
+      const powerless = random.chance(ALL_POWERLESS_CHANCE) ? 1 : 0.5;
       for (const machine of all(scene)) {
-        if (scene.random.chance(0.5)) scene.world.losePower(machine);
-        else scene.world.kill(machine);
+        if (random.chance(powerless)) world.losePower(machine);
+        else world.kill(machine);
       }
       return undefined;
     },

@@ -52,6 +52,7 @@ export const DISK_BUGS: PlantedBugs = {
   },
   'ignored-sync-failure': {
     sentence: 'a failed sync is taken for a good one',
+    faults: ['failing-sync', 'power'],
     platform: (platform) =>
       withFiles(platform, (file) => ({ sync: () => file.sync().catch(() => undefined) })),
   },

@@ -60,7 +60,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     sentence: 'a read does not mind that an answer knows other instances',
     file: 'actors/querier/gather.js',
     edits: [{ from: 'summary.digest !== options.digest()', to: "summary.digest === ''" }],
-    faults: ['scale-out', 'split', 'partition', 'shy-newcomer'],
+    faults: ['scale-out-unheard'],
   },
   'failure-counts': {
     sentence: 'an instance that failed to answer counts as one that answered',
@@ -105,7 +105,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     sentence: 'a small file is renamed, and its directory is not synced',
     file: 'platform/durable-file.js',
     edits: [{ from: 'await disk.syncDirectory(directory);', to: '' }],
-    faults: POWER,
+    story: 'storage',
   },
   'older-record-wins': {
     sentence: 'an older record of an instance replaces a newer one',

@@ -10,6 +10,8 @@ import type { SimRandom } from '../random.ts';
 export interface Planted {
   readonly sentence: string;
   readonly flags?: Readonly<Record<string, string>>;
+  /** What the story needs, so that the bug can show: fault kinds; any, when it is not said. */
+  readonly faults?: readonly string[];
   platform?(platform: Platform, random: SimRandom): Platform;
   api?(api: NodeApi, random: SimRandom): NodeApi;
 }

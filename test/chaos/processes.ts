@@ -59,6 +59,11 @@ export class ChaosNode {
     return this.#child?.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** Another object for each process that was started. */
+  get life(): unknown {
+    return this.#child;
+  }
+
   start(): void {
     if (this.isUp) return;
     mkdirSync(this.#directory, { recursive: true });

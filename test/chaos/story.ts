@@ -223,7 +223,9 @@ class Rig {
     if (dead.length === 0 && !isConverged(rings)) this.#report('I8', `registries differ ${when}`);
     for (const doubt of doubtedIn(rings)) this.#report('I11', `${doubt} ${when}`);
     for (const ring of rings) {
-      this.#workload.report([...this.#durable.saw(ring.self, ring), ...checkRing(ring, names)]);
+      const life = this.#nodes.find(({ name }) => name === ring.self)?.life;
+      const durable = this.#durable.saw(ring.self, ring, life);
+      this.#workload.report([...durable, ...checkRing(ring, names)]);
     }
   }
 

@@ -187,9 +187,14 @@ t.test('checkPoints(), checkSeries(), DurableChecker and isConverged() name what
     })),
   });
   const durable = new DurableChecker();
-  t.strictSame(durable.saw('a', ring('x', 1, 2)), []);
-  t.strictSame(durable.saw('b', ring('x', 1, 1)), []);
-  t.match(durable.saw('a', ring('x', 1, 1)), [{ invariant: 'durable' }]);
+  t.strictSame(durable.saw('a', ring('x', 1, 2), 1), []);
+  t.strictSame(durable.saw('b', ring('x', 1, 1), 1), []);
+  t.match(durable.saw('a', ring('x', 1, 1), 1), [{ invariant: 'durable' }]);
+  const own = (boot: number): RingStatus => ({ ...ring('x', boot), self: 'node-0' });
+  t.strictSame(durable.saw('node-0', own(4), 'one life'), []);
+  t.strictSame(durable.saw('node-0', own(4), 'one life'), []);
+  t.match(durable.saw('node-0', own(4), 'the next'), [{ invariant: 'durable' }]);
+  t.strictSame(durable.saw('node-0', own(5), 'a later one'), []);
   t.ok(isConverged([ring('x', 1, 1), ring('x', 1, 1)]));
   t.notOk(isConverged([ring('x', 1, 1), ring('y', 1, 1)]));
   t.notOk(isConverged([ring('x', 1), ring('x', 1)]));

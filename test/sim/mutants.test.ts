@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { FAULTS } from '../../sim/faults/index.ts';
+import { PLANTED } from '../../sim/planted/index.ts';
 import { MUTANTS } from '../../sim/planted/mutants.ts';
 
 t.test('the text that a planted bug replaces stands in its file exactly once', (t) => {
@@ -15,11 +16,18 @@ t.test('the text that a planted bug replaces stands in its file exactly once', (
       t.equal(text.split(from).length, 2, what);
       text = text.replace(from, () => to);
     }
-    t.strictSame(
-      faults.filter((fault) => !(fault in FAULTS)),
-      [],
-      name,
-    );
+    t.strictSame(unknown(faults), [], name);
   }
   t.end();
 });
+
+t.test('the faults that a planted bug of nodes needs are there', (t) => {
+  for (const [name, { faults = [] }] of Object.entries(PLANTED)) {
+    t.strictSame(unknown(faults), [], name);
+  }
+  t.end();
+});
+
+function unknown(faults: readonly string[]): readonly string[] {
+  return faults.filter((fault) => !(fault in FAULTS));
+}
