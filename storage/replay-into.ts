@@ -1,6 +1,6 @@
 /**
  * What a replay of the log puts into head and exemplars: series, then their samples, in the order in which they were
- * taken. What is older than the newest block is in blocks, or was dropped.
+ * taken; and what a Prometheus deleted of them. What is older than the newest block is in blocks, or was dropped.
  */
 import type { BatchAppender } from './batch-appender.ts';
 import type { TenantExemplars } from './exemplar-appender.ts';
@@ -31,6 +31,11 @@ export function replayInto(
       const s = seriesOfRef.get(exemplar.ref);
       appender.noteRef(exemplar.ref);
       if (s !== undefined && exemplar.timestampMs >= minTimeMs) exemplars.replay(s, exemplar);
+    },
+    onTombstone(ref, range) {
+      const s = seriesOfRef.get(ref);
+      appender.noteRef(ref);
+      if (s !== undefined && range.maxTimeMs >= minTimeMs) head.tombstones.add(s, range);
     },
     onHistogram({ ref, sample, timestampMs }) {
       const s = seriesOfRef.get(ref);

@@ -4,6 +4,10 @@
  *   POST|PUT …/admin/tsdb/delete_series?match[]=…&start=&end=     taken: hidden from now on
  *   GET      …/admin/tsdb/delete_series                           what was asked for, newest first
  *   POST|PUT …/admin/tsdb/cancel_delete_request?request_id=…
+ *   POST|PUT …/admin/tsdb/clean_tombstones                        204: nothing is left to be asked for
+ *
+ * Scripts written for Prometheus ask for `clean_tombstones` after a deletion. Here what was deleted is hidden already, and
+ * compaction cuts it out by itself, once it cannot be cancelled any more and no sooner.
  */
 import { type Context, Hono } from 'hono';
 import { StarlingError } from '../../model/errors.ts';
@@ -38,6 +42,11 @@ export function deleteSeriesRoutes(options: AppOptions): Hono {
     const id = (await readParameters(context)).one('request_id');
     if (id === undefined || id === '') throw invalid('request_id', 'is missing');
     await api.deletions.cancel(requestTenant(options, context), id.slice(0, 100));
+    return context.body(null, 204);
+  });
+  routes.on(['POST', 'PUT'], '/admin/tsdb/clean_tombstones', (context) => {
+    guard();
+    requestTenant(options, context); // refused as everywhere
     return context.body(null, 204);
   });
   return routes;

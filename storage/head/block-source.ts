@@ -1,5 +1,6 @@
 /**
- * A head as the source of a block: its series in label order, with their chunks that touch a range.
+ * A head as the source of a block: its series in label order, with their chunks that touch a range, without what its
+ * tombstones list.
  *
  * The head is appended to meanwhile. What may be read anyway: nothing before the end of the range is
  * appended any more (the TSDB sees to that) and nothing is dropped while a cut runs, so closed chunks
@@ -9,6 +10,7 @@
 import type { TimeRange } from '../../model/sample.ts';
 import type { BlockSource, SourceSeries } from '../block/cut.ts';
 import { CHUNK_XOR, type ChunkBytes } from '../block/format.ts';
+import { ChunkMerger } from '../block/merge-chunks.ts';
 import { type Pacer, sortPaced } from '../pacer.ts';
 import type { Head } from './head.ts';
 import { compareLabelBytes } from './label-order.ts';
@@ -68,9 +70,15 @@ function* seriesOf(
   inOrder: Uint32Array,
   range: TimeRange,
 ): Generator<SourceSeries, void> {
+  const deleter = new ChunkMerger();
   for (let i = 0; i < inOrder.length; i++) {
     const s = inOrder[i]!;
-    yield { labels: head.labelsOf(s), chunks: chunksOf(head, s, range) };
+    const deleted = head.tombstones.of(s);
+    const chunks = chunksOf(head, s, range);
+    yield {
+      labels: head.labelsOf(s),
+      chunks: deleted === undefined ? chunks : deleter.merge(chunks, deleted),
+    };
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * The head of one tenant: series, their open and closed chunks, and the index over their labels. It
- * knows nothing of disks; the TSDB around it logs what it appends. Samples of a series move forward in
- * time; an older one is compared with what is there, so that a body sent again is taken as the duplicate
- * it is, whatever came after its samples; a new one is put in (insert.ts) if the TSDB says so.
+ * knows nothing of disks; the TSDB around it logs what it appends. Samples of a series move forward in time; an older
+ * one is compared with what is there, so that a body sent again is taken as the duplicate it is, whatever came after
+ * its samples; a new one is put in (insert.ts) if the TSDB says so.
  *
  * Chunks are cut at times that depend on the clock of the samples only, not on when this node began:
  * two hours are divided by a power of two so that about 120 samples fall into a piece, shifted by an
@@ -22,6 +22,7 @@ import {
 } from '../chunk/xor-encode.ts';
 import { ChunkTable } from './chunk-table.ts';
 import { Bitmap } from './bitmap.ts';
+import { HeadTombstones } from './head-tombstones.ts';
 import { HistogramChains } from './histogram-chains.ts';
 import { SampleInserter } from './insert.ts';
 import { Postings } from './postings.ts';
@@ -50,6 +51,7 @@ export class Head {
   readonly arena = new Arena();
   readonly postings = new Postings();
   readonly histograms = new HistogramChains();
+  readonly tombstones = new HeadTombstones();
   readonly #lookup = new SampleLookup(this.series, this.chunks, this.arena);
   readonly #inserter = new SampleInserter({
     series: this.series,
@@ -267,6 +269,7 @@ export class Head {
       this.settle(s);
       this.#dropChunks(s, timeMs);
       this.histograms.dropBefore(s, timeMs);
+      this.tombstones.dropBefore(s, timeMs);
       if (series.newestChunk[s] !== NO_CHUNK || series.recent.newestTime(s) >= timeMs) {
         this.#keptMinTimeMs = Math.min(this.#keptMinTimeMs, this.oldestTimeOf(s));
         continue;
@@ -287,6 +290,7 @@ export class Head {
         this.arena.free(series.openHandle[s]!, series.openCapacity[s]!);
       this.arena.free(series.labelHandle[s]!, series.labelLength[s]!);
       series.remove(s);
+      this.tombstones.forget(s);
     }
     return gone.length;
   }

@@ -132,7 +132,9 @@ function* frames(
   for (let i = 0; i < numbers.length; i++) {
     const s = numbers[i]!;
     if (head.series.alive.has(s) && putter.wants(s)) {
-      const ranges = deleted.length === 0 ? undefined : deletedRanges(deleted, s);
+      const later = deleted.length === 0 ? undefined : deletedRanges(deleted, s);
+      const own = head.tombstones.of(s);
+      const ranges = own === undefined || later === undefined ? (own ?? later) : [...own, ...later];
       if (ranges === undefined) putter.put(s);
       else putter.putUndeleted(s, ranges);
     }

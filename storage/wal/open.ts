@@ -317,6 +317,7 @@ function countingHandler(handler: RecordHandler, { skippedByType }: Tally): Reco
       handler.onSamples(count, refs, timestamps, values),
     onExemplar: (exemplar) => handler.onExemplar?.(exemplar),
     onHistogram: (histogram) => handler.onHistogram?.(histogram),
+    onTombstone: (ref, range) => handler.onTombstone?.(ref, range),
     onMetadata: (metadata) => handler.onMetadata?.(metadata),
     onSkipped: (type) => {
       skippedByType.set(type, (skippedByType.get(type) ?? 0) + 1);

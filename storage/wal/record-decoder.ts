@@ -29,6 +29,7 @@ import {
   RECORD_METADATA,
   RECORD_SAMPLES,
   RECORD_SERIES,
+  RECORD_TOMBSTONES,
   type RecordHandler,
 } from './record.ts';
 
@@ -76,6 +77,10 @@ export class RecordDecoder {
       case RECORD_SERIES:
         this.#decodeSeries(reader);
         break;
+      case RECORD_TOMBSTONES:
+        if (this.#handler.onTombstone === undefined) this.#handler.onSkipped?.(type);
+        else this.#decodeTombstones(reader);
+        break;
       default:
         this.#handler.onSkipped?.(type);
         return undefined;
@@ -104,6 +109,15 @@ export class RecordDecoder {
     while (reader.offset < reader.end) {
       const count = readSamples(reader, firstRef, firstTime, refs, timestamps, this.#scratchValues);
       if (count > 0) this.#handler.onSamples(count, refs, timestamps, this.#scratchValues);
+    }
+  }
+
+  #decodeTombstones(reader: ByteReader): void {
+    while (reader.offset < reader.end) {
+      const ref = readUint64(reader);
+      const range = { minTimeMs: readVarint(reader), maxTimeMs: readVarint(reader) };
+      if (isOverrun(reader)) return;
+      this.#handler.onTombstone?.(ref, range);
     }
   }
 

@@ -3,6 +3,7 @@
  *
  *   series    1  (ref u64be, uvarint pair count, canonical label bytes)*
  *   samples   2  ref u64be, time i64be, (varint ref - first, varint time - first, value u64be)*
+ *   tombstones 3 (ref u64be, varint first time, varint last time)*
  *   exemplars 4  as samples, each followed by uvarint pair count and label bytes
  *   metadata  6  (uvarint ref, u8 metric type, uvarint field count, (string name, string value)*)*
  *
@@ -11,6 +12,7 @@
  */
 import { assert } from '../../model/assert.ts';
 import type { Labels } from '../../model/labels.ts';
+import type { TimeRange } from '../../model/sample.ts';
 import {
   VARINT_BYTES_MAX,
   byteReader,
@@ -37,7 +39,9 @@ export interface RecordHandler {
   onExemplar?(exemplar: WalExemplar): void;
   onMetadata?(metadata: WalMetadata): void;
   onHistogram?(histogram: WalHistogram): void;
-  /** A whole record that this version does not read (tombstones, unknown types). */
+  /** A closed range of a series was deleted. */
+  onTombstone?(ref: number, range: TimeRange): void;
+  /** A whole record that this version does not read (unknown types, and tombstones where nobody asks for them). */
   onSkipped?(type: number): void;
 }
 

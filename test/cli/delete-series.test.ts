@@ -69,6 +69,11 @@ t.test('one node over HTTP', async (t) => {
   t.strictSame(await admin(node, `delete_series?match[]=m&end=${end}`), { status: 204, text: '' });
   t.equal(await count(node, 'm', nowMs), 50, 'at once');
   t.equal(await count(node, 'other', nowMs), 100);
+  t.strictSame(
+    await admin(node, 'clean_tombstones'),
+    { status: 204, text: '' },
+    'as of Prometheus',
+  );
   await node.api.flush();
   t.equal(await count(node, 'm', nowMs), 50, 'in blocks as in heads');
   const listed = await admin(node, 'delete_series', 'GET', '/api/v1');
@@ -94,6 +99,7 @@ t.test('one node over HTTP', async (t) => {
   const answer = await admin(off, 'delete_series?match[]=m');
   t.equal(answer.status, 503);
   t.match(answer.text, /admin APIs disabled/);
+  t.equal((await admin(off, 'clean_tombstones')).status, 503);
   await off.end();
 });
 

@@ -15,6 +15,7 @@ import {
 } from '../../storage/wal/record.ts';
 import type { ReplaySummary, WalDamage } from '../../storage/wal/types.ts';
 import { Wal } from '../../storage/wal/wal.ts';
+import type { TimeRange } from '../../model/sample.ts';
 import { FakeClock } from './fake-clock.ts';
 
 export interface Sample {
@@ -31,6 +32,7 @@ export class WalContents implements RecordHandler {
   readonly exemplars: WalExemplar[] = [];
   readonly metadata: WalMetadata[] = [];
   readonly histograms: WalHistogram[] = [];
+  readonly tombstones: (TimeRange & { readonly ref: number })[] = [];
   readonly skipped: number[] = [];
 
   onSeries(ref: number, labelBytes: Uint8Array): void {
@@ -54,6 +56,10 @@ export class WalContents implements RecordHandler {
 
   onHistogram(histogram: WalHistogram): void {
     this.histograms.push(histogram);
+  }
+
+  onTombstone(ref: number, range: TimeRange): void {
+    this.tombstones.push({ ref, ...range });
   }
 
   onSkipped(type: number): void {
