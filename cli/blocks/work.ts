@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import type { Bucket } from '../../platform/platform.ts';
 import {
   type BlockPlace,
+  type PlaceDeletions,
   type MarkKind,
   type Repaired,
   blockStatistics,
@@ -96,6 +97,7 @@ async function list(world: ToolsWorld, given: Given): Promise<void> {
       const listed = [];
       for (const place of places) {
         for (const block of await listPlace(place)) listed.push({ tenant: place.tenant, ...block });
+        tellDeletions(world, place.name, await place.deletions());
       }
       const json = listed.map(({ meta, tenant, ...rest }) => ({
         tenant,
@@ -108,6 +110,17 @@ async function list(world: ToolsWorld, given: Given): Promise<void> {
     },
     true,
   );
+}
+
+/** The counts of a listing have what requests delete and compaction has not cut out yet. */
+function tellDeletions(
+  world: ToolsWorld,
+  name: string,
+  { pendingCount, unreadable }: PlaceDeletions,
+): void {
+  if (pendingCount > 0)
+    world.err(`${name}: ${pendingCount} requests to delete series are not cut out of all blocks\n`);
+  for (const text of unreadable) world.err(`a request to delete series is not read: ${text}\n`);
 }
 
 async function inspect(world: ToolsWorld, given: Given, words: readonly string[]): Promise<void> {

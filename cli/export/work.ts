@@ -94,6 +94,10 @@ async function openSource(
   try {
     const place = await bucketPlace(bucket, tenantOf(world, given));
     const source = await exportFromBlocks(place, selectors, world.pacer);
+    const { requests, unreadable } = source.deletions;
+    if (requests.length > 0)
+      world.err(`without what ${requests.length} requests to delete series name\n`);
+    for (const text of unreadable) world.err(`a request to delete series is not read: ${text}\n`);
     return { source, range: source.range, close: () => bucket.close() };
   } catch (thrown) {
     await bucket.close();

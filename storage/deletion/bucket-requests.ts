@@ -4,17 +4,17 @@
  */
 import { toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
-import type { Bucket, Log } from '../../platform/platform.ts';
+import type { Bucket } from '../../platform/platform.ts';
 import type { BlockId } from '../block/ulid.ts';
 import { BadDocument } from '../bucket/json.ts';
 import { isNotFound, listObjects, readObject } from '../bucket/objects.ts';
 import {
-  DELETIONS_PREFIX,
   type DeletionRequest,
   REQUEST_BYTES_MAX,
   type RequestMark,
   parseRequest,
   parseRequestKey,
+  requestsPrefix,
 } from './request.ts';
 
 /** A first start reads as many documents as there are: not one after another, nor all at once. */
@@ -31,11 +31,11 @@ export interface RequestListing {
   readonly marksOf: (tenant: TenantId, id: BlockId) => readonly RequestMark[];
 }
 
-/** What the bucket shows. Throws `bucket.*`. */
-export async function listRequests(bucket: Bucket): Promise<RequestListing> {
+/** What the bucket shows, of all tenants or of one. Throws `bucket.*`. */
+export async function listRequests(bucket: Bucket, only?: TenantId): Promise<RequestListing> {
   const marks = new Map<string, RequestMark[]>();
   const listed: ListedRequest[] = [];
-  for await (const { key } of listObjects(bucket, DELETIONS_PREFIX)) {
+  for await (const { key } of listObjects(bucket, requestsPrefix(only))) {
     const parsed = parseRequestKey(key);
     if (parsed === undefined) continue;
     const { id, kind, tenant } = parsed;
@@ -52,13 +52,14 @@ export async function listRequests(bucket: Bucket): Promise<RequestListing> {
 
 export class RequestReader {
   readonly #bucket: Bucket;
-  readonly #log: Log;
+  readonly #onBroken: (key: string, why: string) => void;
   /** Keys of documents that cannot be read, and why. */
   readonly #broken = new Map<string, string>();
 
-  constructor(bucket: Bucket, log: Log) {
+  /** `onBroken` is told of each document once, and again when it does not hold for another reason. */
+  constructor(bucket: Bucket, onBroken: (key: string, why: string) => void) {
     this.#bucket = bucket;
-    this.#log = log;
+    this.#onBroken = onBroken;
   }
 
   get brokenCount(): number {
@@ -104,8 +105,7 @@ export class RequestReader {
       const isBad = thrown instanceof BadDocument || error.id === 'bucket.too_large';
       if (!isBad) throw error;
       const why = thrown instanceof BadDocument ? thrown.message : error.message;
-      if (this.#broken.get(key) !== why)
-        this.#log.error('deletions.request_unreadable', { key, why });
+      if (this.#broken.get(key) !== why) this.#onBroken(key, why);
       this.#broken.set(key, why);
       return undefined;
     }

@@ -28,9 +28,14 @@ export interface DeletionRequest extends Deletion {
 /** `cancelled` wins over all: what is doubtful is not deleted. */
 export type RequestMark = 'cancelled' | 'processed';
 
-export const DELETIONS_PREFIX = '__markers__/';
+const DELETIONS_PREFIX = '__markers__/';
 const KEY_PATTERN =
   /^__markers__\/([^/]+)\/delete-series\/([0-9A-Z]{26})\.(json|cancelled|processed)$/;
+
+/** Below it are the requests of a tenant; without one, those of all, among other things. */
+export function requestsPrefix(tenant?: TenantId): string {
+  return tenant === undefined ? DELETIONS_PREFIX : `${DELETIONS_PREFIX}${tenant}/delete-series/`;
+}
 
 export function requestKey(tenant: TenantId, id: BlockId, kind: RequestMark | 'json'): string {
   return `${DELETIONS_PREFIX}${tenant}/delete-series/${id}.${kind}`;

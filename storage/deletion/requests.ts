@@ -95,7 +95,9 @@ export class DeletionRequests {
   constructor(options: DeletionRequestsOptions) {
     const { bucket, directory, disk, log } = options;
     this.#options = options;
-    this.#reader = new RequestReader(bucket, log);
+    this.#reader = new RequestReader(bucket, (key, why) => {
+      log.error('deletions.request_unreadable', { key, why });
+    });
     this.#copy = new RequestCopy(disk, directory, log);
   }
 

@@ -21,6 +21,7 @@ export {
   directoryPlace,
   listPlace,
 } from './place.ts';
+export type { PlaceDeletions } from './place-deletions.ts';
 export type { Repaired } from './repair.ts';
 export { repairInBucket, repairInDirectory } from './replace.ts';
 export { type BlockStatistics, blockStatistics } from './statistics.ts';

@@ -16,6 +16,7 @@ import { listObjects } from '../bucket/objects.ts';
 import { listBlocks } from '../bucket/scan.ts';
 import { remoteBlockFiles } from '../compact/remote-block.ts';
 import { BLOCK_CHUNKS_DIRECTORY, joinPath } from '../filenames.ts';
+import { NO_PLACE_DELETIONS, type PlaceDeletions, readPlaceDeletions } from './place-deletions.ts';
 import { readFullMeta } from './verify.ts';
 
 export interface ListedBlock {
@@ -36,6 +37,8 @@ export interface BlockPlace {
   ids(): Promise<readonly BlockId[]>;
   files(id: BlockId): BlockFiles;
   describe(id: BlockId): Promise<ListedBlock>;
+  /** The requests to delete series; a directory has none. */
+  deletions(): Promise<PlaceDeletions>;
 }
 
 /** What is asked of a bucket at once. */
@@ -77,6 +80,7 @@ export async function bucketPlace(bucket: Bucket, tenant: TenantId): Promise<Blo
     name: `${bucket.name} tenant ${tenant}`,
     tenant,
     ids: () => listBlocks(bucket, tenant),
+    deletions: () => readPlaceDeletions(bucket, tenant),
     files: (id) => remoteBlockFiles(bucket, tenant, id),
     async describe(id) {
       const found = await readMeta(remoteBlockFiles(bucket, tenant, id));
@@ -100,6 +104,7 @@ export function directoryPlace(disk: Disk, directory: string): BlockPlace {
       return names.flatMap((name) => parseBlockId(name) ?? []);
     },
     files: (id) => diskBlockFiles(disk, directory, id),
+    deletions: () => Promise.resolve(NO_PLACE_DELETIONS),
     async describe(id) {
       const found = await readMeta(diskBlockFiles(disk, directory, id));
       return { id, ...found, sizeBytes: await sizeOnDisk(disk, directory, id), marks: [] };

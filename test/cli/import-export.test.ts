@@ -3,8 +3,10 @@
  * `starling export` gives back what was imported or written, bit for bit.
  * Method: the commands themselves on real files, and a node in this process.
  */
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import t from 'tap';
+import { parseTenantId } from '../../model/ids.ts';
 import { labelsFromPairs } from '../../model/labels.ts';
 import { createNodeDisk } from '../../platform/node/disk.ts';
 import {
@@ -20,6 +22,7 @@ import { start } from '../support/in-process-node.ts';
 import { pushBody } from '../support/remote-write-bodies.ts';
 import { runCommand } from '../support/run-command.ts';
 import { parseBlockId } from '../../storage/block/ulid.ts';
+import { encodeRequest, requestKey } from '../../storage/deletion/request.ts';
 
 const disk = createNodeDisk();
 const START_MS = 1_699_999_200_000; // a two-hour border
@@ -152,6 +155,46 @@ t.test('what was imported is exported again, as text and as blocks', async (t) =
   t.match(await run('--format=blocks'), { exitCode: 2, err: /--into/ });
   t.match(await run('up{'), { exitCode: 2 });
 });
+
+t.test(
+  'what requests delete is not exported, and is told where blocks still have it',
+  async (t) => {
+    const root = t.testdir({ data: {}, bucket: {} });
+    const where = [`--bucket=file://${root}/bucket`, '--tenant=team-a'];
+    await promBlock(`${root}/data`, 1, START_MS);
+    await runCommand(['import', 'prom-blocks', `${root}/data`, ...where]);
+    const tenant = parseTenantId('team-a');
+    const put = async (n: number, kind: 'cancelled' | 'json' | 'processed', text: Uint8Array) => {
+      const path = `${root}/bucket/${requestKey(tenant, testBlockId(n), kind)}`;
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, text);
+    };
+    const request = async (n: number, job: string, minutes: number): Promise<void> => {
+      const range = { minTimeMs: 0, maxTimeMs: START_MS + minutes * 60_000 };
+      const selectors = [[{ name: 'job', type: '=', value: job } as const]];
+      const createdAtMs = START_MS + HOUR_MS;
+      await put(n, 'json', encodeRequest({ id: testBlockId(n), selectors, range, createdAtMs }));
+    };
+    const check = async (err: RegExp, samples: number, listing: RegExp): Promise<void> => {
+      const text = await runCommand(['export', ...where]);
+      t.match(text, { exitCode: 0, err });
+      t.equal(text.out.split('\n').length - 2, samples); // the last two are an end and nothing
+      t.match(await runCommand(['blocks', 'ls', ...where]), { exitCode: 0, err: listing });
+    };
+    await check(/^60 samples\n$/, 60, /^$/);
+    await request(11, 'a', 9);
+    await check(/what 1 requests/, 50, /team-a: 1 requests to delete series are not cut out/);
+    await request(12, 'b', 60);
+    await put(12, 'processed', Buffer.from('{}')); // an old copy may have come since
+    await check(/what 2 requests/, 20, /team-a: 1 requests/);
+    await request(13, 'a', 60);
+    await put(13, 'cancelled', Buffer.from('{}'));
+    await check(/what 2 requests/, 20, /team-a: 1 requests/);
+    await put(14, 'json', Buffer.from('{'));
+    await check(/is not read: \S*14\.json: not JSON/, 20, /is not read: \S*14\.json/);
+    t.equal((await runCommand(['export', ...where, '{job="b"}'])).out, '# EOF\n');
+  },
+);
 
 t.test('a running node answers what was imported, and is exported by remote read', async (t) => {
   const root = t.testdir({ data: {}, bucket: {} });

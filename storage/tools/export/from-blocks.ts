@@ -1,6 +1,6 @@
 /**
  * The series of a tenant's blocks: of each window the blocks that touch it, merged by labels. Blocks that will be
- * deleted (others hold what they have) and downsampled ones are left out.
+ * deleted (others hold what they have) and downsampled ones are left out, and so is what requests delete of series.
  *
  *   block 1 ─┐
  *   block 2 ─┴─► one series at a time, with the chunks that any block has of it
@@ -12,9 +12,13 @@ import { BlockReader } from '../../block/block-reader.ts';
 import type { SourceSeries } from '../../block/cut.ts';
 import type { ChunkBytes } from '../../block/format.ts';
 import { ChunkMerger } from '../../block/merge-chunks.ts';
+import { deletedRefs } from '../../block/select-block.ts';
 import { createSeriesEntry } from '../../block/series-reader.ts';
+import { joinRanges } from '../../block/tombstones.ts';
+import { DeletedRefs, type Deletion } from '../../deletion/deletion.ts';
 import type { Pacer } from '../../pacer.ts';
 import { type BlockPlace, type ListedBlock, listPlace } from '../place.ts';
+import type { PlaceDeletions } from '../place-deletions.ts';
 import type { ExportSource, ExportWindow } from './source.ts';
 
 const WINDOW_MS = 24 * 3_600_000;
@@ -24,6 +28,8 @@ const CHUNK_UNITS = 6;
 export interface BlocksExport extends ExportSource {
   /** All samples of the blocks, closed; undefined: there are no blocks. */
   readonly range: TimeRange | undefined;
+  /** What is left out, though blocks may have it. */
+  readonly deletions: PlaceDeletions;
 }
 
 /** Each inner list of `selectors` is one; none: everything. Throws `bucket.*`, `disk.failed`. */
@@ -33,6 +39,7 @@ export async function exportFromBlocks(
   pacer: Pacer,
 ): Promise<BlocksExport> {
   const listed = (await listPlace(place)).filter(isExported);
+  const deletions = await place.deletions();
   const starts = listed.map(({ meta }) => meta?.meta.minTimeMs ?? 0);
   const ends = listed.map(({ meta }) => meta?.meta.maxTimeMs ?? 0);
   const range =
@@ -42,6 +49,7 @@ export async function exportFromBlocks(
   return {
     windowMs: WINDOW_MS,
     range,
+    deletions,
     async open(window) {
       const readers: BlockReader[] = [];
       try {
@@ -52,7 +60,8 @@ export async function exportFromBlocks(
         for (const reader of readers) await reader.close();
         throw thrown;
       }
-      return new BlocksWindow(readers, selectors, window, pacer);
+      const wanted = { selectors, deletions: deletions.requests };
+      return new BlocksWindow(readers, wanted, window, pacer);
     },
   };
 }
@@ -66,20 +75,20 @@ function touches({ meta }: ListedBlock, { maxTimeMs, minTimeMs }: TimeRange): bo
   return own !== undefined && own.minTimeMs <= maxTimeMs && own.maxTimeMs > minTimeMs;
 }
 
+interface Wanted {
+  readonly selectors: readonly (readonly Matcher[])[];
+  readonly deletions: readonly Deletion[];
+}
+
 class BlocksWindow implements ExportWindow {
   readonly #readers: readonly BlockReader[];
-  readonly #selectors: readonly (readonly Matcher[])[];
+  readonly #wanted: Wanted;
   readonly #window: TimeRange;
   readonly #pacer: Pacer;
 
-  constructor(
-    readers: readonly BlockReader[],
-    selectors: readonly (readonly Matcher[])[],
-    window: TimeRange,
-    pacer: Pacer,
-  ) {
+  constructor(readers: readonly BlockReader[], wanted: Wanted, window: TimeRange, pacer: Pacer) {
     this.#readers = readers;
-    this.#selectors = selectors;
+    this.#wanted = wanted;
     this.#window = window;
     this.#pacer = pacer;
   }
@@ -88,7 +97,7 @@ class BlocksWindow implements ExportWindow {
     const found = new Set<string>();
     for (const reader of this.#readers) {
       const cursor = new SeriesCursor(reader, this.#window);
-      await cursor.open(this.#selectors);
+      await cursor.open(this.#wanted, this.#pacer);
       while (await cursor.next()) {
         for (const text of cursor.labels) found.add(text);
         if (this.#pacer.spend(SERIES_UNITS)) await this.#pacer.pause();
@@ -101,7 +110,7 @@ class BlocksWindow implements ExportWindow {
     const cursors: SeriesCursor[] = [];
     for (const reader of this.#readers) {
       const cursor = new SeriesCursor(reader, this.#window);
-      await cursor.open(this.#selectors);
+      await cursor.open(this.#wanted, this.#pacer);
       if (await cursor.next()) cursors.push(cursor);
     }
     while (cursors.length > 0) {
@@ -118,7 +127,7 @@ class BlocksWindow implements ExportWindow {
           await this.#pacer.pause();
         if (!(await cursor.next())) cursors.splice(i, 1);
       }
-      yield { labels, chunks };
+      if (chunks.length > 0) yield { labels, chunks };
     }
   }
 
@@ -135,6 +144,7 @@ class SeriesCursor {
   readonly #entry = createSeriesEntry();
   readonly #merger = new ChunkMerger();
   #refs: readonly number[] = [];
+  #deleted = new DeletedRefs([]);
   #at = 0;
 
   constructor(reader: BlockReader, window: TimeRange) {
@@ -142,12 +152,13 @@ class SeriesCursor {
     this.#window = window;
   }
 
-  async open(selectors: readonly (readonly Matcher[])[]): Promise<void> {
+  async open({ deletions, selectors }: Wanted, pacer: Pacer): Promise<void> {
     const refs = new Set<number>();
     for (const matchers of selectors.length === 0 ? [[]] : selectors) {
       for (const ref of await this.#reader.select(matchers)) refs.add(ref);
     }
     this.#refs = [...refs].sort((a, b) => a - b); // series are in the order of their labels
+    this.#deleted = await deletedRefs(this.#reader, deletions, pacer);
   }
 
   async next(): Promise<boolean> {
@@ -171,8 +182,10 @@ class SeriesCursor {
       const times = { minTimeMs: chunkMinTimes[i]!, maxTimeMs: chunkMaxTimes[i]! };
       chunks.push({ encoding, ...times, bytes: data, from: 0, to: data.length });
     }
-    const deleted = this.#reader.tombstones.get(ref);
-    return deleted === undefined ? chunks : [...this.#merger.merge(chunks, deleted)];
+    const own = this.#reader.tombstones.get(ref) ?? [];
+    const later = this.#deleted.of(ref) ?? [];
+    if (own.length + later.length === 0) return chunks;
+    return [...this.#merger.merge(chunks, joinRanges([...own, ...later]))];
   }
 
   #isInside(i: number): boolean {
