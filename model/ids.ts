@@ -47,3 +47,29 @@ export function parseInstanceId(text: string): InstanceId {
   }
   return text as InstanceId;
 }
+
+/** The same of ASCII bytes `[from, to)`; undefined for what `parseInstanceId` refuses. */
+export function parseInstanceBytes(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+): InstanceId | undefined {
+  if (to <= from || to - from > INSTANCE_BYTES_MAX) return undefined;
+  if (!isAlphanumeric(bytes[from]!) || !isAlphanumeric(bytes[to - 1]!)) return undefined;
+  let text = '';
+  for (let i = from; i < to; i++) {
+    const code = bytes[i]!;
+    if (!isInstanceByte(code)) return undefined;
+    text += String.fromCharCode(code);
+  }
+  return text as InstanceId; // as the pattern has it
+}
+
+function isAlphanumeric(code: number): boolean {
+  return (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
+}
+
+/** Also `-`, `.` and `_`. */
+function isInstanceByte(code: number): boolean {
+  return isAlphanumeric(code) || code === 45 || code === 46 || code === 95;
+}

@@ -25,6 +25,7 @@ export function canonicalAddress(text: string): string | undefined {
 
 /** Appends a canonical address. */
 export function writeAddress(writer: ByteWriter, text: string): void {
+  if (writeIpv4(writer, text)) return;
   const address = parseAddress(text);
   if (address === undefined) throw new TypeError(`gossip: not a usable address: ${text}`);
   writer.uint8(address.family);
@@ -35,23 +36,88 @@ export function writeAddress(writer: ByteWriter, text: string): void {
   writer.uint16(address.port);
 }
 
+/** An address that is known already: when it is read again, it need not become another text. */
+export interface KnownAddress {
+  readonly text: string;
+  /** The four bytes of IPv4 as one integer, and the port; -1 for IPv6. */
+  readonly ip: number;
+  readonly port: number;
+}
+
+/** `text` must be canonical. */
+export function knownAddress(text: string): KnownAddress {
+  const v4 = IPV4_PATTERN.exec(text);
+  if (v4 === null) return { text, ip: -1, port: -1 };
+  const ip = v4.slice(1, 5).reduce((high, part) => (high << 8) | Number(part), 0);
+  return { text, ip, port: Number(v4[5]) };
+}
+
 /** Reads an address; family 0 stands for `fallback`. Breaks the reader when it is not usable. */
-export function readAddress(reader: ByteReader, fallback?: string): string {
+export function readAddress(reader: ByteReader, known?: KnownAddress, fallback?: string): string {
   const family = reader.uint8();
   if (family === 0 && fallback !== undefined) return fallback;
-  if (family !== 4 && family !== 6) {
+  if (family === 4) return readIpv4(reader, known);
+  if (family !== 6) {
     reader.refuse();
     return '';
   }
-  const parts: number[] = [];
-  const count = family === 4 ? 4 : 8;
-  for (let i = 0; i < count; i++) parts.push(family === 4 ? reader.uint8() : reader.uint16());
+  const parts = Array.from({ length: 8 }, () => reader.uint16());
   const address: Address = { family, parts, port: reader.uint16() };
   if (reader.isBroken || !isUsable(address)) {
     reader.refuse();
     return '';
   }
   return formatAddress(address);
+}
+
+/** The most frequent kind, without a list of its parts. */
+function readIpv4(reader: ByteReader, known: KnownAddress | undefined): string {
+  const high = reader.uint16();
+  const low = reader.uint16();
+  const port = reader.uint16();
+  const ip = (high << 16) | low;
+  if (!reader.isBroken && ip === known?.ip && port === known.port) return known.text;
+  if (!reader.isBroken && isUsableIpv4(high >> 8, port)) {
+    return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}:${port}`;
+  }
+  reader.refuse();
+  return '';
+}
+
+const DOT = 46;
+const COLON = 58;
+
+/**
+ * Writes a canonical IPv4 address; false, and nothing is written, for any other text. Digits are counted
+ * and leading zeros refused, so that what is not canonical takes the other way.
+ */
+function writeIpv4(writer: ByteWriter, text: string): boolean {
+  let high = 0; // the first two numbers, then the other two
+  let low = 0;
+  let number = 0;
+  let digits = 0;
+  let count = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 48 && code <= 57) {
+      if (digits > 0 && number === 0) return false;
+      number = number * 10 + code - 48;
+      if (++digits > 5) return false;
+      continue;
+    }
+    if (code !== (count < 3 ? DOT : COLON) || digits === 0 || number > 255) return false;
+    if (count < 2) high = (high << 8) | number;
+    else low = (low << 8) | number;
+    if (++count > 4) return false;
+    number = 0;
+    digits = 0;
+  }
+  if (count !== 4 || digits === 0 || !isUsableIpv4(high >> 8, number)) return false;
+  writer.uint8(4);
+  writer.uint16(high);
+  writer.uint16(low);
+  writer.uint16(number);
+  return true;
 }
 
 function parseAddress(text: string): Address | undefined {
@@ -83,10 +149,14 @@ function parseGroups(text: string): readonly number[] | undefined {
 
 /** Unspecified, multicast, broadcast and port 0 are never a member. */
 function isUsable(address: Address): boolean {
-  if (address.port < 1 || address.port > 65_535) return false;
   const first = address.parts[0]!;
-  if (address.family === 4) return first !== 0 && first < 224;
+  if (address.family === 4) return isUsableIpv4(first, address.port);
+  if (address.port < 1 || address.port > 65_535) return false;
   return first < 0xff00 && address.parts.some((part) => part !== 0);
+}
+
+function isUsableIpv4(first: number, port: number): boolean {
+  return port >= 1 && port <= 65_535 && first !== 0 && first < 224;
 }
 
 /** IPv6 groups are written in full (no '::'): one address, one text. */

@@ -4,14 +4,13 @@
  * `isBroken` for good and yields zeros, so a decoder checks once at its end.
  */
 import { assert } from '../../model/assert.ts';
-import { parseInstanceId, INSTANCE_BYTES_MAX, type InstanceId } from '../../model/ids.ts';
+import { parseInstanceBytes, INSTANCE_BYTES_MAX, type InstanceId } from '../../model/ids.ts';
 
 /** Stands for an id that could not be read; the reader is broken then, so it never escapes. */
 const NO_ID = '' as InstanceId;
 
 export class ByteReader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   readonly #end: number;
   #offset: number;
   #isBroken = false;
@@ -19,7 +18,6 @@ export class ByteReader {
   /** Reads `bytes[from..to)`. */
   constructor(bytes: Uint8Array, from = 0, to = bytes.length) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#offset = from;
     this.#end = to;
   }
@@ -48,17 +46,18 @@ export class ByteReader {
 
   uint8(): number {
     const at = this.#take(1);
-    return at < 0 ? 0 : this.#view.getUint8(at);
+    return at < 0 ? 0 : this.#bytes[at]!;
   }
 
   uint16(): number {
     const at = this.#take(2);
-    return at < 0 ? 0 : this.#view.getUint16(at);
+    return at < 0 ? 0 : (this.#bytes[at]! << 8) | this.#bytes[at + 1]!;
   }
 
   uint32(): number {
-    const at = this.#take(4);
-    return at < 0 ? 0 : this.#view.getUint32(at);
+    const high = this.uint16(); // a broken reader reads zeros
+    const low = this.uint16();
+    return this.#isBroken ? 0 : high * 0x1_0000 + low;
   }
 
   uint48(): number {
@@ -68,7 +67,9 @@ export class ByteReader {
 
   uint64(): bigint {
     const at = this.#take(8);
-    return at < 0 ? 0n : this.#view.getBigUint64(at);
+    if (at < 0) return 0n;
+    const { buffer, byteOffset } = this.#bytes;
+    return new DataView(buffer, byteOffset + at, 8).getBigUint64(0);
   }
 
   /** A copy of the next `count` bytes. */
@@ -94,25 +95,9 @@ export class ByteReader {
       this.#isBroken = true;
       return NO_ID;
     }
-    let text = '';
-    for (let i = at; i < at + length; i++) {
-      const code = this.#bytes[i]!;
-      if (!isIdByte(code)) {
-        this.#isBroken = true;
-        return NO_ID;
-      }
-      text += String.fromCharCode(code);
-    }
-    return this.#parseName(text);
-  }
-
-  /** The bytes are of the right alphabet; what is left to refuse is a bad first or last one. */
-  #parseName(text: string): InstanceId {
-    if (!isAlphanumeric(text.charCodeAt(0)) || !isAlphanumeric(text.charCodeAt(text.length - 1))) {
-      this.#isBroken = true;
-      return NO_ID;
-    }
-    return parseInstanceId(text);
+    const id = parseInstanceBytes(this.#bytes, at, at + length);
+    if (id === undefined) this.#isBroken = true;
+    return id ?? NO_ID;
   }
 
   #take(count: number): number {
@@ -126,22 +111,12 @@ export class ByteReader {
   }
 }
 
-function isAlphanumeric(code: number): boolean {
-  return (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
-}
-
-function isIdByte(code: number): boolean {
-  return isAlphanumeric(code) || code === 45 || code === 46 || code === 95;
-}
-
 export class ByteWriter {
   #bytes: Uint8Array;
-  #view: DataView;
   #length = 0;
 
   constructor(capacity = 256) {
     this.#bytes = new Uint8Array(capacity);
-    this.#view = new DataView(this.#bytes.buffer);
   }
 
   get length(): number {
@@ -150,17 +125,17 @@ export class ByteWriter {
 
   uint8(value: number): void {
     const at = this.#reserve(1);
-    this.#view.setUint8(at, value);
+    this.#bytes[at] = value;
   }
 
   uint16(value: number): void {
     const at = this.#reserve(2);
-    this.#view.setUint16(at, value);
+    this.patchUint16(at, value);
   }
 
   uint32(value: number): void {
-    const at = this.#reserve(4);
-    this.#view.setUint32(at, value);
+    this.uint16(value >>> 16);
+    this.uint16(value & 0xffff);
   }
 
   uint48(value: number): void {
@@ -169,8 +144,8 @@ export class ByteWriter {
   }
 
   uint64(value: bigint): void {
-    const at = this.#reserve(8);
-    this.#view.setBigUint64(at, value);
+    this.uint32(Number(value >> 32n));
+    this.uint32(Number(value & 0xffff_ffffn));
   }
 
   bytes(bytes: Uint8Array): void {
@@ -188,15 +163,16 @@ export class ByteWriter {
 
   /** Overwrites two bytes written before, for lengths known late. */
   patchUint16(offset: number, value: number): void {
-    this.#view.setUint16(offset, value);
+    this.#bytes[offset] = value >>> 8;
+    this.#bytes[offset + 1] = value;
   }
 
-  /** A copy of what was written. */
+  /** What was written so far. It may be the writer's own bytes: patch nothing afterwards. */
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+    return this.#length === this.#bytes.length ? this.#bytes : this.#bytes.slice(0, this.#length);
   }
 
-  /** Makes room and returns where; buffer and view may be new ones afterwards. */
+  /** Makes room and returns where; the buffer may be a new one afterwards. */
   #reserve(count: number): number {
     const at = this.#length;
     this.#length = at + count;
@@ -204,7 +180,6 @@ export class ByteWriter {
       const grown = new Uint8Array(Math.max(this.#length, this.#bytes.length * 2));
       grown.set(this.#bytes.subarray(0, at));
       this.#bytes = grown;
-      this.#view = new DataView(grown.buffer);
     }
     return at;
   }

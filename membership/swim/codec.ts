@@ -16,7 +16,7 @@
  * they are how newer versions speak past older ones. Format: docs/format/gossip.md.
  */
 import type { InstanceId } from '../../model/ids.ts';
-import { readAddress, writeAddress } from './address.ts';
+import { type KnownAddress, readAddress, writeAddress } from './address.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { MEMBER_STATES, RECORD_BYTES_MAX, type Claim, type DropReason } from './types.ts';
 
@@ -45,12 +45,35 @@ const MESSAGES_MAX = 1_024;
 
 /** One message with its header: what the gossip queue keeps and packets are glued from. */
 export function encodeMessage(message: Message): Uint8Array {
-  const writer = new ByteWriter(128);
+  const writer = new ByteWriter(bytesExpected(message));
   writer.uint8(MESSAGE_CODES[message.type]);
   writer.uint16(0);
   writeBody(writer, message);
   writer.patchUint16(1, writer.length - MESSAGE_HEADER_BYTES);
   return writer.finish();
+}
+
+/** The length of most messages with its header, so that the writer's bytes are the message. */
+function bytesExpected(message: Message): number {
+  switch (message.type) {
+    case 'ack':
+      return MESSAGE_HEADER_BYTES + 9 + message.responder.length;
+    case 'claim':
+      return MESSAGE_HEADER_BYTES + claimBytesExpected(message.claim);
+    case 'nack':
+      return MESSAGE_HEADER_BYTES + 8;
+    case 'ping':
+    case 'ping_req':
+      return MESSAGE_HEADER_BYTES + 10 + message.target.length + message.source.length;
+    case 'record':
+      return MESSAGE_HEADER_BYTES + message.bytes.length;
+  }
+}
+
+/** With addresses of IPv4; longer ones make the writer grow. */
+function claimBytesExpected({ accuser, address, controlAddress, id }: Claim): number {
+  const controlBytes = controlAddress === address ? 1 : 7;
+  return 10 + 1 + id.length + 7 + controlBytes + 1 + (accuser === id ? 0 : accuser.length);
 }
 
 function writeBody(writer: ByteWriter, message: Message): void {
@@ -90,17 +113,29 @@ export function writeClaim(writer: ByteWriter, claim: Claim): void {
   else writer.instanceId(claim.accuser);
 }
 
+/** What a reader knows already of an instance. */
+export interface KnownInstance {
+  readonly id: InstanceId;
+  readonly knownAddress: KnownAddress;
+  readonly knownControlAddress: KnownAddress;
+}
+
+/** Who is known by an id; only what is made of the bytes depends on it, never what is read. */
+export type FindKnown = (id: InstanceId) => KnownInstance | undefined;
+
 /** Reads a claim; breaks the reader when any part is out of its range. */
-export function readClaim(reader: ByteReader): Claim {
+export function readClaim(reader: ByteReader, findKnown?: FindKnown): Claim {
   const state = MEMBER_STATES[reader.uint8()];
   if (state === undefined) reader.refuse();
   const protocol = reader.uint8();
   if (protocol === 0) reader.refuse();
   const boot = reader.uint32();
   const incarnation = reader.uint32();
-  const id = reader.instanceId();
-  const address = readAddress(reader);
-  const controlAddress = readAddress(reader, address);
+  const readId = reader.instanceId();
+  const known = findKnown?.(readId);
+  const id = known?.id ?? readId;
+  const address = readAddress(reader, known?.knownAddress);
+  const controlAddress = readAddress(reader, known?.knownControlAddress, address);
   const accuser = reader.instanceIdOr(id);
   // Alive and left are statements of the member itself; nobody else can make them.
   if ((state === 'alive' || state === 'left') && accuser !== id) reader.refuse();
@@ -124,7 +159,7 @@ export interface DecodedPayload {
 }
 
 /** Decodes a payload. Never throws. */
-export function decodePayload(payload: Uint8Array): DecodedPayload {
+export function decodePayload(payload: Uint8Array, findKnown?: FindKnown): DecodedPayload {
   const messages: Message[] = [];
   let unknownTypes = 0;
   let offset = 0;
@@ -136,7 +171,7 @@ export function decodePayload(payload: Uint8Array): DecodedPayload {
     offset = from + bodyLength;
     if (offset > payload.length) return refused('message_truncated');
     const reader = new ByteReader(payload, from, offset);
-    const message = readBody(code, reader);
+    const message = readBody(code, reader, findKnown);
     if (message === undefined) unknownTypes++;
     else if (!reader.isWhole || messages.length >= MESSAGES_MAX)
       return refused('message_malformed');
@@ -149,12 +184,16 @@ function refused(dropped: DropReason): DecodedPayload {
   return { messages: [], unknownTypes: 0, dropped };
 }
 
-function readBody(code: number, reader: ByteReader): Message | undefined {
+function readBody(
+  code: number,
+  reader: ByteReader,
+  findKnown: FindKnown | undefined,
+): Message | undefined {
   switch (code) {
     case MESSAGE_CODES.ack:
       return { type: 'ack', nonce: reader.uint64(), responder: reader.instanceId() };
     case MESSAGE_CODES.claim:
-      return { type: 'claim', claim: readClaim(reader) };
+      return { type: 'claim', claim: readClaim(reader, findKnown) };
     case MESSAGE_CODES.nack:
       return { type: 'nack', nonce: reader.uint64() };
     case MESSAGE_CODES.ping:

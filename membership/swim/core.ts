@@ -100,6 +100,7 @@ export function createCore(options: CoreOptions, nowMs: number): CoreState {
   const config: SwimConfig = { ...defaultSwimConfig, ...options.config };
   assert(config.packetBytesMax >= 576, 'gossip: packetBytesMax is below 576');
   const { random } = options;
+  const members = new Map<InstanceId, Member>();
   const core: CoreState = {
     config,
     random,
@@ -115,8 +116,10 @@ export function createCore(options: CoreOptions, nowMs: number): CoreState {
       refuteNotBeforeMs: nowMs,
       pendingRefute: undefined,
     },
-    members: new Map(),
+    members,
+    findKnown: (id) => members.get(id),
     roster: [],
+    addressCounts: new Map(),
     livingCount: 1,
     healthScore: 0,
     suspicionWakeMs: Infinity,
@@ -230,7 +233,7 @@ function recoverFromStall(core: CoreState, lateMs: number): void {
 }
 
 function onPacket(core: CoreState, payload: Uint8Array, from: string, nowMs: number): void {
-  const decoded = decodePayload(payload);
+  const decoded = decodePayload(payload, core.findKnown);
   core.counters.packets_received++;
   core.drops.message_unknown_type += decoded.unknownTypes;
   if (decoded.dropped !== undefined) {

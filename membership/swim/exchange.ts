@@ -46,7 +46,7 @@ export function onExchangeResult(
   const open = core.exchanges.get(exchange);
   if (open === undefined) return false;
   core.exchanges.delete(exchange);
-  const answer = bytes === undefined ? undefined : decodePushPull(bytes);
+  const answer = bytes === undefined ? undefined : decodePushPull(bytes, core.findKnown);
   if (answer === undefined) {
     core.counters.push_pulls_failed++;
     if (bytes !== undefined) countDrop(core, 'push_pull_malformed');
@@ -60,7 +60,7 @@ export function onExchangeResult(
 
 /** Somebody else's exchange: merge, then answer. A malformed one gets no answer. */
 export function onExchangeReceived(core: CoreState, bytes: Uint8Array, nowMs: number): void {
-  const exchange = decodePushPull(bytes);
+  const exchange = decodePushPull(bytes, core.findKnown);
   if (exchange === undefined) {
     countDrop(core, 'push_pull_malformed');
     return;

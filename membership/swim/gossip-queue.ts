@@ -9,11 +9,19 @@
  * claims (who lives) and user records; when both wait, records get at most half of the room.
  */
 
-/** An update, where it stands, and its cached bytes. */
+/** An update, its cached bytes, and where it stands: its bucket is a list. */
 interface QueuedUpdate {
   readonly key: string;
   readonly bytes: Uint8Array;
   transmits: number;
+  previous: QueuedUpdate | undefined;
+  next: QueuedUpdate | undefined;
+}
+
+/** Those told equally often, in order of arrival. */
+interface Bucket {
+  first: QueuedUpdate | undefined;
+  last: QueuedUpdate | undefined;
 }
 
 /** Updates looked at beyond the first that does not fit, so that a packet is filled but cheap. */
@@ -23,7 +31,7 @@ const UPDATE_BYTES_MIN = 4;
 
 export class UpdateQueue {
   readonly #byKey = new Map<string, QueuedUpdate>();
-  readonly #buckets: Map<string, QueuedUpdate>[] = [];
+  readonly #buckets: Bucket[] = [];
   readonly #countMax: number;
 
   constructor(countMax: number) {
@@ -42,16 +50,16 @@ export class UpdateQueue {
   put(key: string, bytes: Uint8Array): void {
     this.remove(key);
     if (this.#byKey.size >= this.#countMax) this.#dropMostTold();
-    const update: QueuedUpdate = { key, bytes, transmits: 0 };
+    const update = { key, bytes, transmits: 0, previous: undefined, next: undefined };
     this.#byKey.set(key, update);
-    this.#bucket(0).set(key, update);
+    append(this.#bucket(0), update);
   }
 
   remove(key: string): void {
     const update = this.#byKey.get(key);
     if (update === undefined) return;
     this.#byKey.delete(key);
-    this.#bucket(update.transmits).delete(key);
+    unlink(this.#bucket(update.transmits), update);
   }
 
   /**
@@ -62,8 +70,8 @@ export class UpdateQueue {
     let free = bytesFree;
     let skips = 0;
     const taken: QueuedUpdate[] = [];
-    for (const bucket of this.#buckets) {
-      for (const update of bucket.values()) {
+    for (const { first } of this.#buckets) {
+      for (let update = first; update !== undefined; update = update.next) {
         if (free < UPDATE_BYTES_MIN || skips > SKIPS_MAX) break;
         if (update.bytes.length > free) {
           skips++;
@@ -81,25 +89,44 @@ export class UpdateQueue {
   }
 
   #markTold(update: QueuedUpdate, transmitsMax: number): void {
-    this.#bucket(update.transmits).delete(update.key);
+    unlink(this.#bucket(update.transmits), update);
     update.transmits++;
     if (update.transmits >= transmitsMax) this.#byKey.delete(update.key);
-    else this.#bucket(update.transmits).set(update.key, update);
+    else append(this.#bucket(update.transmits), update);
   }
 
   #dropMostTold(): void {
     for (let transmits = this.#buckets.length - 1; transmits >= 0; transmits--) {
-      const oldest = this.#buckets[transmits]!.keys().next();
-      if (oldest.done === true) continue;
-      this.remove(oldest.value);
+      const oldest = this.#buckets[transmits]!.first;
+      if (oldest === undefined) continue;
+      this.remove(oldest.key);
       return;
     }
   }
 
-  #bucket(transmits: number): Map<string, QueuedUpdate> {
-    while (this.#buckets.length <= transmits) this.#buckets.push(new Map());
+  #bucket(transmits: number): Bucket {
+    while (this.#buckets.length <= transmits) {
+      this.#buckets.push({ first: undefined, last: undefined });
+    }
     return this.#buckets[transmits]!;
   }
+}
+
+function append(bucket: Bucket, update: QueuedUpdate): void {
+  update.previous = bucket.last;
+  if (bucket.last === undefined) bucket.first = update;
+  else bucket.last.next = update;
+  bucket.last = update;
+}
+
+function unlink(bucket: Bucket, update: QueuedUpdate): void {
+  const { next, previous } = update;
+  if (previous === undefined) bucket.first = next;
+  else previous.next = next;
+  if (next === undefined) bucket.last = previous;
+  else next.previous = previous;
+  update.previous = undefined;
+  update.next = undefined;
 }
 
 /** How often one update is sent by one node, in a cluster with `livingCount` members. */

@@ -18,8 +18,10 @@ import type { InstanceId } from '../../model/ids.ts';
 import { adjustHealth } from './awareness.ts';
 import { insertIntoRound } from './round.ts';
 import {
+  addressesOf,
   admitMember,
   claimOf,
+  countAddress,
   countDrop,
   emit,
   hurryExchange,
@@ -231,8 +233,7 @@ function admitClaim(core: CoreState, claim: Claim, nowMs: number, source: ClaimS
     boot: claim.boot,
     incarnation: claim.incarnation,
     state: claim.state === 'suspect' ? 'alive' : claim.state,
-    address: claim.address,
-    controlAddress: claim.controlAddress,
+    ...addressesOf(claim),
     protocol: claim.protocol,
     sinceMs: nowMs,
     rttMs: undefined,
@@ -251,7 +252,7 @@ function admitClaim(core: CoreState, claim: Claim, nowMs: number, source: ClaimS
 
 /** Two ids at one address: one of them will not answer its probes, so somebody must look. */
 function tellSharedAddress(core: CoreState, claim: Claim, nowMs: number): void {
-  if (!isLiving(claim.state)) return;
+  if (!isLiving(claim.state) || !core.addressCounts.has(claim.address)) return;
   for (const other of core.roster) {
     if (other.address !== claim.address || !isLiving(other.state)) continue;
     tellConflict(core, other, claim, 'address', nowMs);
@@ -274,8 +275,9 @@ function makeRoom(core: CoreState): boolean {
 function replaceBoot(core: CoreState, member: Member, claim: Claim, nowMs: number): void {
   member.boot = claim.boot;
   member.incarnation = claim.incarnation;
-  member.address = claim.address;
-  member.controlAddress = claim.controlAddress;
+  countAddress(core, member.address, -1);
+  countAddress(core, claim.address, 1);
+  Object.assign(member, addressesOf(claim));
   member.protocol = claim.protocol;
   member.suspicion = undefined;
   member.rttMs = undefined;

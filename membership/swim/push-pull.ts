@@ -8,7 +8,7 @@
  * cannot make the reader allocate. The sender's own claim comes first and names who is speaking.
  */
 import { ByteReader, ByteWriter } from './bytes.ts';
-import { readClaim, writeClaim } from './codec.ts';
+import { type FindKnown, readClaim, writeClaim } from './codec.ts';
 import { RECORD_BYTES_MAX, type Claim } from './types.ts';
 
 export const PUSH_PULL_VERSION = 1;
@@ -39,13 +39,13 @@ export function encodePushPull(exchange: PushPull): Uint8Array {
 }
 
 /** The exchange, or undefined when anything in it is wrong. Never throws. */
-export function decodePushPull(bytes: Uint8Array): PushPull | undefined {
+export function decodePushPull(bytes: Uint8Array, findKnown?: FindKnown): PushPull | undefined {
   if (bytes.length > PUSH_PULL_BYTES_MAX) return undefined;
   const reader = new ByteReader(bytes);
   if (reader.uint8() !== PUSH_PULL_VERSION) return undefined;
   const sender = readClaim(reader);
   if (sender.state !== 'alive' && sender.state !== 'left') return undefined;
-  const claims = readList(reader, CLAIM_BYTES_MIN, readClaim);
+  const claims = readList(reader, CLAIM_BYTES_MIN, (one) => readClaim(one, findKnown));
   const records = readList(reader, RECORD_ENTRY_BYTES_MIN, readRecord);
   return reader.isWhole ? { sender, claims, records } : undefined;
 }

@@ -4,12 +4,13 @@
  *
  * One owner (the shell) holds it; it is changed in place, only inside `apply`. Invariants:
  * - `livingCount` = this node + members alive or suspect;
- * - `roster` holds exactly the members of the map, in no meaning-carrying order;
+ * - `roster` holds exactly the members of the map, in no meaning-carrying order, and `addressCounts` counts them;
  * - a member has a suspicion exactly while it is suspect.
  */
 import { assert } from '../../model/assert.ts';
 import type { InstanceId } from '../../model/ids.ts';
-import { encodeMessage, type Message } from './codec.ts';
+import { type KnownAddress, knownAddress } from './address.ts';
+import { encodeMessage, type FindKnown, type Message } from './codec.ts';
 import { takeUpdates, transmitsMax, UpdateQueue } from './gossip-queue.ts';
 import type { Exchange, HealPing, Probe, Relay } from './pending.ts';
 import type { ProbeRound } from './round.ts';
@@ -34,6 +35,9 @@ export interface Member {
   state: MemberState;
   address: string;
   controlAddress: string;
+  /** The same two, as readers of claims know them. */
+  knownAddress: KnownAddress;
+  knownControlAddress: KnownAddress;
   protocol: number;
   sinceMs: number;
   rttMs: number | undefined;
@@ -107,7 +111,11 @@ export interface CoreState {
   readonly payloadBytesMax: number;
   readonly self: Self;
   readonly members: Map<InstanceId, Member>;
+  /** Of the members. */
+  readonly findKnown: FindKnown;
   readonly roster: Member[];
+  /** How many members say that they are at an address. */
+  readonly addressCounts: Map<string, number>;
   livingCount: number;
   healthScore: number;
   /** No running suspicion ends before this; Infinity without any. */
@@ -242,7 +250,29 @@ export function admitMember(core: CoreState, member: Member): void {
   member.rosterIndex = core.roster.length;
   core.roster.push(member);
   core.members.set(member.id, member);
+  countAddress(core, member.address, 1);
   if (isLiving(member.state)) core.livingCount++;
+}
+
+/** Both addresses of an instance, for a member of it. */
+export function addressesOf({
+  address,
+  controlAddress,
+}: Pick<Claim, 'address' | 'controlAddress'>): Pick<
+  Member,
+  'address' | 'controlAddress' | 'knownAddress' | 'knownControlAddress'
+> {
+  const known = knownAddress(address);
+  const isSame = controlAddress === address;
+  const knownControlAddress = isSame ? known : knownAddress(controlAddress);
+  return { address, controlAddress, knownAddress: known, knownControlAddress };
+}
+
+/** One member more or less is at an address. */
+export function countAddress(core: CoreState, address: string, change: number): void {
+  const count = (core.addressCounts.get(address) ?? 0) + change;
+  if (count > 0) core.addressCounts.set(address, count);
+  else core.addressCounts.delete(address);
 }
 
 /** Forgets a member. */
@@ -252,6 +282,7 @@ export function removeMember(core: CoreState, member: Member): void {
   last.rosterIndex = member.rosterIndex;
   core.roster.pop();
   core.members.delete(member.id);
+  countAddress(core, member.address, -1);
   if (isLiving(member.state)) core.livingCount--;
 }
 
