@@ -30,7 +30,7 @@ import { checkRepeatable } from './checkers/repeatable.ts';
 import { runCompactionStory } from './compaction/story.ts';
 import { MEASUREMENTS, measure } from './membership/measure.ts';
 import { COMPACTION_BUGS } from './planted/compaction.ts';
-import { PLANTED, type Planted } from './planted/index.ts';
+import { PLANTED } from './planted/index.ts';
 import { runStorageStory } from './storage/story.ts';
 import { type Verdict, runStory } from './story.ts';
 import { FAULTS } from './faults/index.ts';
@@ -88,7 +88,7 @@ if (shape === undefined) {
   process.stderr.write(`--shape: one of ${Object.keys(SHAPES).join(', ')}\n`);
   process.exit(2);
 }
-const swarmGiven = { ...shape, ...swarmOf(bug), ...readSwarm() };
+const swarmGiven = { ...shape, ...bug?.swarm, ...readSwarm() };
 if (values.replay !== undefined) process.stdout.write(`${commandOf(first)}\n`);
 const endMs =
   values.until === undefined
@@ -202,11 +202,6 @@ function readSwarm(): Partial<Swarm> {
   };
 }
 
-/** What a planted bug needs in order to show. */
-function swarmOf(planted: Planted | undefined): Partial<Swarm> {
-  return planted?.faults === undefined ? {} : { faults: planted.faults };
-}
-
 /** The smallest story that still breaks one of the same promises, as a command. */
 async function printShrunk({ seed, swarm, violations }: Verdict): Promise<void> {
   const broken = new Set(violations.map(({ invariant }) => invariant));
@@ -227,7 +222,7 @@ async function runPlanted(): Promise<void> {
     let seed = first;
     for (; found === undefined && seed <= last && performance.now() < endMs; seed++) {
       const ciphers = createNodeCiphers();
-      const swarm = { ...swarmOf(planted), ...readSwarm() };
+      const swarm = { ...planted.swarm, ...readSwarm() };
       const { violations } = await runStory({ seed, minutes, ciphers, jobs, planted, swarm });
       found = violations[0]?.invariant;
     }

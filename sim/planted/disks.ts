@@ -20,6 +20,7 @@ function withFiles(platform: Platform, changesOf: (file: DiskFile) => Partial<Di
 export const DISK_BUGS: PlantedBugs = {
   'cut-log': {
     sentence: 'a damaged log is cut, and answers as if it were whole',
+    swarm: { faults: ['lost-writes', 'kill'], replicationFactor: 2 },
     platform: (platform) =>
       withDisk(platform, {
         list: async (path) => {
@@ -52,7 +53,7 @@ export const DISK_BUGS: PlantedBugs = {
   },
   'ignored-sync-failure': {
     sentence: 'a failed sync is taken for a good one',
-    faults: ['failing-sync', 'power'],
+    swarm: { faults: ['failing-sync', 'power'] },
     platform: (platform) =>
       withFiles(platform, (file) => ({ sync: () => file.sync().catch(() => undefined) })),
   },

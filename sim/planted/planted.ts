@@ -6,12 +6,13 @@
 import type { NodeApi } from '../../http/api.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { SimRandom } from '../random.ts';
+import type { Swarm } from '../swarm.ts';
 
 export interface Planted {
   readonly sentence: string;
   readonly flags?: Readonly<Record<string, string>>;
-  /** What the story needs, so that the bug can show: fault kinds; any, when it is not said. */
-  readonly faults?: readonly string[];
+  /** What the story needs, so that the bug can show; the seed draws the rest. */
+  readonly swarm?: Partial<Pick<Swarm, 'faults' | 'replicationFactor'>>;
   platform?(platform: Platform, random: SimRandom): Platform;
   api?(api: NodeApi, random: SimRandom): NodeApi;
 }

@@ -22,8 +22,8 @@ t.test('the text that a planted bug replaces stands in its file exactly once', (
 });
 
 t.test('the faults that a planted bug of nodes needs are there', (t) => {
-  for (const [name, { faults = [] }] of Object.entries(PLANTED)) {
-    t.strictSame(unknown(faults), [], name);
+  for (const [name, { swarm }] of Object.entries(PLANTED)) {
+    t.strictSame(unknown(swarm?.faults ?? []), [], name);
   }
   t.end();
 });
