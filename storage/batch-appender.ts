@@ -4,6 +4,7 @@
  * in the head and in the log, so that a replay meets them in the order in which they were taken.
  */
 import { StarlingError } from '../model/errors.ts';
+import type { HistogramSample } from '../model/histogram-sample.ts';
 import { printLabels } from '../model/labels.ts';
 import type { TimeRange } from '../model/sample.ts';
 import { decodeHistogramMessage } from '../model/wire/histogram-message.ts';
@@ -186,7 +187,7 @@ export class BatchAppender {
       const timeMs = timestamps[at]!;
       const isInBounds = timeMs >= minTimeMs && timeMs <= maxTimeMs;
       let what = isInBounds ? head.append(s, samples, at) : -1;
-      if (what === OUT_OF_ORDER && timeMs >= outcome.insertMinMs && !head.histograms.has(s)) {
+      if (what === OUT_OF_ORDER && timeMs >= outcome.insertMinMs) {
         head.insert(s, samples, at);
         what = APPENDED;
         this.outOfOrderCount++;
@@ -219,7 +220,8 @@ export class BatchAppender {
         histogramEnds[i]!,
       );
       const isInBounds = timestampMs >= outcome.minTimeMs && timestampMs <= outcome.maxTimeMs;
-      const what = isInBounds ? head.appendHistogram(s, timestampMs, sample) : -1;
+      const insertsLate = timestampMs >= outcome.insertMinMs;
+      const what = isInBounds ? this.#takeHistogram(s, timestampMs, sample, insertsLate) : -1;
       if (what === APPENDED) {
         this.#logBuffer.addHistogram({ ref: head.series.refs[s]!, timestampMs, sample });
         outcome.samplesAppended++;
@@ -230,6 +232,20 @@ export class BatchAppender {
     }
     outcome.rejected.length = 0;
     outcome.rejected.push(...[...refused].sort((a, b) => a - b));
+  }
+
+  /** What became of a histogram, in order or late. */
+  #takeHistogram(
+    s: number,
+    timestampMs: number,
+    sample: HistogramSample,
+    insertsLate: boolean,
+  ): number {
+    const what = this.#head.appendHistogram(s, timestampMs, sample);
+    if (what !== OUT_OF_ORDER || !insertsLate) return what;
+    this.#head.insertHistogram(s, timestampMs, sample);
+    this.outOfOrderCount++;
+    return APPENDED;
   }
 
   /** The series that labels name, new or known, or why they cannot be taken. */

@@ -24,7 +24,7 @@ export function replayInto(
         appender.noteRef(refs[i]!); // its series record may have been lost
         if (s === undefined || timestamps[i]! < minTimeMs) continue;
         const what = head.append(s, samples, i);
-        if (what === OUT_OF_ORDER && !head.histograms.has(s)) head.insert(s, samples, i);
+        if (what === OUT_OF_ORDER) head.insert(s, samples, i);
       }
     },
     onExemplar(exemplar) {
@@ -41,7 +41,8 @@ export function replayInto(
       const s = seriesOfRef.get(ref);
       appender.noteRef(ref);
       if (s === undefined || timestampMs < minTimeMs) return;
-      head.appendHistogram(s, timestampMs, sample);
+      const what = head.appendHistogram(s, timestampMs, sample);
+      if (what === OUT_OF_ORDER) head.insertHistogram(s, timestampMs, sample);
     },
   };
 }

@@ -6,6 +6,7 @@
  * stands beside them, in a column that series of numbers do not have.
  */
 import { assert } from '../../model/assert.ts';
+import type { HistogramSample } from '../../model/histogram-sample.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { decodeHistogramChunk } from '../chunk/histogram-decode.ts';
 import { encodeHistograms } from '../chunk/histogram-pieces.ts';
@@ -67,6 +68,19 @@ export class SeriesSamples {
     this.#values[this.#length * 2 + 1] = high;
     if (this.#histograms !== undefined) this.#histograms[this.#length] = undefined;
     this.#length++;
+  }
+
+  /** As `push`, of a histogram. */
+  pushHistogram(timeMs: number, sample: HistogramSample): void {
+    const at = this.#length;
+    this.push(timeMs, 0, 0);
+    this.#histograms ??= new Array<undefined>(at).fill(undefined);
+    this.#histograms[at] = sample;
+  }
+
+  /** Undefined: the sample is a number. */
+  histogramAt(index: number): HistogramSample | undefined {
+    return this.#histograms?.[index];
   }
 
   /** Merges a chunk in. False for bytes that do not hold. */

@@ -7,10 +7,12 @@
  * stay where they are; what moves is copied: an open chunk, when it grows or closes, and a chunk that goes
  * on after the range, when a sample out of order is put into it.
  */
+import { assert } from '../../model/assert.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { BlockSource, SourceSeries } from '../block/cut.ts';
 import { CHUNK_XOR, type ChunkBytes } from '../block/format.ts';
 import { ChunkMerger } from '../block/merge-chunks.ts';
+import { SeriesSamples } from '../block/series-samples.ts';
 import { type Pacer, sortPaced } from '../pacer.ts';
 import type { Head } from './head.ts';
 import { compareLabelBytes } from './label-order.ts';
@@ -82,7 +84,7 @@ function* seriesOf(
   }
 }
 
-/** The chunks that touch the range, oldest first. */
+/** The chunks that touch the range, oldest first and apart, late samples merged in. */
 export function chunksOf(head: Head, s: number, { maxTimeMs, minTimeMs }: TimeRange): ChunkBytes[] {
   const { arena, chunks, series } = head;
   const found: ChunkBytes[] = [];
@@ -112,7 +114,22 @@ export function chunksOf(head: Head, s: number, { maxTimeMs, minTimeMs }: TimeRa
   found.reverse();
   if (!head.histograms.has(s)) return found;
   found.push(...head.histograms.chunks(s, minTimeMs, maxTimeMs));
-  return found.sort((a, b) => a.minTimeMs - b.minTimeMs);
+  const late = head.histograms.lateChunks(s, minTimeMs, maxTimeMs);
+  return late.length > 0
+    ? encodedAnew([...found, ...late])
+    : found.sort((a, b) => a.minTimeMs - b.minTimeMs);
+}
+
+/** Not only what overlaps: what a chunk says of counter resets before it goes by the sample before it. */
+function encodedAnew(chunks: readonly ChunkBytes[]): ChunkBytes[] {
+  const samples = new SeriesSamples();
+  for (const chunk of chunks) {
+    const isWhole = samples.addChunk(chunk);
+    assert(isWhole, 'head: a chunk that does not decode');
+  }
+  const merged: ChunkBytes[] = [];
+  samples.encode(merged);
+  return merged;
 }
 
 function xor(

@@ -2,7 +2,7 @@
  * The head of one tenant: series, their open and closed chunks, and the index over their labels. It
  * knows nothing of disks; the TSDB around it logs what it appends. Samples of a series move forward in time; an older
  * one is compared with what is there, so that a body sent again is taken as the duplicate it is, whatever came after
- * its samples; a new one is put in (insert.ts) if the TSDB says so.
+ * its samples; a new one is put in (insert.ts, late-samples.ts) if the TSDB says so.
  *
  * Chunks are cut at times that depend on the clock of the samples only, not on when this node began:
  * two hours are divided by a power of two so that about 120 samples fall into a piece, shifted by an
@@ -130,7 +130,7 @@ export class Head {
   }
 
   #compareHistogram(s: number, timeMs: number, sample: HistogramSample): number {
-    const isEqual = this.histograms.compare(s, timeMs, sample);
+    const isEqual = this.histograms.compare(s, { timeMs, low: 0, high: 0, histogram: sample });
     if (isEqual !== undefined) return isEqual ? DUPLICATE : CONFLICT;
     this.completeOpenChunk(s);
     const isFloatThere = this.#lookup.compare(s, timeMs, 0, 0) !== undefined;
@@ -166,7 +166,10 @@ export class Head {
     const low = samples.values[at * 2]!;
     const high = samples.values[at * 2 + 1]!;
     const newest = recent.newest(s);
-    if (this.histograms.size > 0 && this.histograms.holds(s, timeMs)) return CONFLICT;
+    if (this.histograms.size > 0) {
+      const beside = this.histograms.compare(s, { timeMs, low, high, histogram: undefined });
+      if (beside !== undefined) return beside ? DUPLICATE : CONFLICT;
+    }
     if (timeMs === recent.timestamps[newest]) {
       const isEqual = recent.values[newest * 2] === low && recent.values[newest * 2 + 1] === high;
       return isEqual ? DUPLICATE : CONFLICT;
@@ -180,10 +183,25 @@ export class Head {
   /** Puts in sample `at` of the columns, which `append` just found to be out of order. */
   insert(s: number, samples: SampleColumns, at: number): void {
     const timeMs = samples.timestamps[at]!;
-    const { values } = samples;
-    this.completeOpenChunk(s);
-    this.#inserter.insert(s, timeMs, values[at * 2]!, values[at * 2 + 1]!);
-    this.#lookup.forget();
+    const low = samples.values[at * 2]!;
+    const high = samples.values[at * 2 + 1]!;
+    if (this.histograms.has(s)) {
+      this.histograms.insert(s, { timeMs, low, high, histogram: undefined });
+    } else {
+      this.completeOpenChunk(s);
+      this.#inserter.insert(s, timeMs, low, high);
+      this.#lookup.forget();
+    }
+    this.#noteInserted(timeMs);
+  }
+
+  /** As `insert`, of a histogram that `appendHistogram` found to be out of order. */
+  insertHistogram(s: number, timeMs: number, sample: HistogramSample): void {
+    this.histograms.insert(s, { timeMs, low: 0, high: 0, histogram: sample });
+    this.#noteInserted(timeMs);
+  }
+
+  #noteInserted(timeMs: number): void {
     if (timeMs < this.minTimeMs) this.minTimeMs = timeMs;
     this.samplesAppended++;
   }

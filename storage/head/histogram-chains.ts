@@ -4,8 +4,9 @@
  *
  *   series s   floats      ▐██▌▐███▌            ▐██░
  *              histograms            ▐███▌▐██▌        chunks of both kinds never overlap
+ *              late             ·     ·   ·           what came out of order (late-samples.ts)
  *
- * Invariant: chunks of a series rise and are apart. The head closes its float chunk before a histogram
+ * Invariant: chunks of a series, those of late samples aside, rise and are apart. The head closes its float chunk before a histogram
  * comes, and tells the time of a newer float, so that the open chunk here ends before it. Bytes of closed
  * chunks never change; those of the open one are copied for whoever reads them.
  */
@@ -13,6 +14,8 @@ import { type HistogramSample, equalSamples } from '../../model/histogram-sample
 import { CHUNK_FLOAT_HISTOGRAM, CHUNK_HISTOGRAM, type ChunkBytes } from '../block/format.ts';
 import { decodeHistogramChunk } from '../chunk/histogram-decode.ts';
 import { HistogramChunkWriter } from '../chunk/histogram-encode.ts';
+import { SeriesSamples } from '../block/series-samples.ts';
+import { type LateSample, LateSamples } from './late-samples.ts';
 
 /** A chunk is cut before it is larger, if it has as many samples as `SAMPLES_PER_CHUNK_MIN`. */
 const CHUNK_BYTES_TARGET = 4096;
@@ -21,6 +24,7 @@ const SAMPLES_PER_CHUNK_MIN = 10;
 interface Chain {
   readonly closed: ChunkBytes[];
   open: HistogramChunkWriter | undefined;
+  late: LateSamples | undefined;
   /** The open chunk takes no sample from this time on. */
   cutTimeMs: number;
   /** The chunk of `closed` that was decoded last, and its samples. */
@@ -30,6 +34,7 @@ interface Chain {
 
 export class HistogramChains {
   readonly #chains = new Map<number, Chain>();
+  readonly #scratch = new SeriesSamples();
 
   /** How many series have histograms. */
   get size(): number {
@@ -43,13 +48,17 @@ export class HistogramChains {
   /** How many chunks are closed. */
   get chunkCount(): number {
     let count = 0;
-    for (const { closed } of this.#chains.values()) count += closed.length;
+    for (const { closed, late } of this.#chains.values()) {
+      count += closed.length + (late?.chunkCount ?? 0);
+    }
     return count;
   }
 
   oldestTime(s: number): number {
     const chain = this.#chains.get(s);
-    return chain?.closed[0]?.minTimeMs ?? chain?.open?.minTimeMs ?? Number.POSITIVE_INFINITY;
+    const inOrderMs = chain?.closed[0]?.minTimeMs ?? chain?.open?.minTimeMs;
+    const lateMs = chain?.late?.oldestTimeMs ?? Number.POSITIVE_INFINITY;
+    return Math.min(inOrderMs ?? Number.POSITIVE_INFINITY, lateMs);
   }
 
   /**
@@ -82,18 +91,26 @@ export class HistogramChains {
     chain.cutTimeMs = cutTime();
   }
 
-  /** True or false: a histogram at this time is equal, or another. Undefined: there is none. */
-  compare(s: number, timeMs: number, sample: HistogramSample): boolean | undefined {
-    const found = this.#sampleAt(s, timeMs);
-    return found === undefined ? undefined : equalSamples(found, sample);
+  /** Takes a sample that is older than the newest of the series, and of whose time there is none. */
+  insert(s: number, sample: LateSample): void {
+    const chain = this.#chainOf(s);
+    chain.late ??= new LateSamples(this.#scratch);
+    chain.late.insert(sample);
   }
 
-  /** Whether there is a histogram at this time. */
-  holds(s: number, timeMs: number): boolean {
-    return this.#sampleAt(s, timeMs) !== undefined;
+  /** True or false: what is here at this time is equal, or another. Undefined: nothing is. */
+  compare(s: number, sample: LateSample): boolean | undefined {
+    const found = this.#sampleAt(s, sample.timeMs);
+    if (found === undefined) return this.#chains.get(s)?.late?.compare(sample);
+    return sample.histogram !== undefined && equalSamples(found, sample.histogram);
   }
 
-  /** Chunks that touch the closed range, oldest first. The bytes hold as long as they are wanted. */
+  /** Chunks of late samples that touch the closed range; they may overlap, and others too. */
+  lateChunks(s: number, minTimeMs: number, maxTimeMs: number): readonly ChunkBytes[] {
+    return this.#chains.get(s)?.late?.chunks(minTimeMs, maxTimeMs) ?? [];
+  }
+
+  /** Chunks that touch the closed range, oldest first, late samples aside. The bytes hold as long as they are wanted. */
   chunks(s: number, minTimeMs: number, maxTimeMs: number): ChunkBytes[] {
     const chain = this.#chains.get(s);
     if (chain === undefined) return [];
@@ -111,10 +128,11 @@ export class HistogramChains {
   overlaps(s: number, minTimeMs: number, maxTimeMs: number): boolean {
     const chain = this.#chains.get(s);
     if (chain === undefined) return false;
-    const { closed, open } = chain;
+    const { closed, late, open } = chain;
     if (open !== undefined && open.lastTimeMs >= minTimeMs && open.minTimeMs <= maxTimeMs) {
       return true;
     }
+    if (late?.overlaps(minTimeMs, maxTimeMs) === true) return true;
     return closed.some((chunk) => chunk.maxTimeMs >= minTimeMs && chunk.minTimeMs <= maxTimeMs);
   }
 
@@ -134,7 +152,9 @@ export class HistogramChains {
     while (count < closed.length && closed[count]!.maxTimeMs < timeMs) count++;
     if (count > 0) closed.splice(0, count);
     chain.decoded = undefined;
-    if (closed.length > 0) return;
+    chain.late?.dropBefore(timeMs);
+    if (chain.late?.isEmpty === true) chain.late = undefined;
+    if (closed.length > 0 || chain.late !== undefined) return;
     if (chain.open === undefined || chain.open.lastTimeMs < timeMs) this.#chains.delete(s);
   }
 
@@ -144,6 +164,7 @@ export class HistogramChains {
     const chain: Chain = {
       closed: [],
       open: undefined,
+      late: undefined,
       cutTimeMs: Number.POSITIVE_INFINITY,
       decoded: undefined,
       decodedSamples: new Map(),

@@ -3,14 +3,6 @@
 // Method: a TSDB on a disk in memory; random series of every kind.
 import t from 'tap';
 import type { Labels } from '../../model/labels.ts';
-import type { SeriesColumns } from '../../model/series-columns.ts';
-import { isStaleWords } from '../../model/sample.ts';
-import { encodeHistogramMessage } from '../../model/wire/histogram-encode.ts';
-import {
-  type WriteBatch,
-  allocateWriteBatch,
-  decodeWriteBatch,
-} from '../../model/wire/write-batch.ts';
 import { type Tsdb, mergeSeriesFrames } from '../../storage/index.ts';
 import {
   KINDS,
@@ -20,73 +12,12 @@ import {
   sampleLine,
 } from '../support/histograms.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
-import { EVERYTHING, batchOf, framesOf, metric, openTsdb, readAll } from '../support/toy-tsdb.ts';
+import { type Row, linesOf, mixedBatch } from '../support/mixed-batches.ts';
+import { EVERYTHING, framesOf, metric, openTsdb, readAll } from '../support/toy-tsdb.ts';
 
 const START_MS = 1_699_999_200_000; // a two-hour border
 const NOW_MS = START_MS + 4 * 3_600_000;
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-
-interface Row {
-  readonly labels: Labels;
-  readonly floats?: readonly (readonly [timeMs: number, value: number | bigint])[];
-  readonly histograms?: readonly TimedSample[];
-}
-
-/** A batch of floats and then of histograms, a row for each of these. */
-function mixedBatch(rows: readonly Row[]): WriteBatch {
-  const all: { labels: Labels; samples: NonNullable<Row['floats']>; message: Uint8Array }[] = [];
-  for (const { floats = [], histograms = [], labels } of rows) {
-    if (floats.length > 0) all.push({ labels, samples: floats, message: new Uint8Array(0) });
-    for (const { sample, timeMs } of histograms) {
-      all.push({ labels, samples: [], message: encodeHistogramMessage(timeMs, sample) });
-    }
-  }
-  const plain = batchOf(all);
-  const { bytes, batch } = allocateWriteBatch({
-    tenant: plain.tenant,
-    seriesCount: plain.seriesCount,
-    sampleCount: plain.sampleCount,
-    labelLength: plain.labelBytes.length,
-    histogramLength: all.reduce((sum, { message }) => sum + message.length, 0),
-  });
-  batch.fingerprints.set(plain.fingerprints);
-  batch.labelEnds.set(plain.labelEnds);
-  batch.labelBytes.set(plain.labelBytes);
-  batch.sampleEnds.set(plain.sampleEnds);
-  batch.timestamps.set(plain.timestamps);
-  batch.values.set(plain.values);
-  let at = 0;
-  all.forEach(({ message }, i) => {
-    if (at + message.length > 0 && batch.histogramBytes.length > 0) {
-      batch.histogramBytes.set(message, at);
-      at += message.length;
-      batch.histogramEnds[i] = at;
-    }
-  });
-  return decodeWriteBatch(bytes);
-}
-
-/** All samples of columns, a line each. */
-function linesOf(
-  { ends, histograms, labels, timestamps, values }: SeriesColumns,
-  isFloat = false,
-): string[] {
-  const words = new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
-  const lines: string[] = [];
-  for (let row = 0, i = 0; row < labels.length; row++) {
-    for (; i < ends[row]!; i++) {
-      const histogram = histograms?.[i];
-      const timeMs = timestamps[i]!;
-      const isStale = isStaleWords(words[i * 2]!, words[i * 2 + 1]!);
-      const text =
-        histogram === undefined
-          ? `${timeMs} ${isStale ? 'stale' : String(values[i]!)}`
-          : sampleLine({ sample: { histogram, isFloat, isStale: false }, timeMs });
-      lines.push(`${labels[row]!.join()} ${text}`);
-    }
-  }
-  return lines;
-}
 
 const nameOf = (kind: Kind): Labels => metric('h', { kind });
 
@@ -188,7 +119,7 @@ t.test('a series goes from floats to histograms and back', async (t) => {
 });
 
 t.test('what cannot be taken is refused with its reason, the rest is stored', async (t) => {
-  const { tsdb } = await openTsdb(new MemoryDisk(), { outOfOrderMs: () => 3_600_000 });
+  const { tsdb } = await openTsdb(new MemoryDisk()); // without a window for late samples
   const labels = metric('h');
   const [a, b, c] = histogramSeries('integer', { startMs: START_MS, count: 3, seed: 9 });
   const histogram = (of: TimedSample | undefined, timeMs: number): Row => ({

@@ -33,8 +33,9 @@ export async function startServer(
   programs: string,
   work: string,
   flags: readonly string[] = [],
+  configuration = '{}',
 ): Promise<PrometheusServer> {
-  await writeFile(`${work}/prometheus.yml`, '{}');
+  await writeFile(`${work}/prometheus.yml`, configuration);
   const server: ChildProcess = spawn(
     `${programs}/prometheus`,
     [
