@@ -4,8 +4,10 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { StarlingError } from '../../model/errors.ts';
+import { giveAwayFirstBuffer } from './first-transfer.ts';
 import type { JobTable, WorkerAnswer, WorkerRequest } from './workers.ts';
 
+giveAwayFirstBuffer();
 const port = parentPort;
 const { jobs } = (await import((workerData as { readonly jobsModule: string }).jobsModule)) as {
   readonly jobs: JobTable;

@@ -13,6 +13,7 @@ import {
   toStarlingError,
 } from '../../model/errors.ts';
 import type { Workers } from '../platform.ts';
+import { giveAwayFirstBuffer } from './first-transfer.ts';
 
 /** A job returns its output and the buffers that may move instead of being copied. */
 export type Job = (input: unknown) => {
@@ -58,6 +59,7 @@ interface Task {
 const entry = new URL('./worker-entry.js', import.meta.url);
 
 export function createNodeWorkers(options: WorkersOptions): Workers {
+  giveAwayFirstBuffer();
   const pool = new Pool(options);
   return {
     run: <Output>(
