@@ -34,6 +34,7 @@ async function everythingElse() {
   await step('build', node, 'scripts/build.mjs');
   await step('simulator', node, '--enable-source-maps', 'dist/sim/main.js', ...SEEDS);
   await step('format', tool('prettier'), '--check', '--log-level', 'warn', '.');
+  await step('compiled WebAssembly text', node, 'scripts/wat.mjs', '--check');
   await step('layers', node, 'scripts/layers.mjs');
   await step('dead code', tool('knip'));
   if (failed) return;

@@ -3,20 +3,21 @@
  * the declared length is checked before anything is allocated, every tag is checked against both
  * ends, and a body that yields more or fewer bytes than it declared is an error (snappyjs, which
  * encodes for tools and tests, accepts both). Decoding stops and resumes, so that a large body
- * never holds the loop. Format: google/snappy, format_description.txt.
+ * never holds the loop. The elements are moved by snappy.wat. Format: google/snappy, format_description.txt.
  *
  *   body := uvarint uncompressed length, element*
  *   element := literal (tag low bits 00) | copy with 1, 2 or 4 byte offset (01, 10, 11)
  */
 import { StarlingError } from '../errors.ts';
+import { snappyWasm } from './snappy-wasm.ts';
 
-/** A decode in progress. `target` is owned by the caller and is full when `isDone`. */
+/** A decode in progress. `target` is owned by the caller and is full when it is done. */
 export interface SnappyDecode {
   readonly source: Uint8Array;
-  readonly sourceView: DataView;
   readonly target: Uint8Array;
-  readonly targetView: DataView;
   readonly length: number;
+  /** Undefined once it is done or has failed. */
+  decoder: Decoder | undefined;
   sourceOffset: number;
   targetOffset: number;
 }
@@ -63,10 +64,8 @@ export function beginSnappyDecode(
 ): SnappyDecode {
   let sourceOffset = 0;
   while (source[sourceOffset]! >= 0x80) sourceOffset++;
-  const targetView = new DataView(target.buffer, target.byteOffset, length);
-  const sourceView = new DataView(source.buffer, source.byteOffset, source.length);
-  const views = { source, sourceView, target, targetView };
-  return { ...views, length, sourceOffset: sourceOffset + 1, targetOffset: 0 };
+  const decoder = takeDecoder(source, length);
+  return { source, target, length, decoder, sourceOffset: sourceOffset + 1, targetOffset: 0 };
 }
 
 /**
@@ -74,15 +73,18 @@ export function beginSnappyDecode(
  * Throws `snappy.corrupt` at the first element that does not hold.
  */
 export function continueSnappyDecode(decode: SnappyDecode, outputBytesMax: number): boolean {
-  const stopAt = Math.min(decode.targetOffset + outputBytesMax, decode.length);
-  const failure = decodeElements(decode, stopAt);
+  const { decoder, length, source } = decode;
+  if (decoder === undefined) return true;
+  const stopAt = Math.min(decode.targetOffset + outputBytesMax, length);
+  const failure = decoder.decode(decode, stopAt);
+  const isAtEnd = decode.sourceOffset === source.length;
+  if (failure === undefined && !isAtEnd && decode.targetOffset < length) return false;
+  decode.decoder = undefined;
+  giveBack(decoder);
   if (failure !== undefined) throw corrupt(`${failure} at byte ${decode.sourceOffset}`);
-  if (decode.sourceOffset < decode.source.length) {
-    if (decode.targetOffset < decode.length) return false;
-    throw corrupt(`yields more than the ${decode.length} bytes it declares`);
-  }
-  if (decode.targetOffset < decode.length) {
-    throw corrupt(`yields ${decode.targetOffset} bytes, it declares ${decode.length}`);
+  if (!isAtEnd) throw corrupt(`yields more than the ${length} bytes it declares`);
+  if (decode.targetOffset < length) {
+    throw corrupt(`yields ${decode.targetOffset} bytes, it declares ${length}`);
   }
   return true;
 }
@@ -95,82 +97,94 @@ export function snappyDecode(source: Uint8Array, bytesMax: number): Uint8Array {
   return decode.target;
 }
 
-/** Longer literals are moved by a native call; for shorter ones it costs more than it saves. */
-const NATIVE_COPY_BYTES = 48;
-const WORD_BYTES = 4;
+const PAGE_BYTES = 64 * 1024;
+/** What is read or written past the end of either part: a block of the longest copy. */
+const SLACK_BYTES = 64;
+/** Decoders that wait for the next body, and the most memory one keeps. */
+const SPARE_DECODERS_MAX = 4;
+const SPARE_BYTES_MAX = 4 * 1024 * 1024;
+
+interface DecoderExports {
+  readonly memory: WebAssembly.Memory;
+  readonly from: WebAssembly.Global;
+  readonly to: WebAssembly.Global;
+  readonly offset: WebAssembly.Global;
+  decode(
+    from: number,
+    sourceEnd: number,
+    base: number,
+    to: number,
+    stopAt: number,
+    targetEnd: number,
+  ): 0 | 1 | 2 | 3 | 4;
+}
 
 /**
- * Hot loop: moves elements until `stopAt` bytes are written or the source ends. Returns what is
- * wrong, if anything. `decode.length` bounds the target; nothing is written past it. Where there is
- * room, whole words are moved, up to three bytes too many: the next element overwrites these.
+ * A memory with one body in it: `source, slack, target, slack`. Moving copies by blocks takes a fifth of the time that
+ * the best loop over typed arrays takes, and half of the bytes of a remote write are copies of 64.
  */
-function decodeElements(decode: SnappyDecode, stopAt: number): string | undefined {
-  const { source, sourceView, target, targetView, length } = decode;
-  const sourceEnd = source.length;
-  let from = decode.sourceOffset;
-  let to = decode.targetOffset;
-  let failure: string | undefined;
-  while (from < sourceEnd && to < stopAt) {
-    const tag = source[from]!;
-    const kind = tag & 3;
-    let count = (tag >>> 2) + 1;
-    if (kind === 0) {
-      let headerEnd = from + 1;
-      if (count > 60) {
-        const extra = count - 60;
-        headerEnd += extra;
-        count = 0; // past the end it becomes NaN or too large: refused below
-        for (let i = extra; i > 0; i--) count = count * 256 + source[from + i]!;
-        count += 1;
-      }
-      if (!(headerEnd + count <= sourceEnd)) failure = 'truncated literal';
-      else if (to + count > length) failure = 'yields more than it declares';
-      if (failure !== undefined) break;
-      from = headerEnd + count;
-      if (count > NATIVE_COPY_BYTES) {
-        target.set(source.subarray(headerEnd, from), to);
-      } else if (from + WORD_BYTES <= sourceEnd && to + count + WORD_BYTES <= length) {
-        for (let i = 0; i < count; i += WORD_BYTES) {
-          targetView.setInt32(to + i, sourceView.getInt32(headerEnd + i, true), true);
-        }
-      } else {
-        for (let i = 0; i < count; i++) target[to + i] = source[headerEnd + i]!;
-      }
-      to += count;
-      continue;
-    }
-    let offset = source[from + 1]!; // reads past the end give nonsense, refused below
-    let next = from + 2;
-    if (kind === 1) {
-      count = ((tag >>> 2) & 7) + 4;
-      offset |= (tag & 0xe0) << 3;
-    } else {
-      next = from + 3;
-      offset |= source[from + 2]! << 8;
-      if (kind === 3) {
-        next = from + 5;
-        offset = (offset | (source[from + 3]! << 16)) + source[from + 4]! * 0x100_0000;
-      }
-    }
-    if (next > sourceEnd) failure = 'truncated copy';
-    else if (offset === 0 || offset > to) failure = `copy from ${offset} bytes back of ${to}`;
-    else if (to + count > length) failure = 'yields more than it declares';
-    if (failure !== undefined) break;
-    // Ranges may overlap: moved in rising order, by words only when a word cannot overlap itself.
-    const end = to + count;
-    if (offset >= WORD_BYTES && end + WORD_BYTES <= length) {
-      for (; to < end; to += WORD_BYTES) {
-        targetView.setInt32(to, targetView.getInt32(to - offset, true), true);
-      }
-      to = end;
-    } else {
-      for (; to < end; to++) target[to] = target[to - offset]!;
-    }
-    from = next;
+class Decoder {
+  readonly #exports: DecoderExports;
+  #targetStart = 0;
+
+  constructor(module: WebAssembly.Module) {
+    // snappy.wat says what it exports.
+    this.#exports = new WebAssembly.Instance(module).exports as unknown as DecoderExports;
   }
-  decode.sourceOffset = from;
-  decode.targetOffset = to;
-  return failure;
+
+  get byteLength(): number {
+    return this.#exports.memory.buffer.byteLength;
+  }
+
+  load(source: Uint8Array, targetLength: number): void {
+    const { memory } = this.#exports;
+    this.#targetStart = source.length + SLACK_BYTES;
+    const missing = this.#targetStart + targetLength + SLACK_BYTES - this.byteLength;
+    if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
+    new Uint8Array(memory.buffer).set(source);
+  }
+
+  /** Goes on until `stopAt` bytes are written or the source ends. Returns what is wrong, if anything. */
+  decode(decode: SnappyDecode, stopAt: number): string | undefined {
+    const { length, source, sourceOffset, target, targetOffset } = decode;
+    const { from, memory, offset, to } = this.#exports;
+    const base = this.#targetStart;
+    const end = base + length;
+    const at = base + targetOffset;
+    const stop = base + stopAt;
+    const failure = this.#exports.decode(sourceOffset, source.length, base, at, stop, end);
+    decode.sourceOffset = from.value;
+    decode.targetOffset = to.value - base;
+    const written = decode.targetOffset - targetOffset;
+    target.set(new Uint8Array(memory.buffer, at, written), targetOffset);
+    switch (failure) {
+      case 0:
+        return undefined;
+      case 1:
+        return 'truncated literal';
+      case 2:
+        return 'yields more than it declares';
+      case 3:
+        return 'truncated copy';
+      case 4:
+        return `copy from ${offset.value >>> 0} bytes back of ${decode.targetOffset}`;
+    }
+  }
+}
+
+let compiled: WebAssembly.Module | undefined;
+const spareDecoders: Decoder[] = [];
+
+function takeDecoder(source: Uint8Array, targetLength: number): Decoder {
+  compiled ??= new WebAssembly.Module(Buffer.from(snappyWasm, 'base64'));
+  const decoder = spareDecoders.pop() ?? new Decoder(compiled);
+  decoder.load(source, targetLength);
+  return decoder;
+}
+
+function giveBack(decoder: Decoder): void {
+  const isKept = spareDecoders.length < SPARE_DECODERS_MAX && decoder.byteLength <= SPARE_BYTES_MAX;
+  if (isKept) spareDecoders.push(decoder);
 }
 
 function corrupt(why: string): StarlingError {

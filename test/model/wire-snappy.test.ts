@@ -180,3 +180,75 @@ t.test('snappyDecode() reads all kinds of copies, also overlapping ones', async 
   check('0c61626364' + '0f04000000', 'abcd' + 'abcd');
   check('0461' + '62' + 'fe0200', 'ab' + 'ab'.repeat(32));
 });
+
+t.test(
+  'snappyDecode() moves copies of any length from any distance, and literals of any length',
+  async (t) => {
+    const text = Buffer.from(Array.from({ length: 70_000 }, (_, i) => 33 + ((i * i) % 89)));
+    const copy = (count: number, offset: number): Buffer =>
+      Buffer.of(((count - 1) << 2) | 2, offset & 0xff, offset >> 8);
+    const literal = (bytes: Buffer, lengthBytes: number): Buffer => {
+      const header = Buffer.alloc(1 + lengthBytes);
+      header[0] = (lengthBytes === 0 ? bytes.length - 1 : 59 + lengthBytes) << 2;
+      if (lengthBytes > 0) header.writeUIntLE(bytes.length - 1, 1, lengthBytes);
+      return Buffer.concat([header, bytes]);
+    };
+    const check = (name: string, elements: readonly Buffer[], expected: Buffer): void => {
+      const body = Buffer.concat([uvarint(expected.length), ...elements]);
+      t.ok(Buffer.from(snappyDecode(body, BYTES_MAX)).equals(expected), name);
+    };
+    for (let offset = 1; offset <= 70; offset++) {
+      for (const count of [1, 4, 7, 8, 15, 16, 17, 31, 33, 48, 63, 64]) {
+        const start = text.subarray(0, 70);
+        const copied = Buffer.from(
+          Array.from({ length: count }, (_, i) => start[70 - offset + (i % offset)]!),
+        );
+        const end = text.subarray(100, 103);
+        const elements = [literal(start, 1), copy(count, offset), literal(end, 0)];
+        check(`${count} from ${offset} back`, elements, Buffer.concat([start, copied, end]));
+      }
+    }
+    for (const length of [1, 15, 16, 17, 59, 60])
+      check(`${length}`, [literal(text.subarray(0, length), 0)], text.subarray(0, length));
+    for (const [length, lengthBytes] of [
+      [61, 1],
+      [256, 1],
+      [257, 2],
+      [65_536, 2],
+      [65_537, 3],
+      [70_000, 4],
+    ] as const)
+      check(
+        `${length} in ${lengthBytes}`,
+        [literal(text.subarray(0, length), lengthBytes)],
+        text.subarray(0, length),
+      );
+  },
+);
+
+t.test('bodies that are decoded beside each other do not meet', async (t) => {
+  const bodies = Array.from({ length: 7 }, (_, i) =>
+    Buffer.from(`body ${i} of many, `.repeat(5000 + i)),
+  );
+  const decodes = bodies.map((bytes) => {
+    const body = snappyjs.compress(bytes);
+    return beginSnappyDecode(body, new Uint8Array(bytes.length), snappyLength(body, BYTES_MAX));
+  });
+  const open = new Set(decodes);
+  while (open.size > 0)
+    for (const one of open) if (continueSnappyDecode(one, 10_000)) open.delete(one);
+  t.same(
+    decodes.map(({ target }) => Buffer.from(target)),
+    bodies,
+  );
+});
+
+t.test('a body of many MiB leaves no memory that the next one could show', async (t) => {
+  const large = Buffer.alloc(9 * 2 ** 20, 'x');
+  t.ok(Buffer.from(snappyDecode(snappyjs.compress(large), large.length)).equals(large));
+  const small = Buffer.concat([uvarint(30), Buffer.of((9 << 2) | 0), Buffer.from('0123456789')]);
+  t.throws(() => snappyDecode(small, BYTES_MAX), refusal('snappy.corrupt'));
+  const decode = beginSnappyDecode(small, new Uint8Array(30), 30);
+  t.throws(() => continueSnappyDecode(decode, 100), refusal('snappy.corrupt'));
+  t.equal(Buffer.from(decode.target).toString(), '0123456789'.padEnd(30, '\0'));
+});
