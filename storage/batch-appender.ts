@@ -109,7 +109,8 @@ export class BatchAppender {
     records: Uint8Array[],
   ): AppendResult {
     const outcome: Outcome = {
-      ...bounds,
+      minTimeMs: bounds.minTimeMs,
+      maxTimeMs: bounds.maxTimeMs,
       previous: -1,
       insertMinMs: this.#head.maxTimeMs - this.#outOfOrderMs(),
       unknown: [],

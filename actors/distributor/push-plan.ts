@@ -107,8 +107,17 @@ export function beginPushPlan(
   const pieces = Math.ceil(columns.sampleCount / SAMPLES_PER_CHUNK_MAX);
   const rowsMax = columns.seriesCount + pieces + columns.histogramCount;
   growPlanColumns(pooled, rowsMax, columns.seriesCount, context.ring.replicationFactor);
+  // Named one by one: what is spread is copied to a hash table, and the loops of a plan read it in every turn.
   return {
-    ...pooled,
+    rowSeries: pooled.rowSeries,
+    rowSampleStart: pooled.rowSampleStart,
+    rowSampleEnd: pooled.rowSampleEnd,
+    rowReplicas: pooled.rowReplicas,
+    rowHistogram: pooled.rowHistogram,
+    rowChunks: pooled.rowChunks,
+    canonical: pooled.canonical,
+    spareRows: pooled.spareRows,
+    spareBatches: pooled.spareBatches,
     context,
     view,
     columns,

@@ -106,8 +106,7 @@ export function beginWriteRequestPass(
   columns.metadataCount = 0;
   columns.exemplarCount = 0;
   const view = new DataView(body.buffer, body.byteOffset, length);
-  const open = { offset: 0, seriesEnd: 0, labelStart: 0, labelEnd: 0 };
-  return { view, length, key, columns, ...open };
+  return { view, length, key, columns, offset: 0, seriesEnd: 0, labelStart: 0, labelEnd: 0 };
 }
 
 /**

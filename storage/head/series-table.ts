@@ -20,7 +20,8 @@ export class SeriesTable {
   /** Numbers handed out so far; some may be free. */
   length = 0;
   capacity = CAPACITY_START;
-  fingerprints = new Uint32Array(CAPACITY_START * 4);
+  /** One entry more than the capacity: what came next last time is a guess, and one that reads past the end makes each look-up slower. */
+  fingerprints = new Uint32Array((CAPACITY_START + 1) * 4);
   /** The series that exist. */
   alive = new Bitmap(CAPACITY_START);
   /** WAL refs. */
@@ -165,7 +166,7 @@ export class SeriesTable {
 
   #growColumns(): void {
     const capacity = this.capacity * 2;
-    this.fingerprints = grown(this.fingerprints, new Uint32Array(capacity * 4));
+    this.fingerprints = grown(this.fingerprints, new Uint32Array((capacity + 1) * 4));
     this.alive = this.alive.copy(capacity);
     this.refs = grown(this.refs, new Float64Array(capacity));
     this.labelHandle = grown(this.labelHandle, new Uint32Array(capacity));
