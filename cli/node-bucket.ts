@@ -39,10 +39,7 @@ export function createShipping(
     directoryOf: (tenant) => tenantDirectory(options, tenant),
     ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === identity.instanceId,
     retentionMsOf: () => options.config.limits.compactor_blocks_retention_period_ms,
-    wasDeleted: (tenant, timeMs) =>
-      dueDeletions(options, deletions, tenant).some(
-        ({ range }) => range.minTimeMs <= timeMs && timeMs <= range.maxTimeMs,
-      ),
+    goneOf: (tenant) => dueDeletions(options, deletions, tenant),
   });
 }
 

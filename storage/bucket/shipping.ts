@@ -4,6 +4,7 @@
  *
  *   cut ─► shipped ─► in the bucket index ─► (readers had time to read that index) ─► `isIndexed`, `mayRemove`
  *                                   ─► (its retention there is over) ─► only `mayRemove`
+ *        ─► not in the index any more, and deletions that are for good cover all its samples ─► only `mayRemove`
  *
  * One tenant at a time, so that uploads never take more of the line than one block needs. Invariant: of
  * each tenant at most one run is going and one waits.
@@ -11,10 +12,15 @@
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
 import type { Bucket, Clock, Disk, Log } from '../../platform/platform.ts';
+import { BlockReader } from '../block/block-reader.ts';
+import { diskBlockFiles } from '../block/byte-source.ts';
 import { type BlockId, blockIdTimeMs } from '../block/ulid.ts';
+import { type Deletion, NO_DELETIONS } from '../deletion/deletion.ts';
+import { Pacer } from '../pacer.ts';
 import { type BucketIndex, readBucketIndex, writeBucketIndex } from './bucket-index.ts';
 import { scanTenant } from './scan.ts';
 import { Shipper } from './shipper.ts';
+import { isWhollyDeleted } from './wholly-deleted.ts';
 
 /** How often a tenant's index is looked at, and by one node written anew. */
 const INDEX_EVERY_MS = 15 * 60_000;
@@ -38,8 +44,8 @@ export interface ShippingOptions {
   readonly ownsIndex: (tenant: TenantId) => boolean;
   /** How long blocks stay in the bucket; 0: for ever. */
   readonly retentionMsOf: (tenant: TenantId) => number;
-  /** Whether samples of a time were deleted for good: a block of such may be gone from the bucket; absent: never. */
-  readonly wasDeleted?: ((tenant: TenantId, timeMs: number) => boolean) | undefined;
+  /** What was deleted for good: a block of nothing else may be gone from the bucket; absent: nothing. */
+  readonly goneOf?: ((tenant: TenantId) => readonly Deletion[]) | undefined;
 }
 
 /** What this node knows of one tenant. */
@@ -49,8 +55,8 @@ interface TenantState {
   indexedSinceMs: ReadonlyMap<BlockId, number>;
   /** Since when shipped ones were not: a listing may lag behind what was just shipped. */
   absentSinceMs: ReadonlyMap<BlockId, number>;
-  /** Blocks that were seen to be marked for deletion. */
-  readonly marked: Set<BlockId>;
+  /** Of these, those that have no sample left: found out anew with each look, so a restart forgets nothing. */
+  emptied: ReadonlySet<BlockId>;
   /** What was found then in blocks that are not marked for deletion. */
   readable: ReadonlySet<BlockId>;
   lookedAtMs: number;
@@ -94,16 +100,15 @@ export class Shipping {
    * the bucket let it go.
    */
   mayRemove(tenant: TenantId, id: BlockId): boolean {
-    const { clock, retentionMsOf, wasDeleted } = this.#options;
+    const { clock, retentionMsOf } = this.#options;
     const state = this.#states.get(tenant);
     const sinceMs = state?.indexedSinceMs.get(id);
     if (state?.shipper?.isShipped(id) !== true) return false;
     const nowMs = clock.monotonicMs();
     if (sinceMs !== undefined) return nowMs - sinceMs >= REMOVE_AFTER_INDEXED_MS;
     const absentSinceMs = state.absentSinceMs.get(id) ?? nowMs;
-    // Not what the bucket lost: that is told by nobody before.
-    const isGone = state.marked.has(id) && nowMs - absentSinceMs >= REMOVE_AFTER_INDEXED_MS;
-    if (isGone && wasDeleted?.(tenant, blockIdTimeMs(id)) === true) return true;
+    // Not what the bucket lost: of that there are samples left.
+    if (state.emptied.has(id) && nowMs - absentSinceMs >= REMOVE_AFTER_INDEXED_MS) return true;
     const retentionMs = retentionMsOf(tenant);
     // A block is named after its last sample.
     return retentionMs > 0 && clock.wallMs() - blockIdTimeMs(id) > retentionMs;
@@ -135,7 +140,7 @@ export class Shipping {
         shipper: undefined,
         indexedSinceMs: new Map(),
         absentSinceMs: new Map(),
-        marked: new Set(),
+        emptied: new Set(),
         readable: new Set(),
         lookedAtMs: Number.NEGATIVE_INFINITY,
         hasNew: false,
@@ -189,15 +194,35 @@ export class Shipping {
       else absentSinceMs.set(id, state.absentSinceMs.get(id) ?? nowMs);
     }
     const unmarked = index?.blocks.filter(({ id }) => !index.deletions.has(id));
-    for (const id of index?.deletions.keys() ?? []) {
-      if (shipper.isShipped(id)) state.marked.add(id);
-    }
-    for (const id of state.marked) if (!shipper.isShipped(id)) state.marked.delete(id);
     state.readable = new Set(unmarked?.flatMap(({ id, sources }) => [id, ...sources]));
     state.indexedSinceMs = indexedSinceMs;
     state.absentSinceMs = absentSinceMs;
+    state.emptied = await this.#emptiedOf(tenant, absentSinceMs.keys());
     state.lookedAtMs = nowMs;
     state.hasNew = false;
+  }
+
+  /** Those of which nothing is left. One that cannot be read is none: it is healed first. */
+  async #emptiedOf(tenant: TenantId, ids: Iterable<BlockId>): Promise<ReadonlySet<BlockId>> {
+    const { clock, directoryOf, disk, goneOf, log } = this.#options;
+    const emptied = new Set<BlockId>();
+    const gone = goneOf?.(tenant) ?? NO_DELETIONS;
+    if (gone.length === 0) return emptied; // fast path
+    for (const id of ids) {
+      if (this.#isClosed) break;
+      try {
+        const reader = await BlockReader.open(diskBlockFiles(disk, directoryOf(tenant), id));
+        try {
+          if (await isWhollyDeleted(reader, gone, new Pacer(clock))) emptied.add(id);
+        } finally {
+          await reader.close();
+        }
+      } catch (thrown) {
+        const why = toStarlingError(thrown).message;
+        log.warn('a local block was not looked at for what is deleted', { tenant, block: id, why });
+      }
+    }
+    return emptied;
   }
 }
 

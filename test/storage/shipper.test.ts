@@ -11,6 +11,7 @@ import { createNodeClock } from '../../platform/node/clock.ts';
 import { createNodeLog } from '../../platform/node/log.ts';
 import { SimBucketStore } from '../../sim/bucket.ts';
 import { diskBlockFiles } from '../../storage/block/byte-source.ts';
+import type { Deletion } from '../../storage/deletion/deletion.ts';
 import { readBucketMeta } from '../../storage/bucket/bucket-meta.ts';
 import { putMark } from '../../storage/bucket/marks.ts';
 import { Shipper } from '../../storage/bucket/shipper.ts';
@@ -195,8 +196,8 @@ t.test(
     const store = new SimBucketStore();
     const wall = new FakeClock(blockIdTimeMs(A) + 1000);
     let retentionMs = 0;
-    let isDeleted = false;
-    const shipping = new Shipping({
+    let gone: readonly Deletion[] = [];
+    const options = {
       clock: wall,
       disk,
       bucket: store.sideOf(wall),
@@ -205,8 +206,9 @@ t.test(
       directoryOf: () => directory,
       ownsIndex: () => true,
       retentionMsOf: () => retentionMs,
-      wasDeleted: () => isDeleted,
-    });
+      goneOf: () => gone,
+    };
+    let shipping = new Shipping(options);
     t.notOk(shipping.mayRemove(tenant, A));
     t.equal(await shipping.ship(tenant), 2);
     t.notOk(shipping.mayRemove(tenant, A), 'readers may have an older index');
@@ -240,12 +242,28 @@ t.test(
     t.notOk(shipping.isIndexed(tenant, A), 'nobody finds it there');
     retentionMs = 24 * 3_600_000;
     t.notOk(shipping.mayRemove(tenant, A));
-    isDeleted = true;
-    t.notOk(shipping.mayRemove(tenant, A), 'a listing may lag');
-    wall.advance(20 * 60_000);
-    t.ok(shipping.mayRemove(tenant, A), 'all of it was deleted');
-    isDeleted = false;
-    t.notOk(shipping.mayRemove(tenant, A));
+    let looked: Shipping | undefined = shipping;
+    // What of it goes for good, what of it may be removed when all who asked are answered, and why.
+    const check = async (maxTimeMs: number, isGone: boolean, why: string): Promise<void> => {
+      const selectors = [[{ name: '__name__', type: '=~', value: 'm.*' } as const]];
+      gone = [{ id: `until ${maxTimeMs}`, selectors, range: { minTimeMs: 0, maxTimeMs } }];
+      wall.advance(15 * 60_000);
+      await shipping.ship(tenant);
+      const isFirst = shipping !== looked;
+      looked = shipping;
+      if (isFirst) t.notOk(shipping.mayRemove(tenant, A), 'a listing may lag');
+      wall.advance(20 * 60_000);
+      t.equal(shipping.mayRemove(tenant, A), isGone, why);
+    };
+    await check(28, false, 'each series has a sample more');
+    await check(29, true, 'all of it was deleted');
+    gone = [];
+    wall.advance(15 * 60_000);
+    await shipping.ship(tenant);
+    t.notOk(shipping.mayRemove(tenant, A), 'it was not, after all');
+    await shipping.close();
+    shipping = new Shipping(options);
+    await check(29, true, 'a restart knows it too');
     await shipping.close();
   },
 );
