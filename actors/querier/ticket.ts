@@ -16,6 +16,9 @@ export interface TicketOptions {
   readonly bytesMax: number;
 }
 
+/** Why what nobody waits for any more is stopped: most queries end so, and an error costs more than its text. */
+const OVER = new StarlingError('request.canceled', undefined);
+
 export class Ticket {
   readonly bytes: QueryBytes;
   /** Shared with workers: not 0 once the work is to stop. */
@@ -50,7 +53,7 @@ export class Ticket {
       return await Promise.race([work(), stopped]);
     } finally {
       this.#deadline.cancel();
-      this.#stop(new StarlingError('request.canceled', undefined)); // for what nobody waits for
+      this.#stop(OVER);
       this.bytes.close();
     }
   }

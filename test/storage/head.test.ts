@@ -148,3 +148,22 @@ t.test(`Postings.match() finds what a naive filter finds (seed ${seed})`, async 
     { seed, numRuns: 500 },
   );
 });
+
+t.test('Postings.match() pauses in a label of many values, and goes on where it was', async (t) => {
+  const postings = new Postings();
+  const all = new Bitmap(4500);
+  for (let s = 0; s < 4500; s++) {
+    postings.add(s, ['pod', `pod-${s}`]);
+    all.add(s);
+  }
+  const check = (type: '!~' | '=~', expected: (s: number) => boolean): void => {
+    const found = all.copy();
+    const matcher = compileMatcher({ name: 'pod', type, value: '.*[13579]' });
+    const pauses = [...postings.match([matcher], found)].length;
+    t.ok(pauses >= 2, `${pauses} pauses`);
+    const numbers = Array.from({ length: 4500 }, (_, s) => s).filter(expected);
+    t.same([...found.toArray()], numbers, type);
+  };
+  check('=~', (s) => s % 2 === 1);
+  check('!~', (s) => s % 2 === 0);
+});
