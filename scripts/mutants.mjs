@@ -26,6 +26,9 @@ const { positionals, values } = parseArgs({
   },
 });
 
+/** Stories of a shape have faults that are further apart. */
+const SHAPE_MINUTES = '4';
+
 /** Links all compiled files but those of tests into `to`. */
 function copyOf(to) {
   const from = join(root, 'dist');
@@ -56,7 +59,9 @@ function find(name, mutant) {
   copyOf(directory);
   try {
     plant(directory, mutant);
-    const words = ['--seeds', `1..${values.seeds}`, '--minutes', values.minutes, '--stop'];
+    const minutes = mutant.shape === undefined ? values.minutes : SHAPE_MINUTES;
+    const words = ['--seeds', `1..${values.seeds}`, '--minutes', minutes, '--stop'];
+    if (mutant.shape !== undefined) words.push('--shape', mutant.shape);
     if (mutant.story === 'storage') words.push('--storage');
     if (mutant.faults !== undefined) words.push('--faults', mutant.faults.join(','));
     const { stdout } = spawnSync(process.execPath, [join(directory, 'sim/main.js'), ...words], {

@@ -8,7 +8,7 @@ import { assert } from '../model/assert.ts';
 import { parseTenantId } from '../model/ids.ts';
 import type { QueryAnswer } from '../http/api.ts';
 import { EPOCH_MS } from './clock.ts';
-import type { LoadTarget } from './load-target.ts';
+import type { DeletionTarget, LoadTarget } from './load-target.ts';
 import type { Planted } from './planted/index.ts';
 import type { SimRandom } from './random.ts';
 import { SERIES_LABEL } from './texts.ts';
@@ -107,6 +107,32 @@ export function loadTargetOf(world: World<RunningNode>): LoadTarget {
         });
         return wholeText(answer);
       }),
+    deletions: deletionsOf(world, machineOf),
+  };
+}
+
+type MachineOf = (name: string) => World<RunningNode>['machines'][number];
+
+function deletionsOf(world: World<RunningNode>, machineOf: MachineOf): DeletionTarget {
+  return {
+    add: (node, { fromMs, series, tenant, toMs }, timeoutMs) =>
+      world.ask(machineOf(node), timeoutMs, async ({ api: { deletions } }) => {
+        const id = parseTenantId(tenant);
+        const before = new Set(deletions.list(id).map((one) => one.id));
+        await deletions.add(id, {
+          selectors: [[{ name: SERIES_LABEL, type: '=', value: String(series) }]],
+          range: { minTimeMs: fromMs, maxTimeMs: toMs },
+        });
+        const request = deletions
+          .list(id)
+          .find((one) => !before.has(one.id) && one.range.minTimeMs === fromMs);
+        assert(request !== undefined, `sim: ${node} took a request and does not list it`);
+        return request.id;
+      }),
+    cancel: (node, tenant, id, timeoutMs) =>
+      world.ask(machineOf(node), timeoutMs, ({ api }) =>
+        api.deletions.cancel(parseTenantId(tenant), id),
+      ),
   };
 }
 

@@ -4,6 +4,9 @@
  * under another name is recognised from the value alone.
  *
  *   unknown ──2xx──> acked        what got no answer, or an error, may or may not be stored
+ *      ▲               │
+ *      └─ asked to be ─┘          deleted: from the asking on it may be hidden, some time after the answer it
+ *           deleted               must be; owed again some time after the request was cancelled
  */
 export interface SentSample {
   readonly series: number;
@@ -11,6 +14,15 @@ export interface SentSample {
   readonly value: number;
   /** True time of the first acknowledgement; undefined: unknown. */
   ackedAtMs: number | undefined;
+}
+
+/** What a client asked to have deleted: samples of one series, inclusive at both ends. */
+export interface Deleted {
+  readonly series: number;
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** True time of the answer that it is in force; undefined: unknown. */
+  doneAtMs: number | undefined;
 }
 
 /** A sample as a query returned it. */
@@ -24,7 +36,10 @@ const SAMPLES_PER_SERIES_MAX = 1_000_000;
 
 export class History {
   readonly #bySeries = new Map<number, Map<number, SentSample>>();
-  readonly #acked: SentSample[] = [];
+  #acked: SentSample[] = [];
+  #deleted: Deleted[] = [];
+  /** Acknowledged, and asked to be deleted. */
+  #hidden: SentSample[] = [];
   #sentCount = 0;
 
   get sentCount(): number {
@@ -61,9 +76,42 @@ export class History {
   acknowledge(samples: readonly SentSample[], nowMs: number): void {
     for (const sample of samples) {
       if (sample.ackedAtMs !== undefined) continue;
+      if (this.deletionsOf(sample).length > 0) {
+        this.#hidden.push(sample);
+        continue;
+      }
       sample.ackedAtMs = nowMs;
       this.#acked.push(sample);
     }
+  }
+
+  /** Is about to be asked to be deleted: what of it was acknowledged is owed no more. */
+  delete(span: Omit<Deleted, 'doneAtMs'>): Deleted {
+    const deleted: Deleted = { ...span, doneAtMs: undefined };
+    this.#deleted.push(deleted);
+    const isHit = (sample: SentSample): boolean => isIn(deleted, sample);
+    const hit = this.#acked.filter(isHit);
+    for (const sample of hit) sample.ackedAtMs = undefined;
+    this.#hidden.push(...hit);
+    this.#acked = this.#acked.filter((sample) => !isHit(sample));
+    return deleted;
+  }
+
+  /** The request was cancelled: what was acknowledged is owed again from `fromMs` of true time on. */
+  restore(deleted: Deleted, fromMs: number): void {
+    this.#deleted = this.#deleted.filter((one) => one !== deleted);
+    const hidden = this.#hidden;
+    this.#hidden = [];
+    this.acknowledge(hidden, fromMs);
+  }
+
+  /** Requests that hit a sample. */
+  deletionsOf(sample: Pick<ReadSample, 'series' | 'timestampMs'>): readonly Deleted[] {
+    return this.#deleted.filter((one) => isIn(one, sample));
+  }
+
+  get deletionCount(): number {
+    return this.#deleted.length;
   }
 
   find(series: number, timestampMs: number): SentSample | undefined {
@@ -74,4 +122,12 @@ export class History {
   samplesOf(series: number): readonly SentSample[] {
     return [...(this.#bySeries.get(series)?.values() ?? [])];
   }
+}
+
+function isIn(
+  { fromMs, series, toMs }: Deleted,
+  sample: Pick<ReadSample, 'series' | 'timestampMs'>,
+): boolean {
+  const { timestampMs } = sample;
+  return sample.series === series && timestampMs >= fromMs && timestampMs <= toMs;
 }

@@ -39,6 +39,14 @@ export interface LoadTarget {
   query(node: string, query: TextQuery, timeoutMs: number): Promise<Outcome<string>>;
   /** The JSON of the series with this number that have samples in the span. */
   series(node: string, query: SeriesSpan, timeoutMs: number): Promise<Outcome<string>>;
+  /** Where series can be deleted. */
+  readonly deletions?: DeletionTarget;
+}
+
+export interface DeletionTarget {
+  /** The id of the request, when it is in force on this node. */
+  add(node: string, span: SeriesSpan, timeoutMs: number): Promise<Outcome<string>>;
+  cancel(node: string, tenant: string, id: string, timeoutMs: number): Promise<Outcome<void>>;
 }
 
 /** A request without an answer. */
@@ -69,4 +77,6 @@ export interface LoadShape {
   readonly futureChance?: number;
   /** How often a writer reads at once what it wrote. */
   readonly readBackChance?: number;
+  /** How far apart requests to delete are; undefined: there are none. */
+  readonly deleteEveryMs?: number;
 }

@@ -5,6 +5,7 @@
 import { checkAcknowledged } from './checkers/acknowledged.ts';
 import type { CheckedAnswer, Violation } from './checkers/answer.ts';
 import { checkCounted } from './checkers/counted.ts';
+import { checkDeleted } from './checkers/deleted.ts';
 import { checkInvented } from './checkers/invented.ts';
 import { checkIsolation } from './checkers/isolation.ts';
 import { checkPoints } from './checkers/points.ts';
@@ -189,6 +190,7 @@ export class Readers {
     const answer: CheckedAnswer = { node, ...query, askedAtMs, samples: readSamples(text) };
     this.#load.report(checkAcknowledged(history, answer, invariant));
     this.#load.report(checkInvented(history, answer));
+    this.#load.report(checkDeleted(history, answer));
   }
 }
 

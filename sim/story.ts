@@ -12,6 +12,7 @@ import { assert } from '../model/assert.ts';
 import type { Ciphers } from '../platform/platform.ts';
 import { audit } from './audit.ts';
 import type { Violation } from './checkers/answer.ts';
+import { HIDE_MS } from './checkers/deleted.ts';
 import { checkFailStop, checkFullDisk } from './checkers/fail-stop.ts';
 import { checkSkewed } from './checkers/skewed.ts';
 import { RECOVERY_MS } from './checkers/recovered.ts';
@@ -170,6 +171,9 @@ async function tell(telling: Telling): Promise<void> {
   await settle(telling, 'after the restart of all');
   if (workload.history.ackedCount === 0) {
     operator.report([{ invariant: 'I24', what: 'no sample was ever acknowledged' }]);
+  }
+  if (workload.history.deletionCount + workload.counts.cancellations > 0) {
+    await world.sleep(HIDE_MS + 1000);
   }
   await audit(
     workload,

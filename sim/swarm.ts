@@ -30,6 +30,11 @@ export interface Swarm {
 
 const FAULT_KINDS_MIN = 2;
 const BUCKET_SHAPE_FAULTS = ['clock-day-ahead', 'clock-day-behind', 'kill', 'restart', 'wipe'];
+/** None that keeps a node from the bucket: then it may hear of a deletion late. */
+const DELETION_SHAPE_FAULTS = [
+  ...['crash-loop', 'kill', 'kill-some', 'lossy', 'partition', 'pause', 'power', 'restart'],
+  ...['restart-all', 'rolling-restart', 'scale-out', 'split', 'wipe'],
+];
 const ODDITY_CHANCE = 0.25;
 const BUCKET_CHANCE = 0.7;
 const REST_MS_MAX = 10_000;
@@ -82,6 +87,30 @@ export const SHAPES: Readonly<Record<string, Partial<Swarm>>> = {
       tenantCount: 1,
       repeatChance: 0,
       lateChance: 0,
+    },
+  },
+  /** Series are deleted, and some requests cancelled, while blocks are shipped. */
+  deletion: {
+    machineCount: 3,
+    replicationFactor: 3,
+    flushEveryMs: 90_000,
+    oddities: [],
+    hasBucket: true,
+    faults: DELETION_SHAPE_FAULTS,
+    flags: {
+      'compactor.compaction-interval': '1m',
+      'blocks-storage.tsdb.retention-period': '15m',
+    },
+    load: {
+      writers: 3,
+      seriesPerWriter: 3,
+      everyMs: 3000,
+      readEveryMs: 300,
+      tenantCount: 1,
+      repeatChance: 0.1,
+      lateChance: 0.05,
+      readBackChance: 0.2,
+      deleteEveryMs: 15_000,
     },
   },
   /** Nodes that keep little, so that most reads need the bucket: for stories of an hour and more. */

@@ -5,6 +5,7 @@
  * (`audit.ts`) asks every node for everything.
  */
 import type { Violation } from './checkers/answer.ts';
+import { runDeleter } from './deleter.ts';
 import { History, type SentSample } from './history.ts';
 import type { LoadShape, LoadTarget, RequestEnd } from './load-target.ts';
 import type { SimRandom } from './random.ts';
@@ -29,6 +30,8 @@ export class Workload {
     lateStored: 0,
     reads: 0,
     readErrors: 0,
+    deletions: 0,
+    cancellations: 0,
   };
   /** Failed reads by what they said first. */
   readonly readErrorsBy = new Map<string, number>();
@@ -54,6 +57,11 @@ export class Workload {
       this.#running.push(this.#write(i, random.child(`writer ${i}`)));
     }
     this.#running.push(this.readers.run(random.child('reader')));
+    const { deleteEveryMs } = this.shape;
+    const { deletions } = this.target;
+    if (deleteEveryMs === undefined || deletions === undefined) return;
+    const deleter = random.child('deleter');
+    this.#running.push(runDeleter({ load: this, deletions, everyMs: deleteEveryMs }, deleter));
   }
 
   get tenants(): readonly string[] {

@@ -5,6 +5,7 @@
 import type { History } from '../history.ts';
 import { checkAcknowledged } from './acknowledged.ts';
 import type { CheckedAnswer, Violation } from './answer.ts';
+import { checkDeleted } from './deleted.ts';
 import { checkInvented } from './invented.ts';
 
 /** `isOwn`: the asking tenant wrote this series. */
@@ -17,5 +18,9 @@ export function checkAudited(
     const what = `${answer.node} shows series ${answer.series} to a tenant that did not write it`;
     return [{ invariant: 'I12', what }];
   }
-  return [...checkAcknowledged(history, answer, 'I1'), ...checkInvented(history, answer)];
+  return [
+    ...checkAcknowledged(history, answer, 'I1'),
+    ...checkInvented(history, answer),
+    ...checkDeleted(history, answer),
+  ];
 }

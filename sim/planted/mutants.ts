@@ -17,6 +17,8 @@ export interface Mutant {
   readonly faults?: readonly string[];
   /** Which story finds it: that of whole clusters, or that of one directory. */
   readonly story?: 'storage';
+  /** Clusters of this shape, for some minutes. */
+  readonly shape?: 'deletion';
 }
 
 const CUTS = ['flush', 'restart', 'restart-all', 'kill'];
@@ -43,10 +45,29 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     edits: [{ from: 'maxTimeMs: window.endMs - 1 };', to: 'maxTimeMs: window.endMs - 2 };' }],
     faults: CUTS,
   },
+  'blocks-show-deleted': {
+    sentence: 'what was deleted is read from local blocks',
+    file: 'storage/tenant-read.js',
+    edits: [
+      {
+        from: 'blockFrames(source, { ...request, deletions }, block, hints)',
+        to: 'blockFrames(source, { ...request, deletions: [] }, block, hints)',
+      },
+    ],
+    shape: 'deletion',
+  },
   'boot-not-counted': {
     sentence: 'a boot does not count itself',
     file: 'membership/identity.js',
     edits: [{ from: 'bootCounter: known.bootCounter + 1', to: 'bootCounter: known.bootCounter' }],
+  },
+  'cancelled-stays-hidden': {
+    sentence: 'a request that was cancelled stays in force',
+    file: 'storage/deletion/requests.js',
+    edits: [
+      { from: "filter((entry) => stateOf(entry) !== 'cancelled')", to: 'filter(() => true)' },
+    ],
+    shape: 'deletion',
   },
   'checkpoint-drops-series': {
     sentence: 'a checkpoint leaves out some living series',
@@ -55,6 +76,17 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
       { from: 'alive.has(ref), minTimeMs', to: '(alive.has(ref) && ref % 3 > 0), minTimeMs' },
     ],
     story: 'storage',
+  },
+  'deletion-hides-more': {
+    sentence: 'a deletion hides the seconds after its range too',
+    file: 'storage/deletion/deletion.js',
+    edits: [
+      {
+        from: '.push(part.range)',
+        to: '.push({ ...part.range, maxTimeMs: part.range.maxTimeMs + 5000 })',
+      },
+    ],
+    shape: 'deletion',
   },
   'digest-unchecked': {
     sentence: 'a read does not mind that an answer knows other instances',
@@ -83,6 +115,17 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     file: 'storage/local-blocks.js',
     edits: [{ from: '!meta.hints.includes(HINT_OUT_OF_ORDER)', to: 'meta.hints !== undefined' }],
     faults: ['wipe', 'restart-all', 'restart'],
+  },
+  'head-shows-deleted': {
+    sentence: 'what was deleted is read from the head',
+    file: 'storage/tenant-read.js',
+    edits: [
+      {
+        from: 'selectFrames(head, selectors, range, hints, deletions)',
+        to: 'selectFrames(head, selectors, range, hints, [])',
+      },
+    ],
+    shape: 'deletion',
   },
   'late-unlogged': {
     sentence: 'a sample that came out of order is not logged',

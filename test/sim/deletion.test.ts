@@ -1,0 +1,57 @@
+/**
+ * Goal: samples that a client had deleted are hidden from every node in time, and nothing else is, through cuts,
+ * cancellations and restarts. Method: a short story of the shape `deletion`, and answers right and wrong
+ * for its checker; what the product must do for it is planted away in sim/planted/mutants.ts.
+ */
+import t from 'tap';
+import { createNodeCiphers } from '../../platform/node/ciphers.ts';
+import { HIDE_MS, checkDeleted } from '../../sim/checkers/deleted.ts';
+import { History } from '../../sim/history.ts';
+import { runStory } from '../../sim/story.ts';
+import { SHAPES } from '../../sim/swarm.ts';
+import { queryJobs } from '../support/query-jobs.ts';
+
+t.test('runStory() hides what was deleted, and nothing else', async (t) => {
+  const swarm = SHAPES['deletion'];
+  if (swarm === undefined) throw new Error('there is no shape deletion');
+  const ciphers = createNodeCiphers();
+  const { counts, violations } = await runStory({
+    ...{ seed: 3, minutes: 2, ciphers, jobs: queryJobs, swarm },
+  });
+  t.strictSame(violations, []);
+  t.ok((counts['deletions'] ?? 0) > 2, JSON.stringify(counts));
+  t.ok((counts['cancellations'] ?? 0) > 0, JSON.stringify(counts));
+});
+
+t.test('History: what is asked to be deleted is owed no more, until that was cancelled', (t) => {
+  const history = new History();
+  const [before, within, late] = [100, 200, 210].map((atMs) => history.send(4, atMs));
+  if (before === undefined || within === undefined || late === undefined) throw new Error('none');
+  history.acknowledge([before, within], 1);
+  const deleted = history.delete({ series: 4, fromMs: 150, toMs: 250 });
+  history.acknowledge([late], 2);
+  t.strictSame(history.acked, [before]);
+  history.restore(deleted, 5000);
+  t.strictSame(
+    history.acked.map(({ ackedAtMs, timestampMs }) => [timestampMs, ackedAtMs]),
+    [[100, 1], [200, 5000], [210, 5000]], // prettier-ignore
+  );
+  t.end();
+});
+
+t.test('checkDeleted() names deleted samples that are shown a minute later', (t) => {
+  const history = new History();
+  const samples = [100, 200, 300].map((atMs) => history.send(4, atMs));
+  const deleted = history.delete({ series: 4, fromMs: 200, toMs: 250 });
+  const check = (timesMs: readonly number[], askedAtMs: number, count: number): void => {
+    const shown = samples.filter(({ timestampMs }) => timesMs.includes(timestampMs));
+    const found = checkDeleted(history, { node: 'a', askedAtMs, samples: shown });
+    t.equal(found.length, count, `${timesMs.join()} at ${askedAtMs}`);
+  };
+  check([100, 200, 300], 10 * HIDE_MS, 0); // the request was never answered
+  deleted.doneAtMs = 1000;
+  check([100, 200, 300], 1000 + HIDE_MS, 0);
+  check([100, 200, 300], 1001 + HIDE_MS, 1);
+  check([100, 300], 1001 + HIDE_MS, 0);
+  t.end();
+});
