@@ -269,6 +269,7 @@ function createTenants(
               directory: tenantDirectory(options, tenant),
               pacer,
             }),
+          isWhole: () => losses.note.current === undefined,
           canRefill: (range) => canOthersFill(views.current.registry, instanceId, range),
         },
         fingerprint: fingerprintOf(views, tenant),

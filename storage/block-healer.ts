@@ -29,6 +29,8 @@ export interface BlockHealing {
   restore(id: BlockId, pacer: Pacer): Promise<BlockMeta | undefined>;
   /** Whether others could fill that time again. */
   canRefill(range: TimeRange): boolean;
+  /** Whether nothing is missing on this node: what was set aside is filled again. */
+  isWhole(): boolean;
 }
 
 export interface BlockHealerOptions {

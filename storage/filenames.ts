@@ -14,7 +14,8 @@
  *   <ULID>.tmp-for-creation/     a block being written: removed when blocks are opened
  *   <ULID>.tmp-for-deletion/     a block being removed
  *   <ULID>.restored/             from the bucket, to replace a bad <ULID>/: opening blocks goes on
- *   <ULID>.damaged/              a block that was repaired, as it was, kept for people
+ *   <ULID>.damaged/              a block that was repaired or healed, as it was, kept for people for a while
+ *   <ULID>.damaged/KEPT          for how many hours (damaged-blocks.ts)
  *
  * Parsing is strict: a name that we would not have written is somebody else's and is left alone.
  */
@@ -117,6 +118,15 @@ export function blockDeletionName(block: string): string {
 export function damagedBlockName(block: string): string {
   return `${block}.damaged`;
 }
+
+/** The block that a directory of this name was, or undefined. */
+export function parseDamagedBlockName(name: string): string | undefined {
+  const block = name.slice(0, -damagedBlockName('').length);
+  return /^[0-9A-Z]{26}$/.test(block) && damagedBlockName(block) === name ? block : undefined;
+}
+
+/** In it: for how many hours it was kept (damaged-blocks.ts). */
+export const DAMAGED_KEPT_FILE = 'KEPT';
 
 /** The name of a restored block's directory until it takes the place of the one that cannot be read. */
 export function restoredBlockName(block: string): string {

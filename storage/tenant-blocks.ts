@@ -19,6 +19,7 @@ import type { BlockMeta } from './block/meta.ts';
 import type { ReaderPool } from './block/reader-pool.ts';
 import { type BlockId, newBlockId } from './block/ulid.ts';
 import { type BlockWindow, type HeadSpan, dueWindow, oldestWindow } from './cut-plan.ts';
+import { DamagedBlocks } from './damaged-blocks.ts';
 import { openHeadSource } from './head/block-source.ts';
 import { BLOCK_RANGE_MS, type Head } from './head/head.ts';
 import { writeHorizon } from './horizon.ts';
@@ -91,6 +92,7 @@ export class TenantBlocks {
   readonly #owner: HeadOwner;
   readonly #local: LocalBlocks;
   readonly #healer: BlockHealer | undefined;
+  readonly #damaged: DamagedBlocks;
   #healing: Promise<void> | undefined;
   readonly #reads: RunningReads;
   /** Reads take the head from here on; everything older is in blocks, or dropped. */
@@ -115,6 +117,9 @@ export class TenantBlocks {
     this.#owner = owner;
     this.#local = local;
     this.#healer = this.#healerOf(options);
+    // Without healing nobody knows what is filled: nothing goes.
+    const isWhole = (): boolean => options.healing?.isWhole() === true;
+    this.#damaged = new DamagedBlocks({ ...options, isWhole });
     this.#reads = new RunningReads(options.clock);
     this.#horizonMs = horizonMs;
     this.#headMinMs = Math.max(local.endMs, horizonMs);
@@ -194,7 +199,7 @@ export class TenantBlocks {
       }
       await this.#retain(nowMs);
     });
-    return done.then(() => this.#heal());
+    return done.then(() => this.#heal()).then(() => this.#damaged.sweep());
   }
 
   /** Beside cuts, because to fetch a block may take long: one at a time. */

@@ -7,6 +7,7 @@ import t from 'tap';
 import { parseTenantId } from '../../model/ids.ts';
 import { SimBucketStore } from '../../sim/bucket.ts';
 import type { BlockHealing } from '../../storage/block-healer.ts';
+import { DAMAGED_KEPT_HOURS } from '../../storage/damaged-blocks.ts';
 import type { BlockId } from '../../storage/block/ulid.ts';
 import { blockKey } from '../../storage/bucket/layout.ts';
 import { Shipper } from '../../storage/bucket/shipper.ts';
@@ -44,6 +45,8 @@ interface Scene extends ToyTsdb {
 /** What a restore waits for before it fetches anything. */
 interface Slow {
   gate?: Promise<void>;
+  /** What was set aside is not filled yet. */
+  isMissing?: boolean;
 }
 
 /** A TSDB with a shipped block of the early hour and a head of the late one. */
@@ -82,6 +85,7 @@ function healingOf(
       return restoreBlock({ bucket: side, disk, tenant, id, directory: DIRECTORY, pacer });
     },
     canRefill: () => canRefill,
+    isWhole: () => slow.isMissing !== true,
   };
 }
 
@@ -280,3 +284,38 @@ t.test('a crash at any disk call of healing loses no block without a word', asyn
     t.ok(count > 10 && restoredCount > 1, `${kind}: ${count} calls, ${restoredCount} restored`);
   }
 });
+
+// The last one: its clock goes on for weeks.
+t.test(
+  'what was set aside goes when its time is filled and it was kept for two weeks',
+  async (t) => {
+    const slow: Slow = { isMissing: true };
+    const { bucket, disk, id, tsdb, ...made } = await damaged('index', true, slow);
+    bucket.put(blockKey(tenant, id, 'meta.json'), undefined);
+    await t.rejects(readAll(tsdb, [], early), refusal('block.corrupt'));
+    const directory = `${DIRECTORY}/${id}.damaged`;
+    let opened = tsdb;
+    const run = async (hours: number): Promise<boolean> => {
+      for (let i = 0; i < hours; i++) {
+        clock.advance(HOUR_MS);
+        await opened.maintain(START); // wall clocks count nothing
+      }
+      return (await disk.stat(directory)) !== undefined;
+    };
+    t.ok(await run(DAMAGED_KEPT_HOURS + 10), 'it may be all that is left');
+    slow.isMissing = false;
+    t.ok(await run(DAMAGED_KEPT_HOURS - 1));
+    await tsdb.close();
+    ({ tsdb: opened } = await openTsdb(disk, optionsOf({ ...made, losses: [] }), clock));
+    t.ok(await run(0), 'a start counts no hour');
+    disk.putFile(`${directory}/KEPT`, Buffer.from('335'));
+    disk.failWhen = ({ kind, path }) => kind === 'remove' && path.startsWith(directory);
+    t.ok(await run(1), 'a disk that fails');
+    disk.failWhen = () => false;
+    disk.putFile(`${directory}/KEPT`, Buffer.from('9999999999'));
+    t.ok(await run(1), 'a count that cannot be begins anew');
+    t.ok(await run(DAMAGED_KEPT_HOURS - 2));
+    t.notOk(await run(1));
+    await opened.close();
+  },
+);
