@@ -13,6 +13,7 @@ import type { Bucket, Disk, Log } from '../../platform/platform.ts';
 import { readBlockMeta } from '../block/block-reader.ts';
 import { diskBlockFiles } from '../block/byte-source.ts';
 import { type BlockId, parseBlockId } from '../block/ulid.ts';
+import { parseRestoredBlockName } from '../filenames.ts';
 import { type BlockFile, encodeBucketMeta } from './bucket-meta.ts';
 import { uploadBlock } from './upload.ts';
 import { readShipped, writeShipped } from './shipped-file.ts';
@@ -70,7 +71,12 @@ export class Shipper {
     const { directory, disk, log, tenant } = this.#options;
     const names = await attempt(directory, () => disk.list(directory));
     const local = new Set(names.flatMap((name) => parseBlockId(name) ?? []));
-    for (const id of this.#shipped) if (!local.has(id)) this.#shipped.delete(id);
+    // One that is put in the place of a bad copy is on its way back: shipped anew, it would be in the bucket again
+    // after compaction took it away.
+    const swapped = new Set(names.map(parseRestoredBlockName));
+    for (const id of this.#shipped) {
+      if (!local.has(id) && !swapped.has(id)) this.#shipped.delete(id);
+    }
     let failure: StarlingError | undefined;
     let count = 0;
     for (const id of local) {

@@ -190,6 +190,33 @@ t.test('a store that forgets is found out; a broken block keeps no other one', a
 });
 
 t.test(
+  'a block that is being healed is not shipped anew after compaction took it away',
+  async (t) => {
+    const disk = await diskWithBlocks();
+    const store = new SimBucketStore();
+    const bucket = store.sideOf(clock);
+    const options = { disk, bucket, log: quiet, tenant, storeId: 's1', directory };
+    const shipper = await Shipper.open(options);
+    t.equal(await shipper.ship(), 2);
+    await deleteBlock(bucket, tenant, A);
+    const swap = async (from: string, to: string): Promise<void> => {
+      await disk.rename(`${directory}/${from}`, `${directory}/${to}`);
+      t.equal(await shipper.ship(), 0, `${from} is ${to}`);
+    };
+    await swap(A, `${A}.restored`); // as it lies while the bad copy is moved away
+    await swap(`${A}.restored`, A);
+    t.ok(shipper.isShipped(A));
+    t.strictSame(
+      store.keys().filter((key) => key.includes(`/${A}/`)),
+      [],
+      'the bucket has what replaced it',
+    );
+    await swap(A, `${A}.damaged`);
+    t.notOk(shipper.isShipped(A), 'set aside: it is no block any more');
+  },
+);
+
+t.test(
   'a local block may go when the index had it for a while, or the bucket let it go',
   async (t) => {
     const disk = await diskWithBlocks();
