@@ -11,8 +11,8 @@ export interface DeletedPart {
 }
 
 /**
- * Of the series with these numbers; a deletion that ends before all of the head has none. Yields between slices. Throws `query.parse` for a bad
- * regular expression.
+ * Of the series with these numbers; a deletion that ends before all of the head has none. Yields between slices. Throws
+ * `query.parse` for a bad regular expression.
  */
 export function* deletedSeries(
   head: Head,

@@ -60,12 +60,18 @@ export class Head {
     chunkBytesMax: CHUNK_BYTES_MAX,
     rangeMs: BLOCK_RANGE_MS,
   });
-  /** No sample is older; Infinity: there is none. */
-  minTimeMs = Number.POSITIVE_INFINITY;
+  #minTimeMs = Number.POSITIVE_INFINITY;
+  /** Of what is there when chunks begin to be dropped, until that ends. */
+  #oldMinTimeMs = Number.POSITIVE_INFINITY;
   maxTimeMs = Number.NEGATIVE_INFINITY;
   samplesAppended = 0;
   /** The oldest sample that the slices of `dropBefore` kept. */
   #keptMinTimeMs = Number.POSITIVE_INFINITY;
+
+  /** No sample is older; Infinity: there is none. */
+  get minTimeMs(): number {
+    return Math.min(this.#minTimeMs, this.#oldMinTimeMs);
+  }
 
   /** Adds a series from its canonical label bytes. */
   addSeries(words: Uint32Array, offset: number, labelBytes: Uint8Array, ref: number): number {
@@ -105,7 +111,7 @@ export class Head {
     recent.pending[s] = pending;
     if (pending === PENDING_MAX) this.settle(s);
     if (timeMs > this.maxTimeMs) this.maxTimeMs = timeMs;
-    if (timeMs < this.minTimeMs) this.minTimeMs = timeMs;
+    if (timeMs < this.#minTimeMs) this.#minTimeMs = timeMs;
     this.samplesAppended++;
     return APPENDED;
   }
@@ -124,7 +130,7 @@ export class Head {
     );
     recent.putNewestTime(s, timeMs);
     if (timeMs > this.maxTimeMs) this.maxTimeMs = timeMs;
-    if (timeMs < this.minTimeMs) this.minTimeMs = timeMs;
+    if (timeMs < this.#minTimeMs) this.#minTimeMs = timeMs;
     this.samplesAppended++;
     return APPENDED;
   }
@@ -202,7 +208,7 @@ export class Head {
   }
 
   #noteInserted(timeMs: number): void {
-    if (timeMs < this.minTimeMs) this.minTimeMs = timeMs;
+    if (timeMs < this.#minTimeMs) this.#minTimeMs = timeMs;
     this.samplesAppended++;
   }
 
@@ -261,8 +267,8 @@ export class Head {
    */
   *dropBefore(timeMs: number, seriesPerSlice = 1000): Generator<undefined, number> {
     let dropped = 0;
-    let oldMs = this.minTimeMs; // holds until all slices are done
-    this.minTimeMs = Number.POSITIVE_INFINITY; // what is appended meanwhile counts itself
+    this.#oldMinTimeMs = this.minTimeMs; // what is not dropped yet can be read
+    this.#minTimeMs = Number.POSITIVE_INFINITY; // what is appended meanwhile counts itself
     this.#keptMinTimeMs = Number.POSITIVE_INFINITY;
     try {
       for (let from = 0; from < this.series.length; from += seriesPerSlice) {
@@ -270,9 +276,10 @@ export class Head {
         dropped += this.#dropSlice(from, to, timeMs);
         yield;
       }
-      oldMs = this.#keptMinTimeMs;
+      this.#oldMinTimeMs = this.#keptMinTimeMs;
     } finally {
-      this.minTimeMs = Math.min(this.minTimeMs, oldMs);
+      this.#minTimeMs = this.minTimeMs;
+      this.#oldMinTimeMs = Number.POSITIVE_INFINITY;
     }
     return dropped;
   }

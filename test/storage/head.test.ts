@@ -7,9 +7,11 @@ import t from 'tap';
 import { labelsFromPairs } from '../../model/labels.ts';
 import { compileMatcher } from '../../model/matchers.ts';
 import { encodeLabels } from '../../model/wire/labels-codec.ts';
+import type { Deletion } from '../../storage/deletion/deletion.ts';
 import { Bitmap } from '../../storage/head/bitmap.ts';
 import { APPENDED, CONFLICT, DUPLICATE, Head, OUT_OF_ORDER } from '../../storage/head/head.ts';
 import { Postings } from '../../storage/head/postings.ts';
+import { selectFrames } from '../../storage/head/select.ts';
 import { NO_CHUNK } from '../../storage/head/series-table.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -166,4 +168,56 @@ t.test('Postings.match() pauses in a label of many values, and goes on where it 
   };
   check('=~', (s) => s % 2 === 1);
   check('!~', (s) => s % 2 === 0);
+});
+
+t.test(
+  'while chunks are dropped the head tells what is there, and nothing that was deleted',
+  async (t) => {
+    const head = new Head();
+    const hourMs = 3_600_000;
+    for (let s = 0; s < 2500; s++) {
+      const labels = encodeLabels(
+        labelsFromPairs([
+          ['__name__', 'up'],
+          ['i', String(s)],
+        ]),
+      );
+      head.addSeries(Uint32Array.of(s, s, s, s), 0, labels, s + 1);
+      const timestamps = Float64Array.from({ length: 4 }, (_, hour) => START_MS + hour * hourMs);
+      const samples = { timestamps, values: new Uint32Array(8) };
+      for (let hour = 0; hour < 4; hour++) head.append(s, samples, hour);
+    }
+    const range = { minTimeMs: START_MS, maxTimeMs: START_MS + 4 * hourMs };
+    const up: Deletion = {
+      id: 'up',
+      selectors: [[{ name: '__name__', type: '=', value: 'up' }]],
+      range,
+    };
+    const told = (): number => {
+      const cursor = selectFrames(head, [], range, undefined, [up]);
+      return [...cursor].filter((frame) => frame !== undefined).length;
+    };
+    let pauses = 0;
+    for (const _ of head.dropBefore(START_MS + 2 * hourMs)) {
+      t.equal(told(), 0, `in pause ${pauses++}`);
+      t.equal(head.minTimeMs, START_MS, 'what is not dropped yet may be as old as before');
+    }
+    t.ok(pauses > 1);
+    t.equal(head.minTimeMs, START_MS + 2 * hourMs);
+    t.equal(told(), 0);
+  },
+);
+
+t.test('what is appended while chunks are dropped counts afterwards', async (t) => {
+  const head = headOfOne();
+  append(head, START_MS, 1);
+  append(head, START_MS + 10_000_000, 2);
+  const cursor = head.dropBefore(START_MS + 5_000_000);
+  cursor.next();
+  const labels = encodeLabels(labelsFromPairs([['__name__', 'new']]));
+  head.addSeries(Uint32Array.of(7, 7, 7, 7), 0, labels, 2);
+  const timestamps = Float64Array.of(START_MS + 6_000_000);
+  head.append(1, { timestamps, values: new Uint32Array(2) }, 0);
+  for (const _ of cursor) continue;
+  t.equal(head.minTimeMs, START_MS + 6_000_000);
 });
