@@ -256,6 +256,11 @@ export const errorCatalogue = {
     message: (f: { readonly what: string; readonly countMax: number }) =>
       `this node is overloaded: ${f.what} has reached its bound of ${f.countMax}; retry later`,
   },
+  'node.no_address_space': {
+    ...unavailable,
+    message: (_: undefined) =>
+      'this node could not reserve addresses for a WebAssembly memory (some 10 GiB each, of which little is used): raise its limit of address space (ulimit -v), or retry later',
+  },
   'node.worker_ended': {
     http: 500,
     grpc: 'INTERNAL',

@@ -56,7 +56,10 @@ export function snappyLength(source: Uint8Array, bytesMax: number): number {
   }
 }
 
-/** Begins a decode into `target`, of which the first `length` bytes will be written. */
+/**
+ * Begins a decode into `target`, of which the first `length` bytes will be written. Throws `node.no_address_space` when
+ * there is no room for it.
+ */
 export function beginSnappyDecode(
   source: Uint8Array,
   target: Uint8Array,
@@ -177,9 +180,13 @@ const spareDecoders: Decoder[] = [];
 
 function takeDecoder(source: Uint8Array, targetLength: number): Decoder {
   compiled ??= new WebAssembly.Module(Buffer.from(snappyWasm, 'base64'));
-  const decoder = spareDecoders.pop() ?? new Decoder(compiled);
-  decoder.load(source, targetLength);
-  return decoder;
+  try {
+    const decoder = spareDecoders.pop() ?? new Decoder(compiled);
+    decoder.load(source, targetLength);
+    return decoder;
+  } catch (error) {
+    throw new StarlingError('node.no_address_space', undefined, error);
+  }
 }
 
 function giveBack(decoder: Decoder): void {

@@ -247,7 +247,7 @@ function uncompressed(stored: Uint8Array, flags: number): Uint8Array | undefined
   try {
     return snappyDecode(stored, RECORD_BYTES_MAX);
   } catch (thrown) {
-    if (thrown instanceof StarlingError) return undefined;
+    if (thrown instanceof StarlingError && thrown.http < 500) return undefined; // the record's fault
     throw thrown;
   }
 }

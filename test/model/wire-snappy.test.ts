@@ -1,5 +1,6 @@
 // Goal: a snappy body is decoded exactly or refused, before memory or time is spent on it.
 // Method: snappyjs encodes good bodies; bad ones are made by hand, cut and flipped.
+import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import snappyjs from 'snappyjs';
 import t from 'tap';
@@ -252,3 +253,17 @@ t.test('a body of many MiB leaves no memory that the next one could show', async
   t.throws(() => continueSnappyDecode(decode, 100), refusal('snappy.corrupt'));
   t.equal(Buffer.from(decode.target).toString(), '0123456789'.padEnd(30, '\0'));
 });
+
+t.test(
+  'where addresses are limited a body is refused with what to do, and is no damage',
+  async (t) => {
+    const module = new URL('../../model/wire/snappy.js', import.meta.url).href;
+    const script = `import('${module}').then(({ snappyDecode }) => {
+    try { snappyDecode(Buffer.from([1, 0, 65]), 10); console.log('decoded'); }
+    catch ({ http, id, retryable }) { console.log(id, http, retryable); }
+  })`;
+    const limited = `ulimit -v 9000000 && exec "$0" --single-threaded -e "$1"`;
+    const { stdout } = spawnSync('bash', ['-c', limited, process.execPath, script]);
+    t.equal(stdout.toString().trim(), 'node.no_address_space 503 true');
+  },
+);
