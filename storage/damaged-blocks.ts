@@ -63,6 +63,9 @@ export class DamagedBlocks {
       return;
     }
     await attempt(path, () => disk.removeTree(path));
-    log.info('a damaged block is removed: its time is filled, and it was kept', { path, hours });
+    log.info('a damaged block is removed: it was kept, and nothing is missing on this node', {
+      path,
+      hours,
+    });
   }
 }

@@ -94,6 +94,7 @@ export class TenantBlocks {
   readonly #healer: BlockHealer | undefined;
   readonly #damaged: DamagedBlocks;
   #healing: Promise<void> | undefined;
+  #sweeping: Promise<void> | undefined;
   readonly #reads: RunningReads;
   /** Reads take the head from here on; everything older is in blocks, or dropped. */
   #headMinMs: number;
@@ -199,7 +200,13 @@ export class TenantBlocks {
       }
       await this.#retain(nowMs);
     });
-    return done.then(() => this.#heal()).then(() => this.#damaged.sweep());
+    return done.then(() => this.#heal()).then(() => this.#sweep());
+  }
+
+  async #sweep(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#sweeping = this.#damaged.sweep();
+    await this.#sweeping;
   }
 
   /** Beside cuts, because to fetch a block may take long: one at a time. */
@@ -251,6 +258,7 @@ export class TenantBlocks {
     this.#reads.expireAll();
     await this.#work?.catch(() => undefined); // told to who began it
     await this.#healing;
+    await this.#sweeping;
     this.#local.close();
   }
 

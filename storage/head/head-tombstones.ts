@@ -8,8 +8,9 @@ import type { TimeRange } from '../../model/sample.ts';
 import { joinRanges } from '../block/tombstones.ts';
 
 export class HeadTombstones {
-  /** By the series' number; sorted and apart. */
-  readonly #ranges = new Map<number, readonly TimeRange[]>();
+  /** By the series' number; sorted and apart, but for those in `#unsorted`: a replay adds one at a time. */
+  readonly #ranges = new Map<number, TimeRange[]>();
+  readonly #unsorted = new Set<number>();
 
   /** How many series have any. */
   get size(): number {
@@ -17,12 +18,20 @@ export class HeadTombstones {
   }
 
   add(s: number, range: TimeRange): void {
-    this.#ranges.set(s, joinRanges([...(this.#ranges.get(s) ?? []), range]));
+    const known = this.#ranges.get(s);
+    if (known === undefined) {
+      this.#ranges.set(s, [range]);
+      return;
+    }
+    known.push(range);
+    this.#unsorted.add(s);
   }
 
   /** Sorted and apart; undefined: nothing of the series was deleted. */
   of(s: number): readonly TimeRange[] | undefined {
-    return this.#ranges.size === 0 ? undefined : this.#ranges.get(s); // fast path: nearly always
+    if (this.#ranges.size === 0) return undefined; // fast path: nearly always
+    if (this.#unsorted.delete(s)) this.#ranges.set(s, [...joinRanges(this.#ranges.get(s) ?? [])]);
+    return this.#ranges.get(s);
   }
 
   /** What ends before a time is in no chunk any more. */
@@ -36,6 +45,8 @@ export class HeadTombstones {
 
   /** The series is gone: its number may mean another one. */
   forget(s: number): void {
-    if (this.#ranges.size > 0) this.#ranges.delete(s);
+    if (this.#ranges.size === 0) return;
+    this.#ranges.delete(s);
+    this.#unsorted.delete(s);
   }
 }
