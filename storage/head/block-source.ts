@@ -115,12 +115,16 @@ export function chunksOf(head: Head, s: number, { maxTimeMs, minTimeMs }: TimeRa
   if (!head.histograms.has(s)) return found;
   found.push(...head.histograms.chunks(s, minTimeMs, maxTimeMs));
   const late = head.histograms.lateChunks(s, minTimeMs, maxTimeMs);
-  return late.length > 0
-    ? encodedAnew([...found, ...late])
-    : found.sort((a, b) => a.minTimeMs - b.minTimeMs);
+  if (late.length === 0) return found.sort((a, b) => a.minTimeMs - b.minTimeMs);
+  return encodedAnew([...found, ...late]).filter(
+    (chunk) => chunk.minTimeMs <= maxTimeMs && chunk.maxTimeMs >= minTimeMs,
+  );
 }
 
-/** Not only what overlaps: what a chunk says of counter resets before it goes by the sample before it. */
+/**
+ * Not only what overlaps: what a chunk says of counter resets before it goes by the sample before it. Where the
+ * new chunks begin and end has nothing to do with the old ones.
+ */
 function encodedAnew(chunks: readonly ChunkBytes[]): ChunkBytes[] {
   const samples = new SeriesSamples();
   for (const chunk of chunks) {
