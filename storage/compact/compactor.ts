@@ -18,24 +18,14 @@ import { writeBucketIndex } from '../bucket/bucket-index.ts';
 import { readBucketMeta } from '../bucket/bucket-meta.ts';
 import { putMark, readMark } from '../bucket/marks.ts';
 import { listBucketTenants } from '../bucket/scan.ts';
-import type { Deletion } from '../deletion/deletion.ts';
 import { joinPath } from '../filenames.ts';
 import { Pacer } from '../pacer.ts';
 import { tenantPathParts } from '../tsdb-manager.ts';
 import { type CatalogueBlock, type TenantCatalogue, readCatalogue } from './catalogue.ts';
 import { CleanMemory, cleanTenant, deleteBlock, markForDeletion } from './clean.ts';
-import { findDeleted } from './find-deleted.ts';
-import {
-  type CheckedBlock,
-  cuttableBlocks,
-  deletionKey,
-  planDeletions,
-  processedDeletions,
-  uncheckedDeletions,
-} from './plan-deletions.ts';
+import { type CompactedDeletions, DeletionCuts } from './deletion-cuts.ts';
 import { type DownsamplingLevel, planDownsampling } from './plan-downsampling.ts';
 import { type CompactionJob, type Plan, planCompaction } from './plan.ts';
-import { openRemoteBlock } from './remote-block.ts';
 import { runJob } from './run-job.ts';
 import {
   CompactorCounts,
@@ -49,8 +39,6 @@ import { deleteTenantBlocks, readTenantDeletion } from './tenant-deletion.ts';
 const FAILURES_MAX = 2;
 /** The most blocks one job merges: each takes a few MiB while it is read. */
 const JOB_BLOCKS_MAX = 64;
-/** Blocks whose indexes are asked for deleted series in one round of a tenant. */
-const CHECKS_PER_ROUND_MAX = 200;
 const TENANTS_SHOWN_MAX = 10_000;
 const CLOSE_WAIT_MS = 5000;
 
@@ -78,19 +66,11 @@ export interface CompactorOptions {
   readonly ownsJob: (tenant: TenantId, key: string) => boolean;
 }
 
-export interface CompactedDeletions {
-  /** Those that cannot be taken back. */
-  readonly due: (tenant: TenantId) => readonly Deletion[];
-  /** No block of the bucket has anything of it. */
-  readonly processed: (tenant: TenantId, id: string) => Promise<void>;
-}
-
 /** What is remembered of a tenant from round to round. */
 interface TenantState {
   blocks: ReadonlyMap<BlockId, CatalogueBlock>;
   readonly memory: CleanMemory;
-  /** What blocks were found to have of deletions. */
-  readonly checked: Map<BlockId, CheckedBlock>;
+  readonly cuts: DeletionCuts;
   status: TenantStatus;
 }
 
@@ -209,7 +189,7 @@ export class Compactor {
       return false;
     }
     if (ownsTenant(tenant)) catalogue = await this.#clean(tenant, state, catalogue);
-    const plan = await this.#planWithDeletions(tenant, state, catalogue);
+    const plan = await state.cuts.planWith(this.#plan(catalogue), catalogue);
     state.status = this.#statusOf(tenant, catalogue, plan);
     const nameOf = ({ key }: CompactionJob): string => `${tenant}/${key}`;
     const job = plan.jobs.find((one) => !tried.has(nameOf(one)) && ownsJob(tenant, one.key));
@@ -275,70 +255,6 @@ export class Compactor {
     const options = { levels, nowMs, deleted, noCompact: scan.noCompact };
     const downsampling = planDownsampling([...blocks.values()], plan, options);
     return { ...plan, jobs: [...plan.jobs, ...downsampling] };
-  }
-
-  /** The plan, and what is to be cut out of blocks that it has nothing to do with. */
-  async #planWithDeletions(
-    tenant: TenantId,
-    state: TenantState,
-    catalogue: TenantCatalogue,
-  ): Promise<Plan> {
-    const plan = this.#plan(catalogue);
-    const due = this.#options.deletions?.due(tenant) ?? [];
-    if (due.length === 0) return plan;
-    const { blocks, broken, scan } = catalogue;
-    for (const id of state.checked.keys()) if (!blocks.has(id)) state.checked.delete(id);
-    const deleted = new Set(scan.index.deletions.keys());
-    const left = { deleted, noCompact: scan.noCompact };
-    const cuttable = cuttableBlocks([...blocks.values()], plan, left);
-    await this.#checkDeletions(tenant, state, cuttable, due);
-    const jobs = planDeletions(cuttable, due, state.checked);
-    if (this.#options.ownsTenant(tenant) && broken.size === 0) {
-      const living = [...blocks.values()].filter(
-        ({ id }) => !deleted.has(id) && !plan.redundant.has(id),
-      );
-      for (const id of processedDeletions(living, due, state.checked)) {
-        await this.#options.deletions?.processed(tenant, id);
-      }
-    }
-    return { ...plan, jobs: [...plan.jobs, ...jobs] };
-  }
-
-  /** Asks blocks whether they have anything of deletions: their job's owner, and who tells that all is done. */
-  async #checkDeletions(
-    tenant: TenantId,
-    { checked }: TenantState,
-    blocks: readonly CatalogueBlock[],
-    due: readonly Deletion[],
-  ): Promise<void> {
-    const { bucket, clock, log, ownsJob, ownsTenant } = this.#options;
-    const pacer = new Pacer(clock, () => this.#isClosed);
-    let count = 0;
-    for (const block of blocks) {
-      const asked = uncheckedDeletions(block, due, checked);
-      if (asked.length === 0 || count >= CHECKS_PER_ROUND_MAX) continue;
-      if (!ownsTenant(tenant) && !ownsJob(tenant, deletionKey(block.id))) continue;
-      count++;
-      try {
-        const reader = await openRemoteBlock(bucket, tenant, block.id);
-        try {
-          const reachMs = block.resolutionMs;
-          const found = await findDeleted(reader, asked, { pacer, reachMs });
-          const before = checked.get(block.id);
-          checked.set(block.id, {
-            asked: new Set([...(before?.asked ?? []), ...asked.map(({ id }) => id)]),
-            found: new Set([...(before?.found ?? []), ...found]),
-          });
-        } finally {
-          await reader.close();
-        }
-      } catch (thrown) {
-        const error = toStarlingError(thrown);
-        if (!error.id.startsWith('block.')) throw error;
-        const facts = { tenant, block: block.id, error: error.message };
-        log.error('a block could not be asked for what was deleted', facts);
-      }
-    }
   }
 
   /** Whatever fails is thrown, but a block that is bad: that is noted. */
@@ -457,7 +373,8 @@ export class Compactor {
         ...{ blockCount: 0, markedCount: 0, noCompactCount: 0, partialCount: 0 },
         ...{ jobs: [], held: [], broken: [] },
       };
-      state = { blocks: new Map(), memory: new CleanMemory(), checked: new Map(), status };
+      const cuts = new DeletionCuts(tenant, { ...this.#options, isClosed: () => this.#isClosed });
+      state = { blocks: new Map(), memory: new CleanMemory(), cuts, status };
       this.#states.set(tenant, state);
     }
     return state;

@@ -8,7 +8,7 @@ import { labelsFromPairs } from '../../model/labels.ts';
 import { readBucketMeta } from '../../storage/bucket/bucket-meta.ts';
 import { bucketIndexKey } from '../../storage/bucket/layout.ts';
 import { readBucketIndex } from '../../storage/bucket/bucket-index.ts';
-import type { CompactedDeletions } from '../../storage/compact/compactor.ts';
+import type { CompactedDeletions } from '../../storage/compact/deletion-cuts.ts';
 import { redundantBlocks } from '../../storage/compact/plan.ts';
 import { type RetentionRule, retentionDeletions } from '../../storage/deletion/retention.ts';
 import type { Deletion } from '../../storage/deletion/deletion.ts';
