@@ -1,42 +1,46 @@
 /**
  * Selectors of deletions, compiled once however many reads ask for them. Deletions live as long as their tenant, so
- * what is kept remembers no values, and all of it together is bounded.
+ * what is kept remembers no values, all of it together is bounded, and goes with the request whose selector it is.
  *
- *   selector (the array is its identity) ─► compiled, kept until the cost of all is over COMPILED_COST_MAX
+ *   selector (the array is its identity) ─► compiled ─► older ─► dropped: all together cost COMPILED_COST_MAX at most,
+ *   or two selectors
  *
  * Invariant: what is compiled follows from the matchers alone, so that nothing but time tells that it was kept.
  */
 import { type CompiledMatcher, type Matcher, compileLastingMatcher } from '../../model/matchers.ts';
 import { regexCost } from '../../model/regex.ts';
 
-/** Of all that is kept, in parts of regular expressions: thousands of those that people write. */
-const COMPILED_COST_MAX = 500_000;
+/** Of all that is kept, in parts of regular expressions, or characters: thousands of those that people write. */
+export const COMPILED_COST_MAX = 500_000;
+/** Of a matcher beside its name and value. */
+const MATCHER_COST = 16;
 
 type Selector = readonly Matcher[];
 
-/** Oldest first. */
-const kept = new Map<
-  Selector,
-  { readonly compiled: readonly CompiledMatcher[]; readonly cost: number }
->();
-let keptCost = 0;
+type Kept = WeakMap<Selector, readonly CompiledMatcher[]>;
+
+/** Two generations: when the younger has half of what may be kept, the older goes. */
+let younger: Kept = new WeakMap();
+let older: Kept = new WeakMap();
+let youngerCost = 0;
 
 /** The same result for the same array. Throws `query.parse` for a regular expression that does not hold. */
 export function compiledSelector(selector: Selector): readonly CompiledMatcher[] {
-  const known = kept.get(selector);
-  if (known !== undefined) return known.compiled; // fast path
+  const known = younger.get(selector) ?? older.get(selector);
+  if (known !== undefined) return known; // fast path
   const compiled = selector.map(compileLastingMatcher);
   const cost = selector.reduce((sum, matcher) => sum + costOf(matcher), 0);
-  kept.set(selector, { compiled, cost });
-  keptCost += cost;
-  for (const [oldest, { cost: oldestCost }] of kept) {
-    if (keptCost <= COMPILED_COST_MAX) break;
-    kept.delete(oldest);
-    keptCost -= oldestCost;
+  if (youngerCost + cost > COMPILED_COST_MAX / 2) {
+    older = younger;
+    younger = new WeakMap();
+    youngerCost = 0;
   }
+  younger.set(selector, compiled);
+  youngerCost += cost;
   return compiled;
 }
 
-function costOf({ type, value }: Matcher): number {
-  return type === '=' || type === '!=' ? 1 : Math.max(regexCost(value), value.length);
+function costOf({ name, type, value }: Matcher): number {
+  const parts = type === '=' || type === '!=' ? 0 : regexCost(value);
+  return MATCHER_COST + name.length + Math.max(parts, value.length);
 }

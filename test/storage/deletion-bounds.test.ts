@@ -12,7 +12,7 @@ import { BlockReader } from '../../storage/block/block-reader.ts';
 import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { deletedRefs } from '../../storage/block/select-block.ts';
 import { READS_AT_ONCE } from '../../storage/deletion/bucket-requests.ts';
-import { compiledSelector } from '../../storage/deletion/compiled.ts';
+import { COMPILED_COST_MAX, compiledSelector } from '../../storage/deletion/compiled.ts';
 import { decodeCopy, encodeCopy } from '../../storage/deletion/copy.ts';
 import type { Deletion } from '../../storage/deletion/deletion.ts';
 import { encodeRequest, requestKey } from '../../storage/deletion/request.ts';
@@ -205,6 +205,25 @@ t.test('a selector of a deletion is compiled once, and what is kept is bounded',
   t.not(again, compiled, 'the oldest went');
   t.ok(again[0]!.matches('aabc'));
   t.notOk(again[0]!.matches('aabcd'));
+  t.end();
+});
+
+t.test('what is kept of selectors is bounded by their length, of every kind of matcher', (t) => {
+  const check = (name: string, type: '=' | '!=' | '=~' | '!~', value: string): void => {
+    const selector = [{ name: 'a', type: '=', value: 'b' }] as const;
+    const compiled = compiledSelector(selector);
+    const oneCost = name.length + value.length;
+    for (let cost = 0; cost <= COMPILED_COST_MAX; cost += oneCost) {
+      compiledSelector([{ name, type, value }]);
+    }
+    t.not(compiledSelector(selector), compiled, `the oldest went for ${type} of ${oneCost}`);
+  };
+  const long = 'x'.repeat(250_000);
+  check('a', '=', long);
+  check('a', '!=', long);
+  check(long, '=', 'b');
+  check('a', '=~', long.slice(0, 4096));
+  check('a', '!~', long.slice(0, 4096));
   t.end();
 });
 
