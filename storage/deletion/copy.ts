@@ -39,7 +39,7 @@ export class RequestCopy {
   readonly #log: Log;
   /** Undefined: what the file holds is not known, and it is written anew. */
   #sizeBytes: number | undefined;
-  /** When it was last written as a whole. */
+  /** Of the newest lines, when it was last read or written as a whole. */
   #usedBytes = 0;
   #saving: Promise<void> = Promise.resolve();
 
@@ -55,9 +55,9 @@ export class RequestCopy {
     const bytes = await readFileIfThere(this.#disk, path);
     if (bytes === undefined) return undefined;
     try {
-      const { copied, isTorn } = decodeCopy(bytes);
+      const { copied, isTorn, usedBytes } = decodeCopy(bytes);
       this.#sizeBytes = isTorn ? undefined : bytes.length;
-      this.#usedBytes = bytes.length;
+      this.#usedBytes = usedBytes;
       return copied;
     } catch (thrown) {
       this.#log.error('deletions.copy_unreadable', { path, why: String(thrown) }); // the bucket has them
@@ -134,9 +134,12 @@ function checksumOf(text: Uint8Array): string {
 export function decodeCopy(bytes: Uint8Array): {
   readonly copied: readonly CopiedRequest[];
   readonly isTorn: boolean;
+  /** What a file of nothing else would take. */
+  readonly usedBytes: number;
 } {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const found = new Map<string, CopiedRequest>();
+  const found = new Map<string, { readonly one: CopiedRequest; readonly byteCount: number }>();
+  let usedBytes = 0;
   let at = 0;
   let isTorn = false;
   for (let number = 1; at < buffer.length; number++) {
@@ -148,17 +151,24 @@ export function decodeCopy(bytes: Uint8Array): {
     const text = end < 0 ? undefined : checkedText(buffer.subarray(at, end));
     if (text === undefined) throw new BadDocument(`line ${number} of the copy does not hold`);
     const root = JsonObject.parse(text);
-    if (number === 1) checkVersion(root.integer('version'));
-    else {
+    const byteCount = end + 1 - at;
+    if (number === 1) {
+      checkVersion(root.integer('version'));
+      usedBytes += byteCount;
+    } else {
       const one = parseLine(root);
       const name = `${one.tenant}/${one.id}`;
-      if (one.request === undefined) found.delete(name);
-      else found.set(name, one);
+      usedBytes -= found.get(name)?.byteCount ?? 0;
+      found.delete(name);
+      if (one.request !== undefined) {
+        found.set(name, { one, byteCount });
+        usedBytes += byteCount;
+      }
     }
     at = end + 1;
   }
   if (at === 0) throw new BadDocument('the copy is empty');
-  return { copied: [...found.values()], isTorn };
+  return { copied: [...found.values()].map(({ one }) => one), isTorn, usedBytes };
 }
 
 /** The text of a line; undefined: its checksum is wrong. */

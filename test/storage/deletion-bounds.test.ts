@@ -13,7 +13,7 @@ import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { deletedRefs } from '../../storage/block/select-block.ts';
 import { READS_AT_ONCE } from '../../storage/deletion/bucket-requests.ts';
 import { COMPILED_COST_MAX, compiledSelector } from '../../storage/deletion/compiled.ts';
-import { decodeCopy, encodeCopy } from '../../storage/deletion/copy.ts';
+import { RequestCopy, decodeCopy, encodeCopy } from '../../storage/deletion/copy.ts';
 import type { Deletion } from '../../storage/deletion/deletion.ts';
 import { encodeRequest, requestKey } from '../../storage/deletion/request.ts';
 import {
@@ -72,6 +72,24 @@ t.test('taking a request adds a line to the copy; now and then it is written ane
   again.close();
 });
 
+t.test('the copy is bounded over restarts too', async (t) => {
+  const disk = new MemoryDisk();
+  const id = testBlockId(1);
+  const range = { minTimeMs: 0, maxTimeMs: 5 };
+  const request = { ...wantedOf('x'.repeat(250_000)), range, id, createdAtMs: 10 };
+  const one = { tenant, id, marks: [], request };
+  let most = 0;
+  for (let restart = 0; restart < 10; restart++) {
+    const copy = new RequestCopy(disk, '/', silentLog);
+    await copy.read();
+    for (let i = 0; i < 3; i++) {
+      await copy.put([one], () => [one]);
+      most = Math.max(most, disk.fileBytes(COPY).length);
+    }
+  }
+  t.ok(most < 2 * 250_500 + 1024 * 1024, `${most} bytes`);
+});
+
 t.test('a disk that fails at any call of a copy loses none that comes after', async (t) => {
   for (let n = 1; ; n++) {
     const clock = new FakeClock();
@@ -107,6 +125,7 @@ t.test('a copy that is torn has what was before; one that is damaged does not ho
   t.strictSame(decodeCopy(bytes), {
     copied: all.map((one) => ({ ...one, marks: [...one.marks] })),
     isTorn: false,
+    usedBytes: bytes.length,
   });
   const gone = Buffer.from(encodeCopy([{ ...all[0]!, request: undefined }]));
   const forgotten = Buffer.concat([bytes, gone.subarray(gone.indexOf('\n') + 1)]);
@@ -114,6 +133,7 @@ t.test('a copy that is torn has what was before; one that is damaged does not ho
     decodeCopy(forgotten).copied.map(({ id }) => id),
     [all[1]!.id, all[2]!.id],
   );
+  t.equal(decodeCopy(forgotten).usedBytes, encodeCopy(all.slice(1)).length);
   const firstLineEnd = bytes.indexOf('\n') + 1;
   fc.assert(
     fc.property(
