@@ -27,9 +27,14 @@ interface Chain {
   late: LateSamples | undefined;
   /** The open chunk takes no sample from this time on. */
   cutTimeMs: number;
-  /** The chunk of `closed` that was decoded last, and its samples. */
-  decoded: ChunkBytes | undefined;
-  decodedSamples: ReadonlyMap<number, HistogramSample>;
+  /** Never of the open chunk, which goes on. */
+  decoded: Decoded | undefined;
+}
+
+/** The chunk of `closed` that was decoded last, and its samples by time. */
+interface Decoded {
+  readonly chunk: ChunkBytes;
+  readonly samples: ReadonlyMap<number, HistogramSample>;
 }
 
 export class HistogramChains {
@@ -167,7 +172,6 @@ export class HistogramChains {
       late: undefined,
       cutTimeMs: Number.POSITIVE_INFINITY,
       decoded: undefined,
-      decodedSamples: new Map(),
     };
     this.#chains.set(s, chain);
     return chain;
@@ -179,19 +183,15 @@ export class HistogramChains {
     if (chain.open?.lastTimeMs === timeMs) return chain.open.lastSample;
     const [chunk] = this.chunks(s, timeMs, timeMs);
     if (chunk === undefined) return undefined;
-    const isOpen = chunk.minTimeMs === chain.open?.minTimeMs;
     // A body that is sent again asks for the samples of a chunk one after another.
-    const isKept =
-      chain.decoded?.minTimeMs === chunk.minTimeMs && chain.decoded.to === chunk.to && !isOpen;
-    if (!isKept) {
-      const { bytes, encoding, from, to } = chunk;
-      const run = decodeHistogramChunk(bytes, from, to, encoding === CHUNK_FLOAT_HISTOGRAM);
-      const samples = new Map<number, HistogramSample>();
-      run?.samples.forEach((sample, i) => samples.set(run.timestamps[i]!, sample));
-      chain.decoded = chunk;
-      chain.decodedSamples = samples;
-    }
-    return chain.decodedSamples.get(timeMs);
+    if (chain.decoded?.chunk === chunk) return chain.decoded.samples.get(timeMs);
+    const { bytes, encoding, from, to } = chunk;
+    const run = decodeHistogramChunk(bytes, from, to, encoding === CHUNK_FLOAT_HISTOGRAM);
+    const samples = new Map<number, HistogramSample>();
+    run?.samples.forEach((sample, i) => samples.set(run.timestamps[i]!, sample));
+    const isOpen = chunk.minTimeMs === chain.open?.minTimeMs;
+    if (!isOpen) chain.decoded = { chunk, samples };
+    return samples.get(timeMs);
   }
 }
 

@@ -8,6 +8,8 @@
 import { mkdir } from 'node:fs/promises';
 import fc from 'fast-check';
 import t from 'tap';
+import { EMPTY_HISTOGRAM } from '../../model/histogram.ts';
+import type { HistogramSample } from '../../model/histogram-sample.ts';
 import { histogramJson } from '../../model/histogram-text.ts';
 import type { Labels } from '../../model/labels.ts';
 import { encodeHistogramMessage } from '../../model/wire/histogram-encode.ts';
@@ -174,6 +176,28 @@ t.test('what comes late is taken within the window, once, and as what it is', as
     2,
   );
   await tsdb.close();
+});
+
+t.test('what was looked up in an open chunk is not taken for the chunk it becomes', async (t) => {
+  const labels = metric('h');
+  const sample = { histogram: EMPTY_HISTOGRAM, isFloat: false, isStale: false };
+  const other = histogramSeries('integer', { startMs: START_MS, count: 1, seed: 9 })[0]!.sample;
+  for (let n = 2; n < 60; n++) {
+    const { tsdb } = await openTsdb(new MemoryDisk(), options);
+    const timeOf = (i: number): number => START_MS + i * 15_000;
+    const check = (i: number, of: HistogramSample, id: string | undefined): void => {
+      const row = { labels, histograms: [{ timeMs: timeOf(i), sample: of }] };
+      t.equal(append(tsdb, row), id, `${i} of ${n}`);
+    };
+    for (let i = 0; i < n; i++) check(i, sample, undefined);
+    check(0, sample, undefined); // sent again: the open chunk is decoded
+    check(n, sample, undefined); // sometimes fits into its last byte
+    t.equal(append(tsdb, { labels, floats: [[timeOf(n + 1), 1]] }), undefined);
+    check(n + 2, sample, undefined); // closes it
+    check(n, other, 'sample.duplicate_timestamp');
+    check(n, sample, undefined);
+    await tsdb.close();
+  }
 });
 
 const programs = process.env['PROM_BIN'] ?? '';
