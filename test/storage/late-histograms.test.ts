@@ -13,7 +13,9 @@ import type { HistogramSample } from '../../model/histogram-sample.ts';
 import { histogramJson } from '../../model/histogram-text.ts';
 import type { Labels } from '../../model/labels.ts';
 import { encodeHistogramMessage } from '../../model/wire/histogram-encode.ts';
-import { LATE_LIST_MAX } from '../../storage/head/late-samples.ts';
+import type { ChunkBytes } from '../../storage/block/format.ts';
+import { SeriesSamples } from '../../storage/block/series-samples.ts';
+import { LATE_LIST_MAX, type LateSample, LateSamples } from '../../storage/head/late-samples.ts';
 import type { Tsdb } from '../../storage/index.ts';
 import {
   KINDS,
@@ -176,6 +178,51 @@ t.test('what comes late is taken within the window, once, and as what it is', as
     2,
   );
   await tsdb.close();
+});
+
+t.test('looking for the time of a late sample decodes nothing, or the chunk that has it', (t) => {
+  class CountingSamples extends SeriesSamples {
+    decodedCount = 0;
+    override addChunk(chunk: ChunkBytes): boolean {
+      this.decodedCount++;
+      return super.addChunk(chunk);
+    }
+  }
+  const count = 2003; // a prime, so that the steps below go through all
+  const scratch = new CountingSamples();
+  const late = new LateSamples(scratch);
+  const histograms = histogramSeries('integer', { startMs: START_MS, count, seed });
+  const lateOf = (i: number): LateSample => {
+    const { sample, timeMs } = histograms[i]!;
+    return { timeMs, low: i, high: 0, histogram: i % 5 === 0 ? undefined : sample };
+  };
+  const order = (step: number): LateSample[] =>
+    Array.from({ length: count }, (_, n) => lateOf((n * step) % count));
+  const check = (sample: LateSample, decodedMax: number, expected: boolean | undefined): void => {
+    const before = scratch.decodedCount;
+    const isRight =
+      late.compare(sample) === expected && scratch.decodedCount - before <= decodedMax;
+    if (!isRight) t.fail(`${sample.timeMs}: ${scratch.decodedCount - before} were decoded`);
+  };
+  for (const sample of order(733)) {
+    check(sample, 0, undefined);
+    late.insert(sample);
+  }
+  t.equal(scratch.decodedCount, 0, 'what is new');
+  for (const sample of order(911)) {
+    check(sample, 1, true);
+    check({ ...sample, low: 1 - sample.low, histogram: undefined }, 0, false);
+    check({ ...sample, timeMs: sample.timeMs + 0.5 }, 0, undefined);
+  }
+  t.ok(late.chunkCount >= Math.floor(count / LATE_LIST_MAX));
+  const endMs = START_MS + 6 * HOUR_MS;
+  late.dropBefore(endMs);
+  t.equal(late.oldestTimeMs, histograms.find(({ timeMs }) => timeMs >= endMs)?.timeMs);
+  for (const sample of order(911)) {
+    const isLeft = sample.timeMs >= endMs;
+    check(sample, isLeft ? 1 : 0, isLeft ? true : undefined);
+  }
+  t.end();
 });
 
 t.test('what was looked up in an open chunk is not taken for the chunk it becomes', async (t) => {
