@@ -19,6 +19,8 @@ export interface CompiledMatcher {
   readonly matchesEmpty: boolean;
   /** The exact values a positive matcher accepts, or undefined when it must be asked per value. */
   readonly literals: readonly string[] | undefined;
+  /** About what `matches` costs for each character of a value, in parts of a regular expression; 0: next to nothing. */
+  readonly matchCost: number;
   matches(value: string): boolean;
 }
 
@@ -40,6 +42,7 @@ function compile(matcher: Matcher, isLasting: boolean): CompiledMatcher {
       matcher,
       matchesEmpty: equal === (value === ''),
       literals: equal ? [value] : undefined,
+      matchCost: 0,
       matches: (candidate) => (candidate === value) === equal,
     };
   }
@@ -49,6 +52,7 @@ function compile(matcher: Matcher, isLasting: boolean): CompiledMatcher {
     matcher,
     matchesEmpty: regex.matches('') === positive,
     literals: positive ? regex.literals : undefined,
+    matchCost: regex.matchCost,
     matches: (candidate) => regex.matches(candidate) === positive,
   };
 }

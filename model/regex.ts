@@ -13,6 +13,7 @@ export const REGEX_COST_MAX = 10_000;
 /** A predicate; `literals` lists the only values that can match, when that set is known and small. */
 export interface CompiledRegex {
   readonly literals: readonly string[] | undefined;
+  readonly matchCost: number;
   matches(value: string): boolean;
 }
 
@@ -20,6 +21,8 @@ export interface CompiledRegex {
 interface Program {
   readonly literals: readonly string[] | undefined;
   readonly cost: number;
+  /** About what `matches` costs for each character of a value, in parts; 0: next to nothing. */
+  readonly matchCost: number;
   readonly matches: (value: string) => boolean;
   readonly newPredicate: () => (value: string) => boolean;
 }
@@ -39,8 +42,9 @@ let rememberedCost = 0;
  * values. Throws `query.parse`.
  */
 export function compileRegex(pattern: string, isLasting = false): CompiledRegex {
-  const { literals, matches, newPredicate } = remembered.get(pattern) ?? remember(pattern);
-  return { literals, matches: isLasting ? matches : newPredicate() };
+  const program = remembered.get(pattern) ?? remember(pattern);
+  const { literals, matchCost, matches, newPredicate } = program;
+  return { literals, matchCost, matches: isLasting ? matches : newPredicate() };
 }
 
 function remember(pattern: string): Program {
@@ -67,7 +71,8 @@ function compileProgram(pattern: string): Program {
   if (predicate !== undefined) return withoutMemory(undefined, cost, predicate);
   const compiled = compileSlowRegex(pattern);
   const matches = (value: string): boolean => compiled.matches(value);
-  return { literals: undefined, cost, matches, newPredicate: () => rememberingPredicate(matches) };
+  const newPredicate = (): Program['matches'] => rememberingPredicate(matches);
+  return { literals: undefined, cost, matchCost: cost, matches, newPredicate };
 }
 
 function withoutMemory(
@@ -75,7 +80,8 @@ function withoutMemory(
   cost: number,
   matches: Program['matches'],
 ): Program {
-  return { literals, cost, matches, newPredicate: () => matches };
+  const matchCost = literals === undefined ? 1 : 0;
+  return { literals, cost, matchCost, matches, newPredicate: () => matches };
 }
 
 /**

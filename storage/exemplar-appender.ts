@@ -7,14 +7,16 @@ import { type Labels, labelValue } from '../model/labels.ts';
 import type { TimeRange } from '../model/sample.ts';
 import { decodeLabels, encodeLabels } from '../model/wire/labels-codec.ts';
 import type { WriteBatch } from '../model/wire/write-batch.ts';
-import { compiledSelector } from './deletion/compiled.ts';
+import { type MatchWork, chargedMatch, compiledSelector } from './deletion/compiled.ts';
 import type { Deletion } from './deletion/deletion.ts';
 import { ExemplarRing, type ExemplarStats, type SeriesExemplars } from './exemplars.ts';
 import type { Head } from './head/head.ts';
 import { type WalExemplar, encodeExemplarsRecord } from './wal/record.ts';
 
-/** Series looked at between two pauses of a read. */
-const SERIES_PER_SLICE = 256;
+/** Between two pauses of a read: about a millisecond. */
+const SLICE_WORK_MAX = 100_000;
+/** Of it, for a series looked at. */
+const SERIES_WORK = 400;
 
 export interface TenantExemplarStats extends ExemplarStats {
   /** Dropped because their series is not known here, or their time out of bounds. */
@@ -75,16 +77,26 @@ export class TenantExemplars {
     deletions: readonly Deletion[],
   ): Generator<SeriesExemplars | undefined, void> {
     const compiled = selectors.map((matchers) => matchers.map(compileMatcher));
-    const deleted = deletions.map((one) => ({
-      range: one.range,
-      compiled: one.selectors.map(compiledSelector),
-    }));
+    const deleted = deletions.map((of): CompiledDeletion => ({ of, compiled: undefined }));
     const matches = (series: string): boolean => isAnyMatch(compiled, labelsOf(series));
-    let looked = 0;
+    const work: MatchWork = { left: SLICE_WORK_MAX };
     for (const found of this.#ring.select(matches, range)) {
-      const left = found === undefined ? undefined : withoutDeleted(found, deleted);
-      if (left !== undefined && left.timestamps.length > 0) yield left;
-      if (++looked % SERIES_PER_SLICE === 0) yield undefined;
+      work.left -= SERIES_WORK;
+      if (found !== undefined) {
+        const ranges: TimeRange[] = [];
+        const labels = deleted.length === 0 ? [] : labelsOf(found.series);
+        for (const one of deleted) {
+          if (isDeleted(labels, one, work)) ranges.push(one.of.range);
+          if (work.left > 0) continue;
+          yield undefined;
+          work.left = SLICE_WORK_MAX;
+        }
+        const left = withoutRanges(found, ranges);
+        if (left.timestamps.length > 0) yield left;
+      }
+      if (work.left > 0) continue;
+      yield undefined;
+      work.left = SLICE_WORK_MAX;
     }
   }
 
@@ -106,21 +118,21 @@ function exemplarLabels({ exemplarBytes, exemplarEnds }: WriteBatch, i: number):
 }
 
 interface CompiledDeletion {
-  readonly range: TimeRange;
-  readonly compiled: readonly (readonly CompiledMatcher[])[];
+  readonly of: Deletion;
+  /** Undefined: no series asked yet. */
+  compiled: readonly (readonly CompiledMatcher[])[] | undefined;
+}
+
+function isDeleted(labels: Labels, deletion: CompiledDeletion, work: MatchWork): boolean {
+  deletion.compiled ??= deletion.of.selectors.map((one) => compiledSelector(one, work));
+  return deletion.compiled.some((matchers) =>
+    matchers.every((one) => chargedMatch(one, labelValue(labels, one.matcher.name), work)),
+  );
 }
 
 /** What is left of a series' exemplars. */
-function withoutDeleted(
-  found: SeriesExemplars,
-  deletions: readonly CompiledDeletion[],
-): SeriesExemplars {
-  if (deletions.length === 0) return found; // fast path: nearly always
-  const labels = labelsOf(found.series);
-  const ranges = deletions
-    .filter(({ compiled }) => isAnyMatch(compiled, labels))
-    .map(({ range }) => range);
-  if (ranges.length === 0) return found;
+function withoutRanges(found: SeriesExemplars, ranges: readonly TimeRange[]): SeriesExemplars {
+  if (ranges.length === 0) return found; // fast path: nearly always
   const isLeft = (_: unknown, i: number): boolean => {
     const timeMs = found.timestamps[i]!;
     return !ranges.some(({ maxTimeMs, minTimeMs }) => minTimeMs <= timeMs && timeMs <= maxTimeMs);
@@ -137,7 +149,7 @@ function labelsOf(series: string): Labels {
   return decodeLabels(Buffer.from(series, 'latin1'));
 }
 
-function isAnyMatch(selectors: CompiledDeletion['compiled'], labels: Labels): boolean {
+function isAnyMatch(selectors: readonly (readonly CompiledMatcher[])[], labels: Labels): boolean {
   return selectors.some((matchers) => matchers.every((one) => isMatch(one, labels)));
 }
 

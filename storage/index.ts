@@ -33,7 +33,8 @@ export {
   putTenantDeletion,
   readTenantDeletion,
 } from './compact/tenant-deletion.ts';
-export { type Deletion, NO_DELETIONS, deletionsTouching } from './deletion/deletion.ts';
+export { type Deletion, NO_DELETIONS } from './deletion/deletion.ts';
+export { deletionsTouching } from './deletion/touching.ts';
 export { DeletionRequests, type KnownRequest } from './deletion/requests.ts';
 export { type RetentionRule, retentionDeletions } from './deletion/retention.ts';
 export type { TenantDeletions } from './tenant-read.ts';

@@ -14,7 +14,8 @@ import {
   collectBlockValues,
   selectBlockFrames,
 } from './block/select-block.ts';
-import { type Deletion, deletionsTouching } from './deletion/deletion.ts';
+import type { Deletion } from './deletion/deletion.ts';
+import { deletionsTouching } from './deletion/touching.ts';
 import type { Head } from './head/head.ts';
 import {
   type SelectHints,

@@ -19,7 +19,8 @@ import {
 import type { BlockSource } from './block/cut.ts';
 import type { BlockMeta } from './block/meta.ts';
 import type { Committer } from './committer.ts';
-import { NO_DELETIONS, deletionsTouching } from './deletion/deletion.ts';
+import { NO_DELETIONS } from './deletion/deletion.ts';
+import { deletionsTouching } from './deletion/touching.ts';
 import { TenantExemplars, type TenantExemplarStats } from './exemplar-appender.ts';
 import type { SeriesExemplars } from './exemplars.ts';
 import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';

@@ -15,6 +15,14 @@ export const COMPILED_COST_MAX = 500_000;
 /** Of a matcher beside its name and value. */
 const MATCHER_COST = 16;
 
+/** Beside what a value costs to match, a part of a regular expression costs so much to compile. */
+const COMPILING_COST = 64;
+
+/** What may still be done at once, in characters matched against one part of a regular expression (some 10 ns each). */
+export interface MatchWork {
+  left: number;
+}
+
 type Selector = readonly Matcher[];
 
 type Kept = WeakMap<Selector, readonly CompiledMatcher[]>;
@@ -24,12 +32,13 @@ let younger: Kept = new WeakMap();
 let older: Kept = new WeakMap();
 let youngerCost = 0;
 
-/** The same result for the same array. Throws `query.parse` for a regular expression that does not hold. */
-export function compiledSelector(selector: Selector): readonly CompiledMatcher[] {
+/** The same result for the same array; what is done is charged to `work`. Throws `query.parse` for a regular expression that does not hold. */
+export function compiledSelector(selector: Selector, work?: MatchWork): readonly CompiledMatcher[] {
   const known = younger.get(selector) ?? older.get(selector);
   if (known !== undefined) return known; // fast path
   const compiled = selector.map(compileLastingMatcher);
   const cost = selector.reduce((sum, matcher) => sum + costOf(matcher), 0);
+  if (work !== undefined) work.left -= COMPILING_COST * cost;
   if (youngerCost + cost > COMPILED_COST_MAX / 2) {
     older = younger;
     younger = new WeakMap();
@@ -38,6 +47,12 @@ export function compiledSelector(selector: Selector): readonly CompiledMatcher[]
   younger.set(selector, compiled);
   youngerCost += cost;
   return compiled;
+}
+
+/** As `one.matches(value)`, charged to `work`. */
+export function chargedMatch(one: CompiledMatcher, value: string, work: MatchWork): boolean {
+  work.left -= 1 + one.matchCost * value.length;
+  return one.matches(value);
 }
 
 function costOf({ name, type, value }: Matcher): number {

@@ -2,16 +2,13 @@
  * What is deleted of a tenant's series: all samples of the series that any of the selectors matches, in a
  * closed range of times. Where it comes from (a request, a retention) does not matter to who reads.
  *
- *   deletions of a tenant ──(can it touch this read?)──► few, mostly none ──(postings)──► ranges of each series
- *
- * Invariant: `couldMatch` is never false for two selectors that one series can match.
+ *   deletions of a tenant ──(touching.ts)──► few, mostly none ──(postings)──► ranges of each series
  */
-import { type CompiledMatcher, type Matcher, compileMatcher } from '../../model/matchers.ts';
+import type { CompiledMatcher, Matcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
-import { compiledSelector } from './compiled.ts';
 
 /** Each inner list is one selector; a series counts when any of them matches. None: every series. */
-type Selectors = readonly (readonly Matcher[])[];
+export type Selectors = readonly (readonly Matcher[])[];
 
 export interface Deletion {
   /** Of the request; the same name is the same deletion for ever. */
@@ -31,43 +28,6 @@ export function isFinalFor(
   { maxTimeMs }: { readonly maxTimeMs: number },
 ): boolean {
   return !isMoving || maxTimeMs - 1 <= range.maxTimeMs;
-}
-
-/** Those that may have something of what a read asks for. Cheap: no series is looked at. */
-export function deletionsTouching(
-  deletions: readonly Deletion[],
-  selectors: Selectors,
-  { maxTimeMs, minTimeMs }: TimeRange,
-): readonly Deletion[] {
-  if (deletions.length === 0) return NO_DELETIONS; // fast path: nearly always
-  const read = selectors.map((matchers) => matchers.map(compileMatcher));
-  const found = deletions.filter(
-    ({ range, selectors: deleted }) =>
-      range.minTimeMs <= maxTimeMs &&
-      range.maxTimeMs >= minTimeMs &&
-      (read.length === 0 ||
-        deleted.some((matchers) => {
-          const one = compiledSelector(matchers);
-          return read.some((other) => couldMatch(one, other));
-        })),
-  );
-  return found.length === 0 ? NO_DELETIONS : found;
-}
-
-/** False only when no series matches both. */
-export function couldMatch(a: readonly CompiledMatcher[], b: readonly CompiledMatcher[]): boolean {
-  return !isExcluded(a, b) && !isExcluded(b, a);
-}
-
-/** True when a value that `a` demands of a label is refused by `b`. */
-function isExcluded(a: readonly CompiledMatcher[], b: readonly CompiledMatcher[]): boolean {
-  for (const { matcher: one } of a) {
-    if (one.type !== '=') continue;
-    for (const other of b) {
-      if (other.matcher.name === one.name && !other.matches(one.value)) return true;
-    }
-  }
-  return false;
 }
 
 /** Whether every series would match. */
