@@ -50,6 +50,11 @@ export class HistogramChains {
     return this.#chains.size > 0 && this.#chains.has(s);
   }
 
+  /** Whether some samples of the series wait out of order. */
+  hasLate(s: number): boolean {
+    return this.#chains.size > 0 && this.#chains.get(s)?.late !== undefined;
+  }
+
   /** How many chunks are closed. */
   get chunkCount(): number {
     let count = 0;

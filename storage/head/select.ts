@@ -138,8 +138,9 @@ function* frames(
       if (ranges === undefined) putter.put(s);
       else putter.putUndeleted(s, ranges);
     }
+    const isSliceFull = i % SERIES_PER_SLICE === SERIES_PER_SLICE - 1 || putter.takesSlice(s);
     if (writer.length >= SERIES_FRAME_BYTES_TARGET) yield writer.finish();
-    else if (i % SERIES_PER_SLICE === SERIES_PER_SLICE - 1) yield undefined;
+    else if (isSliceFull) yield undefined;
   }
   if (writer.seriesCount > 0) yield writer.finish();
 }
@@ -168,6 +169,11 @@ class SeriesPutter {
   wants(s: number): boolean {
     const part = this.#hints?.part;
     return part === undefined || isInPart(this.#head.series.fingerprints[s * 4 + 3]!, part);
+  }
+
+  /** Whether chunks of the series are encoded anew for a read, which takes a millisecond or more. */
+  takesSlice(s: number): boolean {
+    return this.#hints !== undefined && this.#head.histograms.hasLate(s) && this.wants(s);
   }
 
   /** Writes one series with what was asked of its chunks, oldest first. */

@@ -16,7 +16,7 @@ import { encodeHistogramMessage } from '../../model/wire/histogram-encode.ts';
 import type { ChunkBytes } from '../../storage/block/format.ts';
 import { SeriesSamples } from '../../storage/block/series-samples.ts';
 import { LATE_LIST_MAX, type LateSample, LateSamples } from '../../storage/head/late-samples.ts';
-import type { Tsdb } from '../../storage/index.ts';
+import { type SelectHints, type Tsdb, selectFrames } from '../../storage/index.ts';
 import {
   KINDS,
   type Kind,
@@ -28,7 +28,7 @@ import { MemoryDisk } from '../support/memory-disk.ts';
 import { type Row, linesOf, mixedBatch } from '../support/mixed-batches.ts';
 import { startServer } from '../support/prometheus-tools.ts';
 import { pushBody } from '../support/remote-write-bodies.ts';
-import { metric, openTsdb, readAll } from '../support/toy-tsdb.ts';
+import { EVERYTHING, metric, openTsdb, readAll } from '../support/toy-tsdb.ts';
 
 const START_MS = 1_699_999_200_000; // a two-hour border
 const HOUR_MS = 3_600_000;
@@ -177,6 +177,27 @@ t.test('what comes late is taken within the window, once, and as what it is', as
     (await readAll(tsdb, [{ name: '__name__', type: '=', value: 'floats' }])).timestamps.length,
     2,
   );
+  await tsdb.close();
+});
+
+t.test('a read pauses after each series that late samples are merged into', async (t) => {
+  const { tsdb } = await openTsdb(new MemoryDisk(), options);
+  const { sample } = histogramSeries('integer', { startMs: START_MS, count: 1, seed: 9 })[0]!;
+  const now = START_MS + HOUR_MS;
+  const send = (i: number, timeMs: number): void => {
+    const row = { labels: metric('h', { i: String(i) }), histograms: [{ timeMs, sample }] };
+    t.equal(append(tsdb, row), undefined);
+  };
+  for (let i = 0; i < 10; i++) send(i, now);
+  const check = (hints: SelectHints, expected: number): void => {
+    const frames = [...selectFrames(tsdb.head, [], EVERYTHING, hints)];
+    t.equal(frames.filter((frame) => frame === undefined).length, expected);
+  };
+  const whole = { projection: undefined, newestOnly: false };
+  check(whole, 0);
+  for (let i = 0; i < 10; i += 2) send(i, now - 1000);
+  check(whole, 5);
+  check({ ...whole, newestOnly: true }, 5);
   await tsdb.close();
 });
 
