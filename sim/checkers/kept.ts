@@ -15,11 +15,13 @@ export interface KeptNotes {
   readonly lossBeforeMs: number;
   /** What is older was dropped. */
   readonly horizonMs: number;
+  /** How many requests to delete series are in the copy. */
+  readonly requestCount: number;
 }
 
 export const NOTHING_KEPT: KeptNotes = {
   ...{ storeId: '', bootCounter: 0, stepCount: 0, lossBeforeMs: 0 },
-  horizonMs: Number.NEGATIVE_INFINITY,
+  ...{ horizonMs: Number.NEGATIVE_INFINITY, requestCount: 0 },
 };
 
 /** What is wrong with what a later life found. */
@@ -32,11 +34,15 @@ export function checkKept(
   const check = (isRight: boolean, what: string): void => {
     if (!isRight) wrong.push(what);
   };
-  const { bootCounter, horizonMs, lossBeforeMs, stepCount, storeId } = promised;
+  const { bootCounter, horizonMs, lossBeforeMs, requestCount, stepCount, storeId } = promised;
   check(storeId === '' || found.storeId === storeId, 'the store is another one');
   check(found.bootCounter > bootCounter, `boot ${found.bootCounter} again, after ${bootCounter}`);
   check(found.stepCount >= stepCount, `${found.stepCount} of ${stepCount} records are there`);
   check(found.lossBeforeMs >= lossBeforeMs, 'a loss that was noted is forgotten');
   check(found.horizonMs >= horizonMs, 'the horizon fell');
+  check(
+    found.requestCount >= requestCount,
+    `${found.requestCount} of ${requestCount} requests to delete are there`,
+  );
   return wrong.map((what) => ({ invariant: 'I13', what: `${where}: ${what}` }));
 }

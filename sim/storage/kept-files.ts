@@ -1,6 +1,7 @@
 /**
  * The small files of a data directory through every crash: who it is, whom it knows, what it lost, and from
- * when on a tenant's data is whole. Each is replaced as a whole, and what follows relies on it.
+ * when on a tenant's data is whole; and the copy of the requests to delete series. Each is replaced as a whole, but
+ * for the copy, which is added to, and what follows relies on it.
  *
  *   live ──power at call k──► open ──power──► open           k = 1, 1 + stride, …
  */
@@ -12,8 +13,12 @@ import {
   loadRegistry,
   mergeRecords,
 } from '../../membership/registry/index.ts';
+import { assert } from '../../model/assert.ts';
+import { parseTenantId } from '../../model/ids.ts';
 import type { Ciphers, Platform } from '../../platform/platform.ts';
 import { makeDurableDirectory } from '../../platform/durable-directory.ts';
+import { parseBlockId } from '../../storage/block/ulid.ts';
+import { type CopiedRequest, RequestCopy } from '../../storage/deletion/copy.ts';
 import { readHorizon, writeHorizon } from '../../storage/horizon.ts';
 import type { Violation } from '../checkers/answer.ts';
 import { type KeptNotes, NOTHING_KEPT, checkKept } from '../checkers/kept.ts';
@@ -31,6 +36,9 @@ const DATA_DIRECTORY = '/data';
 const TENANT_DIRECTORY = '/data/tenants/t';
 const ROUNDS = 6;
 const TIMEOUT_MS = 60_000;
+/** So many in each round, of a sector and more each. */
+const REQUESTS_PER_ROUND = 3;
+const REQUEST_VALUE_CHARS = 600;
 
 interface KeptFiles {
   /** What was there. */
@@ -39,19 +47,22 @@ interface KeptFiles {
   change(round: number, onKept: (more: Partial<KeptNotes>) => void): Promise<void>;
 }
 
-async function openFiles({ disk, random }: Platform): Promise<KeptFiles> {
+async function openFiles({ disk, log, random }: Platform): Promise<KeptFiles> {
   const directory = DATA_DIRECTORY;
   const identity = await openIdentity({ disk, random, dataDirectory: directory });
   let registry = (await loadRegistry(disk, directory)) ?? emptyRegistry();
   const note = await LossNote.open(disk, directory, EPOCH_MS);
   await makeDurableDirectory(disk, TENANT_DIRECTORY, 2);
   const horizonMs = await readHorizon(disk, TENANT_DIRECTORY);
+  const copy = new RequestCopy(disk, directory, log);
+  const requests = [...((await copy.read()) ?? [])];
+  const requestCount = requests.length;
   const file = new RegistryFile(disk, directory);
   const { bootCounter, storeId } = identity;
   const stepCount = registry.rfSteps.size;
   const lossBeforeMs = note.current?.beforeMs ?? 0;
   return {
-    found: { storeId, bootCounter, stepCount, lossBeforeMs, horizonMs },
+    found: { storeId, bootCounter, stepCount, lossBeforeMs, horizonMs, requestCount },
     async change(round, onKept) {
       const atMs = EPOCH_MS + round;
       const step = { kind: 'rf-step', rf: round, atMs, isCommitted: true } as const;
@@ -62,8 +73,24 @@ async function openFiles({ disk, random }: Platform): Promise<KeptFiles> {
       onKept({ lossBeforeMs: atMs });
       await writeHorizon(disk, TENANT_DIRECTORY, atMs);
       onKept({ horizonMs: atMs });
+      const added = requestsOf(round);
+      requests.push(...added);
+      await copy.put(added, () => requests);
+      onKept({ requestCount: requests.length });
     },
   };
+}
+
+function requestsOf(round: number): readonly CopiedRequest[] {
+  return Array.from({ length: REQUESTS_PER_ROUND }, (_unused, i) => {
+    const id = parseBlockId(`01ARZ3NDEKTSV4RRFFQ69G5F${round}${i}`);
+    assert(id !== undefined, 'sim: the id of a request does not hold');
+    const value = String(i).repeat(REQUEST_VALUE_CHARS);
+    const selectors = [[{ name: 'job', type: '=', value } as const]];
+    const range = { minTimeMs: 0, maxTimeMs: round };
+    const request = { id, createdAtMs: EPOCH_MS, range, selectors };
+    return { tenant: parseTenantId('t'), id, marks: [], request };
+  });
 }
 
 /** Every crash of a directory's life; how many there were, and what was wrong after them. */

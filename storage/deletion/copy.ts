@@ -3,11 +3,14 @@
  * request is long. Later lines of a request replace earlier ones; when most of the file is of no use any more it is
  * written anew.
  *
- *   <crc32c, 8 hex digits> {"version":2}
+ *   <crc32c, 8 hex digits> {"version":3,"bytes":…}                            of the lines that were written with it
  *   <crc32c, 8 hex digits> {"tenant":…,"id":…,"marks":[…],"request":"…"}      without `request`: it is gone
+ *   <crc32c, 8 hex digits> {"added":…}                                        where it begins: all before it is durable
  *
- * Invariants: what `put` was given is durable when it resolves, or was told in the log and goes with the next one. A
- * last line without an end was never told as taken, and is passed over; any other damage makes the whole copy unreadable.
+ * Invariants: what `put` was given is durable when it resolves, or was told in the log and goes with the next one. Each
+ * addition begins with a line that says where; it is only made when what is before it is durable. So what does not
+ * hold after the last such line may be what a loss of power left of an addition that was never told as taken, and is
+ * passed over, whichever of its sectors came down; any other damage makes the whole copy unreadable.
  */
 import { toStarlingError } from '../../model/errors.ts';
 import { type TenantId, parseTenantId } from '../../model/ids.ts';
@@ -28,7 +31,7 @@ export interface CopiedRequest {
 }
 
 const COPY_FILE = 'deletions.log';
-const COPY_VERSION = 2;
+const COPY_VERSION = 3;
 /** The file may have so much of no use beside as much as it has of use. */
 const UNUSED_BYTES_MAX = 1024 * 1024;
 const CRC_CHARS = 8;
@@ -39,7 +42,7 @@ export class RequestCopy {
   readonly #log: Log;
   /** Undefined: what the file holds is not known, and it is written anew. */
   #sizeBytes: number | undefined;
-  /** Of the newest lines, when it was last read or written as a whole. */
+  /** Of the newest lines, about, when it was last read or written as a whole. */
   #usedBytes = 0;
   #saving: Promise<void> = Promise.resolve();
 
@@ -79,7 +82,7 @@ export class RequestCopy {
     if (changed.length === 0 && sizeBytes !== undefined) return; // fast path
     this.#sizeBytes = undefined; // until all is well
     try {
-      const added = Buffer.concat(changed.map(encodeLine));
+      const added = encodeAddition(changed, sizeBytes ?? 0);
       const isFull =
         sizeBytes === undefined ||
         sizeBytes + added.length > 2 * this.#usedBytes + UNUSED_BYTES_MAX;
@@ -113,7 +116,13 @@ export class RequestCopy {
 }
 
 export function encodeCopy(all: Iterable<CopiedRequest>): Uint8Array {
-  return Buffer.concat([line({ version: COPY_VERSION }), ...[...all].map(encodeLine)]);
+  const lines = Buffer.concat([...all].map(encodeLine));
+  return Buffer.concat([line({ version: COPY_VERSION, bytes: lines.length }), lines]);
+}
+
+/** What is added to a file that has so many bytes, all of them durable. */
+export function encodeAddition(changed: readonly CopiedRequest[], at: number): Uint8Array {
+  return Buffer.concat([line({ added: at }), ...changed.map(encodeLine)]);
 }
 
 function encodeLine({ id, marks, request, tenant }: CopiedRequest): Uint8Array {
@@ -134,41 +143,56 @@ function checksumOf(text: Uint8Array): string {
 export function decodeCopy(bytes: Uint8Array): {
   readonly copied: readonly CopiedRequest[];
   readonly isTorn: boolean;
-  /** What a file of nothing else would take. */
+  /** What a file of nothing else would take, but for the first line. */
   readonly usedBytes: number;
 } {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const head = readLine(buffer, 0);
+  if (head === undefined) throw new BadDocument('the first line of the copy does not hold');
+  checkVersion(head.root.integer('version'));
+  const wholeBytes = head.end + head.root.integer('bytes');
   const found = new Map<string, { readonly one: CopiedRequest; readonly byteCount: number }>();
-  let usedBytes = 0;
-  let at = 0;
-  let isTorn = false;
-  for (let number = 1; at < buffer.length; number++) {
-    const end = buffer.indexOf('\n', at);
-    if (end < 0 && number > 1) {
-      isTorn = true;
-      break;
-    }
-    const text = end < 0 ? undefined : checkedText(buffer.subarray(at, end));
-    if (text === undefined) throw new BadDocument(`line ${number} of the copy does not hold`);
-    const root = JsonObject.parse(text);
-    const byteCount = end + 1 - at;
-    if (number === 1) {
-      checkVersion(root.integer('version'));
-      usedBytes += byteCount;
-    } else {
-      const one = parseLine(root);
+  let at = head.end;
+  while (at < buffer.length) {
+    const next = readLine(buffer, at);
+    if (next === undefined) break;
+    if (next.root.integer('added', -1) < 0) {
+      const one = parseLine(next.root);
       const name = `${one.tenant}/${one.id}`;
-      usedBytes -= found.get(name)?.byteCount ?? 0;
-      found.delete(name);
-      if (one.request !== undefined) {
-        found.set(name, { one, byteCount });
-        usedBytes += byteCount;
-      }
+      if (one.request === undefined) found.delete(name);
+      else found.set(name, { one, byteCount: next.end - at });
     }
-    at = end + 1;
+    at = next.end;
   }
-  if (at === 0) throw new BadDocument('the copy is empty');
-  return { copied: [...found.values()].map(({ one }) => one), isTorn, usedBytes };
+  const isTorn = at < buffer.length;
+  if (at < wholeBytes || (isTorn && isAddedAfter(buffer, at))) {
+    throw new BadDocument(`the copy does not hold at byte ${at}`);
+  }
+  const newest = [...found.values()];
+  const usedBytes = newest.reduce((sum, { byteCount }) => sum + byteCount, 0);
+  return { copied: newest.map(({ one }) => one), isTorn, usedBytes };
+}
+
+/** Undefined: none that holds begins there. Throws `BadDocument`. */
+function readLine(
+  buffer: Buffer,
+  at: number,
+): { readonly root: JsonObject; readonly end: number } | undefined {
+  const end = buffer.indexOf('\n', at);
+  const text = end < 0 ? undefined : checkedText(buffer.subarray(at, end));
+  return text === undefined ? undefined : { root: JsonObject.parse(text), end: end + 1 };
+}
+
+/** No request's line has it: quotes in texts are escaped. */
+const ADDED = ' {"added":';
+
+/** Whether an addition began after `at`, so that what is there was durable once. */
+function isAddedAfter(buffer: Buffer, at: number): boolean {
+  for (let mark = at; (mark = buffer.indexOf(ADDED, mark)) >= 0; mark++) {
+    const start = mark - CRC_CHARS;
+    if (start > at && readLine(buffer, start)?.root.integer('added') === start) return true;
+  }
+  return false;
 }
 
 /** The text of a line; undefined: its checksum is wrong. */

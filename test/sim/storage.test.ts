@@ -39,7 +39,7 @@ t.test('runStorageStory() finds planted bugs of the disk', async (t) => {
 t.test('checkKept() names what small files forgot', (t) => {
   const promised: KeptNotes = {
     ...{ storeId: 'a', bootCounter: 3, stepCount: 2, lossBeforeMs: 7 },
-    horizonMs: 5,
+    ...{ horizonMs: 5, requestCount: 4 },
   };
   const next = { ...promised, bootCounter: 4 };
   const check = (more: Partial<KeptNotes>, expected: RegExp | undefined): void => {
@@ -54,6 +54,7 @@ t.test('checkKept() names what small files forgot', (t) => {
   check({ stepCount: 1 }, /1 of 2 records/);
   check({ lossBeforeMs: 6 }, /forgotten/);
   check({ horizonMs: 4 }, /horizon fell/);
+  check({ requestCount: 3 }, /3 of 4 requests/);
   t.strictSame(checkKept('here', NOTHING_KEPT, next), []);
   t.end();
 });

@@ -13,7 +13,12 @@ import { diskBlockFiles } from '../../storage/block/byte-source.ts';
 import { deletedRefs } from '../../storage/block/select-block.ts';
 import { READS_AT_ONCE } from '../../storage/deletion/bucket-requests.ts';
 import { COMPILED_COST_MAX, compiledSelector } from '../../storage/deletion/compiled.ts';
-import { RequestCopy, decodeCopy, encodeCopy } from '../../storage/deletion/copy.ts';
+import {
+  RequestCopy,
+  decodeCopy,
+  encodeAddition,
+  encodeCopy,
+} from '../../storage/deletion/copy.ts';
 import type { Deletion } from '../../storage/deletion/deletion.ts';
 import { encodeRequest, requestKey } from '../../storage/deletion/request.ts';
 import {
@@ -114,41 +119,95 @@ t.test('a disk that fails at any call of a copy loses none that comes after', as
   }
 });
 
-t.test('a copy that is torn has what was before; one that is damaged does not hold', (t) => {
-  const all = [1, 2, 3].map((n) => {
-    const id = testBlockId(n);
-    const range = { minTimeMs: 0, maxTimeMs: n };
-    const request = { ...wantedOf(`ü${n}`), range, id, createdAtMs: 10 };
-    return { tenant, id, marks: n === 2 ? (['cancelled'] as const) : [], request };
-  });
-  const bytes = Buffer.from(encodeCopy(all));
+const copied = [1, 2, 3, 4, 5].map((n) => {
+  const id = testBlockId(n);
+  const range = { minTimeMs: 0, maxTimeMs: n };
+  const request = {
+    ...wantedOf(`ü${n}${'x'.repeat(n > 3 ? 600 : 0)}`),
+    range,
+    id,
+    createdAtMs: 10,
+  };
+  return { tenant, id, marks: n === 2 ? (['cancelled'] as const) : [], request };
+});
+
+/** The file after each addition. */
+function copiesOf(...parts: readonly (typeof copied)[]): readonly Buffer[] {
+  const [first = [], ...more] = parts;
+  const files = [Buffer.from(encodeCopy(first))];
+  for (const part of more) {
+    const last = files.at(-1) ?? Buffer.alloc(0);
+    files.push(Buffer.concat([last, encodeAddition(part, last.length)]));
+  }
+  return files;
+}
+
+t.test('a copy has the newest of each request', (t) => {
+  const [bytes = Buffer.alloc(0)] = copiesOf(copied);
+  const first = bytes.indexOf('\n') + 1;
   t.strictSame(decodeCopy(bytes), {
-    copied: all.map((one) => ({ ...one, marks: [...one.marks] })),
+    copied: copied.map((one) => ({ ...one, marks: [...one.marks] })),
     isTorn: false,
-    usedBytes: bytes.length,
+    usedBytes: bytes.length - first,
   });
-  const gone = Buffer.from(encodeCopy([{ ...all[0]!, request: undefined }]));
-  const forgotten = Buffer.concat([bytes, gone.subarray(gone.indexOf('\n') + 1)]);
+  const gone = { ...copied[0]!, request: undefined };
+  const forgotten = Buffer.concat([bytes, encodeAddition([gone, copied[1]!], bytes.length)]);
   t.strictSame(
     decodeCopy(forgotten).copied.map(({ id }) => id),
-    [all[1]!.id, all[2]!.id],
+    copied.slice(1).map(({ id }) => id),
   );
-  t.equal(decodeCopy(forgotten).usedBytes, encodeCopy(all.slice(1)).length);
-  const firstLineEnd = bytes.indexOf('\n') + 1;
+  const expected = encodeCopy(copied.slice(1));
+  t.equal(decodeCopy(forgotten).usedBytes, expected.length - Buffer.from(expected).indexOf(10) - 1);
+  t.end();
+});
+
+t.test('a copy whose last addition is torn in any of its sectors has what was before', (t) => {
+  const [, before = Buffer.alloc(0), whole = before] = copiesOf(
+    copied.slice(0, 2),
+    copied.slice(2, 3),
+    copied.slice(3),
+  );
+  const sectorBytes = 512;
+  const from = Math.floor(before.length / sectorBytes);
+  const count = Math.ceil(whole.length / sectorBytes) - from;
+  t.ok(count > 2);
+  for (let mask = 0; mask < 2 ** count; mask++) {
+    const bytes = Buffer.alloc(whole.length);
+    before.copy(bytes);
+    let size = before.length;
+    for (let k = 0; k < count; k++) {
+      if ((mask & (1 << k)) === 0) continue;
+      const start = (from + k) * sectorBytes;
+      size = whole.copy(bytes, start, start, start + sectorBytes) + start;
+    }
+    const result = resultOf(bytes.subarray(0, Math.max(size, before.length)));
+    const isWhole = mask === 2 ** count - 1;
+    t.ok(isWhole ? result === 5 : result !== 'unreadable' && result >= 3, `${mask}: ${result}`);
+  }
+  t.end();
+});
+
+t.test('a copy that is damaged before its last addition does not hold', (t) => {
+  const files = copiesOf(copied.slice(0, 2), copied.slice(2, 3), copied.slice(3));
+  const [written = Buffer.alloc(0), before = written, whole = written] = files;
   fc.assert(
     fc.property(
-      fc.integer({ min: 0, max: bytes.length - 1 }),
+      fc.constantFrom(...files),
+      fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
       fc.integer({ min: 1, max: 255 }),
-      (at, flip) => {
-        const cut = resultOf(bytes.subarray(0, at));
-        const lines = bytes.subarray(0, at).filter((byte) => byte === 10).length;
-        if (cut !== (at < firstLineEnd ? 'unreadable' : lines - 1)) return false;
-        const damaged = Buffer.from(bytes);
+      (file, part, flip) => {
+        const at = Math.floor(part * file.length);
+        const cut = resultOf(file.subarray(0, at));
+        if ((cut === 'unreadable') !== at < written.length) return false;
+        const damaged = Buffer.from(file);
         damaged[at] = damaged[at]! ^ flip;
-        return resultOf(damaged) === (at === bytes.length - 1 ? 2 : 'unreadable');
+        const result = resultOf(damaged);
+        const durable = file === whole ? before : written;
+        if (at < durable.length) return result === 'unreadable';
+        return result !== 'unreadable' && result >= (file === whole ? 3 : 2);
       },
     ),
-    { seed, numRuns: 500 },
+    { seed, numRuns: 1000 },
   );
   t.end();
 });
