@@ -153,7 +153,10 @@ export async function deletedRefs(
   for (const { id, range, selectors } of deletions) {
     if (range.minTimeMs >= maxTimeMs || range.maxTimeMs < minTimeMs) continue;
     if (applied.includes(id) || reader.isWithout(id)) continue;
-    const refs = await selectAny(reader, selectors.map((one) => compiledSelector(one)));
+    const refs = await selectAny(
+      reader,
+      selectors.map((one) => compiledSelector(one)),
+    );
     if (refs.length === 0) reader.noteWithout(id);
     else parts.push({ refs, range });
     if (pacer?.spend(DELETION_UNITS) === true) await pacer.pause();
