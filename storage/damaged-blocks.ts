@@ -4,6 +4,8 @@
  *   set aside ─► (others filled its time again) ─► an hour counted, in KEPT, for each that passes ─► DAMAGED_KEPT_HOURS: removed
  *
  * Invariants: none goes while anything is missing on this node (`isWhole`): it may be all that is left of its samples.
+ * What `starling blocks repair` set aside goes alike, though what it could not save was never told as missing: the two
+ * weeks are the time in which to look at it.
  * Only hours that this node ran through count, so that no wall clock removes anything; a count that cannot be read
  * begins anew. All of it is told in the log.
  */

@@ -1,9 +1,9 @@
 /**
- * Exercise for a fresh process: the engine of the language compiles a loop only after it has run some
- * hundred times, so the first dashboards after a start would be several times slower than later
- * ones. Made-up series of two replicas are selected, merged, evaluated and encoded until the loops are warm: once in a
- * worker, and on the loop in steps of about a millisecond. What a loop never met in its exercise throws its code
- * away, so replicas differ, and most of what an index lists is not asked for. Touches no tenant's data.
+ * Exercise for a fresh process: the engine of the language compiles a loop only after it has run some hundred times, so
+ * the first dashboards after a start would be several times slower than later ones. Made-up series of two replicas are
+ * selected, merged, evaluated and encoded until the loops are warm: once in a worker, and on the loop in steps of a
+ * millisecond, at first of several. A loop that then meets what it never met here is compiled again, so the replicas
+ * differ, and most of what the index lists is not asked for. Touches no tenant's data.
  */
 import { labelsFromPairs } from '../../model/labels.ts';
 import { encodeLabels } from '../../model/wire/labels-codec.ts';

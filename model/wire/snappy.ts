@@ -123,8 +123,8 @@ interface DecoderExports {
 }
 
 /**
- * A memory with one body in it: `source, slack, target, slack`. Moving copies by blocks takes a fifth of the time that
- * the best loop over typed arrays takes, and half of the bytes of a remote write are copies of 64.
+ * A memory with one body in it: `source, slack, target, slack`. Moving copies by blocks takes a quarter of the time that
+ * the best loop over typed arrays takes, and most bytes of a remote write are copies.
  */
 class Decoder {
   readonly #exports: DecoderExports;

@@ -15,7 +15,7 @@ import { recallVerdict, rememberVerdict } from './verdicts.ts';
 /** For each read; some ten milliseconds. What one read finds out, the next ones know. */
 const TOUCHING_WORK_MAX = 250_000;
 
-/** Those that may have something of what a read asks for. Cheap: no series is looked at. */
+/** Those that may have something of what a read asks for. No series is looked at; at most TOUCHING_WORK_MAX of matching. */
 export function deletionsTouching(
   deletions: readonly Deletion[],
   selectors: Selectors,

@@ -5,8 +5,8 @@
  *   list     ≤ LATE_LIST_MAX samples, sorted         ──full──►   chunks that may overlap each other and the head's,
  *                                                                each with the times of its samples beside it
  *
- * Invariants: one sample a time; to find that there is none decodes nothing, to find one decodes one chunk. A reader gets them merged with the chunks of their time (block-source.ts), so that
- * nobody else needs to know of them.
+ * Invariants: one sample a time; to find that there is none decodes nothing, to find one decodes one chunk. A reader gets
+ * them merged with the chunks of their time (block-source.ts), so that nobody else needs to know of them.
  */
 import { type HistogramSample, equalSamples } from '../../model/histogram-sample.ts';
 import type { ChunkBytes } from '../block/format.ts';

@@ -263,7 +263,7 @@ t.test('a first start reads some requests at a time', async (t) => {
       },
     },
     list: { value: (...args: Parameters<Bucket['list']>) => inner.list(...args) },
-  }) as Bucket;
+  }) as Bucket; // all of `inner`, but for two calls
   const requests = requestsOn(bucket, clock);
   await requests.refresh();
   t.equal(requests.of(tenant).length, 200);
