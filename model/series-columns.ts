@@ -16,6 +16,8 @@ export interface SeriesColumns {
   /** Unix milliseconds. */
   readonly timestamps: Float64Array;
   readonly values: Float64Array;
+  /** True: no value is a stale marker. Otherwise that is not known. */
+  readonly isStaleFree?: boolean;
   /**
    * The histogram of each sample that is one (its place in `values` means nothing then), as long as
    * `values`; absent when all samples are numbers.

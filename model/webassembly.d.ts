@@ -3,15 +3,20 @@ declare namespace WebAssembly {
   type Module = object;
   const Module: new (bytes: Uint8Array) => Module;
   class Instance {
-    constructor(module: Module);
+    constructor(
+      module: Module,
+      imports?: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+    );
     readonly exports: Readonly<Record<string, unknown>>;
   }
-  interface Memory {
+  /** In pages of 64 KiB. */
+  class Memory {
+    constructor(size: { readonly initial: number; readonly maximum: number });
     readonly buffer: ArrayBuffer;
     /** Adds pages of 64 KiB; the buffer before is detached. Throws RangeError. */
     grow(pages: number): number;
   }
   interface Global {
-    readonly value: number;
+    value: number;
   }
 }

@@ -1,15 +1,18 @@
 // npm run wat: compiles WebAssembly text (*.wat) to a module beside it that exports its bytes (*-wasm.ts); with
 // --check nothing is written, and what differs fails.
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import wabt from 'wabt';
 import { root } from './lib.mjs';
 
-const SOURCES = ['model/wire/snappy.wat'];
+const FOLDERS = ['model', 'promql', 'storage'];
 const COLUMNS = 90;
 
+const sources = FOLDERS.flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true }).map((path) => join(folder, path)),
+).filter((path) => path.endsWith('.wat'));
 const { parseWat } = await wabt();
-for (const source of SOURCES) {
+for (const source of sources) {
   const parsed = parseWat(source, readFileSync(join(root, source)), {
     simd: true,
     bulk_memory: true,
@@ -20,8 +23,9 @@ for (const source of SOURCES) {
     Buffer.from(buffer)
       .toString('base64')
       .match(new RegExp(`.{1,${COLUMNS}}`, 'g')) ?? [];
-  const [name] = source.split('/').at(-1).split('.');
-  const text = `/** ${name}.wat, compiled by scripts/wat.mjs: base64. */
+  const file = basename(source, '.wat');
+  const name = file.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+  const text = `/** ${file}.wat, compiled by scripts/wat.mjs: base64. */
 export const ${name}Wasm =
   ${lines.map((line) => `'${line}'`).join(' +\n  ')};
 `;

@@ -3,6 +3,7 @@
  * data, so that it runs in a worker, inline for small queries, and inline in the simulator.
  */
 import { StarlingError } from '../../model/errors.ts';
+import { withScratch } from '../../model/scratch-memory.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { WindowValue } from '../../model/window-value.ts';
 import {
@@ -13,7 +14,7 @@ import {
   explained,
 } from '../../promql/index.ts';
 import type { QueryWants } from './messages.ts';
-import { type PlanInput, plannedQuery } from './planned-query.ts';
+import { type PlanInput, type PlannedQuery, plannedQuery } from './planned-query.ts';
 import { phasesOf, statsOf } from './query-stats.ts';
 import { mergeSeriesFrames } from '../../storage/index.ts';
 
@@ -52,7 +53,15 @@ export interface EvaluateOutput {
 export function runEvaluateJob(
   input: EvaluateInput,
   nowMs = (): number => 0,
-  { params, plan } = plannedQuery(input),
+  planned = plannedQuery(input),
+): EvaluateOutput {
+  return withScratch(() => evaluated(input, nowMs, planned));
+}
+
+function evaluated(
+  input: EvaluateInput,
+  nowMs: () => number,
+  { params, plan }: PlannedQuery,
 ): EvaluateOutput {
   const startedMs = nowMs();
   const check = (): void => checkStop(input.stopFlag);

@@ -1,6 +1,7 @@
 /** The worker job behind remote read: merge the replicas' frames of each query and encode the answer. */
 import snappyjs from 'snappyjs';
 import { StarlingError } from '../../model/errors.ts';
+import { withScratch } from '../../model/scratch-memory.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { mergeSeriesFrames } from '../../storage/index.ts';
 import { checkStop, readFrames } from './evaluate-job.ts';
@@ -26,7 +27,10 @@ export interface RemoteReadOutput {
 }
 
 export function runRemoteReadJob(input: RemoteReadInput): RemoteReadOutput {
-  const { kind, queries, samplesMax, stopFlag } = input;
+  return withScratch(() => answered(input));
+}
+
+function answered({ kind, queries, samplesMax, stopFlag }: RemoteReadInput): RemoteReadOutput {
   const check = (): void => checkStop(stopFlag);
   let samples = 0;
   const results = queries.map(({ frames, range }) => {

@@ -13,6 +13,7 @@
 import { StarlingError } from '../../model/errors.ts';
 import type { Histogram } from '../../model/histogram.ts';
 import { assert } from '../../model/assert.ts';
+import { zeroedBytes, zeroedFloats } from '../../model/scratch-memory.ts';
 import {
   isMetricLabel,
   type Labels,
@@ -53,8 +54,8 @@ export function newBlock(
   return {
     labels,
     steps,
-    values: new Float64Array(labels.length * steps),
-    present: new Uint8Array(labels.length * steps),
+    values: zeroedFloats(labels.length * steps),
+    present: zeroedBytes(labels.length * steps),
     histograms: hasHistograms ? new Array<undefined>(labels.length * steps) : undefined,
     drop: drop ?? new Uint8Array(labels.length),
   };

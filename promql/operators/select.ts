@@ -108,6 +108,7 @@ export function fillInstant(
 
 /** The columns without stale markers; the same object when there are none. */
 export function withoutStale(columns: SeriesColumns): SeriesColumns {
+  if (columns.isStaleFree === true) return columns;
   const { ends, timestamps, values, histograms, startTimes, weights } = columns;
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length * 2);
   let stale = 0;

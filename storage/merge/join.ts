@@ -41,7 +41,7 @@ export class SeriesJoin implements SeriesFrameHandler {
   chunkMaxTime = new Float64Array(CHUNKS_START);
   chunkEncoding = new Uint8Array(CHUNKS_START);
   nextChunk = new Uint32Array(CHUNKS_START);
-  #chunkCount = 0;
+  chunkCount = 0;
   readonly #slots: Uint32Array;
   readonly #interned: LabelInterner | undefined;
   /** The frame being read, its number, and the row of its current series. */
@@ -116,7 +116,7 @@ export class SeriesJoin implements SeriesFrameHandler {
     length: number,
     encoding: number,
   ): void {
-    const c = this.#chunkCount++;
+    const c = this.chunkCount++;
     if (c === this.chunkFrame.length) this.#growChunks();
     this.chunkFrame[c] = this.#frameNumber;
     this.chunkOffset[c] = offset;

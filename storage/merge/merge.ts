@@ -5,12 +5,14 @@
 import { StarlingError } from '../../model/errors.ts';
 import type { Histogram } from '../../model/histogram.ts';
 import { type Labels, compareLabels } from '../../model/labels.ts';
+import { isScratch, scratchFloats } from '../../model/scratch-memory.ts';
 import { STALE_NAN_HIGH, STALE_NAN_LOW, type TimeRange } from '../../model/sample.ts';
 import type { WindowValue } from '../../model/window-value.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
 import { decodeHistogramChunk } from '../chunk/histogram-decode.ts';
 import { type HistogramColumn, mergeRuns } from '../chunk/merge-runs.ts';
 import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
+import { XorDecoder } from '../chunk/xor-kernel.ts';
 import { CHUNK_AGGREGATES, CHUNK_FLOAT_HISTOGRAM, CHUNK_XOR } from '../block/format.ts';
 import { decodeAggregates } from './decode-aggregates.ts';
 import { NO_CHUNK, SeriesJoin } from './join.ts';
@@ -43,19 +45,24 @@ export function mergeLabelSets(frames: readonly Uint8Array[]): readonly Labels[]
   return new SeriesJoin(frames, false).labels.sort(compareLabels);
 }
 
-/** Room for samples at first: most queries are small. */
-const SAMPLES_START = 1024;
 /** By how much columns grow at most, when the first rows have many more samples than the others. */
 const GROWTH_MAX = 16;
 const SPARE_SAMPLES_MAX = 4 * 2 ** 20;
 
-/** Growing output columns. Values are two words each, low first. */
+/**
+ * Output columns, with room for what the chunks say they hold; they grow where that is too little. Values are two words
+ * each, low first.
+ */
 class ColumnsBuilder {
   readonly #join: SeriesJoin;
   readonly #range: TimeRange;
   readonly #ends: Uint32Array;
-  #timestamps = new Float64Array(SAMPLES_START);
-  #values = new Uint32Array(SAMPLES_START * 2);
+  #timestamps: Float64Array;
+  #values: Uint32Array;
+  /** As long as the columns are in scratch memory. */
+  #decoder: XorDecoder | undefined;
+  /** All samples so far were decoded by `#decoder`. */
+  #isAllCounted = true;
   #rowCount = 0;
   #length = 0;
   /** From the first histogram on, as long as the other columns. */
@@ -71,6 +78,11 @@ class ColumnsBuilder {
     this.#join = join;
     this.#range = range;
     this.#ends = new Uint32Array(join.rowCount);
+    const room = Math.min(xorSamplesIn(join, range), SPARE_SAMPLES_MAX);
+    const decoder = XorDecoder.create();
+    this.#timestamps = scratchFloats(room);
+    this.#values = wordsOf(scratchFloats(room));
+    this.#decoder = isScratch(this.#timestamps) && isScratch(this.#values) ? decoder : undefined;
   }
 
   addRow(row: number): void {
@@ -90,11 +102,13 @@ class ColumnsBuilder {
   }
 
   finish(labels: readonly Labels[]): SeriesColumns {
+    const { buffer, byteOffset } = this.#values;
     return {
       labels,
       ends: this.#ends,
       timestamps: this.#timestamps.subarray(0, this.#length),
-      values: new Float64Array(this.#values.buffer, 0, this.#length),
+      values: new Float64Array(buffer, byteOffset, this.#length),
+      isStaleFree: this.#isAllCounted && this.#decoder?.staleCount === 0,
       ...(this.#histograms === undefined ? {} : { histograms: this.#histogramColumn() }),
       ...(this.#weights && { weights: this.#weights.subarray(0, this.#length) }),
     };
@@ -150,17 +164,30 @@ class ColumnsBuilder {
     const length = chunkLength[c]!;
     const encoding = chunkEncoding[c]!;
     if (encoding !== CHUNK_XOR) {
+      this.#isAllCounted = false;
       if (encoding === CHUNK_AGGREGATES) return this.#decodeAggregates(frame, offset, length, at);
       return this.#decodeHistograms(frame, offset, length, at, encoding === CHUNK_FLOAT_HISTOGRAM);
     }
     const count = length < 2 ? 0 : xorSampleCount(frame, offset);
     if (count > length * SAMPLES_PER_BYTE_MAX) throw corruptChunk(offset);
     this.#reserve(at + count);
-    const end = decodeXor(frame, offset, length, this.#timestamps, this.#values, at);
+    const end = this.#decodeXor(c, at);
     if (end < 0) throw corruptChunk(offset);
     if (this.#histograms !== undefined) clear(this.#histograms, at, end);
     this.#weights?.fill(1, at, end);
     return end;
+  }
+
+  #decodeXor(c: number, at: number): number {
+    const { chunkFrame, chunkLength, chunkOffset, frames, views } = this.#join;
+    const f = chunkFrame[c]!;
+    const offset = chunkOffset[c]!;
+    const length = chunkLength[c]!;
+    const decoder = this.#decoder;
+    if (decoder?.takes(length) === true)
+      return decoder.decode(views[f]!, offset, length, this.#timestamps, this.#values, at);
+    this.#isAllCounted = false;
+    return decodeXor(frames[f]!, offset, length, this.#timestamps, this.#values, at);
   }
 
   #decodeAggregates(frame: Uint8Array, offset: number, length: number, at: number): number {
@@ -256,7 +283,26 @@ class ColumnsBuilder {
     }
     this.#timestamps = timestamps;
     this.#values = values;
+    this.#decoder = undefined;
+    this.#isAllCounted = false;
   }
+}
+
+/** How many samples the XOR chunks that touch the range say they have, those not believed left out. */
+function xorSamplesIn(join: SeriesJoin, { maxTimeMs, minTimeMs }: TimeRange): number {
+  const { chunkCount, chunkEncoding, chunkFrame, chunkLength, chunkMaxTime, chunkMinTime } = join;
+  let samples = 0;
+  for (let c = 0; c < chunkCount; c++) {
+    if (chunkMaxTime[c]! < minTimeMs || chunkMinTime[c]! > maxTimeMs) continue;
+    if (chunkEncoding[c] !== CHUNK_XOR || chunkLength[c]! < 2) continue;
+    const count = xorSampleCount(join.frames[chunkFrame[c]!]!, join.chunkOffset[c]!);
+    if (count <= chunkLength[c]! * SAMPLES_PER_BYTE_MAX) samples += count;
+  }
+  return samples;
+}
+
+function wordsOf({ buffer, byteOffset, length }: Float64Array): Uint32Array {
+  return new Uint32Array(buffer, byteOffset, length * 2);
 }
 
 /** Two bits are the least a sample takes. */

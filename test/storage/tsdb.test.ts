@@ -2,6 +2,7 @@
 // only what left the retention. Method: batches by hand on a disk in memory that can fail and lose power.
 import fc from 'fast-check';
 import t from 'tap';
+import { withScratch } from '../../model/scratch-memory.ts';
 import { compileMatcher } from '../../model/matchers.ts';
 import { labelValue } from '../../model/labels.ts';
 import { parseTenantId } from '../../model/ids.ts';
@@ -380,6 +381,12 @@ t.test(
       [...merged.timestamps],
       Array.from({ length: 700 }, (_, i) => NOW + i * 15_000),
     );
+    for (const maxTimeMs of [NOW + 20_000, NOW + 6_000_000, NOW + 9_000_000]) {
+      const range = { minTimeMs: NOW + 10_000, maxTimeMs };
+      const read = (): readonly string[] =>
+        linesOf(mergeSeriesFrames([...framesOf(a), ...framesOf(b)], range));
+      t.same(withScratch(read), read(), 'in scratch memory too');
+    }
     const cuts = (first: number): number[] => {
       const all: number[] = [];
       for (let at = first, cut = 0; at < NOW + 4 * 3_600_000; at += 15_000) {
@@ -440,11 +447,16 @@ t.test('a corrupt frame is refused, whatever byte is wrong', async (t) => {
   for (let at = 0; at < frame.length; at++) {
     const mutant = Uint8Array.from(frame);
     mutant[at]! ^= 0x41;
-    try {
-      t.ok(mergeSeriesFrames([mutant], EVERYTHING).timestamps.length < 70_000);
-    } catch (error) {
-      t.match(error, refusal('protobuf.corrupt'));
-    }
+    const read = (): readonly string[] => {
+      try {
+        return linesOf(mergeSeriesFrames([mutant], EVERYTHING));
+      } catch (error) {
+        t.match(error, refusal('protobuf.corrupt'));
+        return ['refused'];
+      }
+    };
+    t.ok(read().length < 70_000);
+    t.same(withScratch(read), read(), 'in scratch memory too');
   }
 });
 
