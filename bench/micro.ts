@@ -6,6 +6,8 @@
 import snappyjs from 'snappyjs';
 import { ANONYMOUS_TENANT } from '../model/ids.ts';
 import { SINGLE_TENANT_LIMITS } from '../model/limits.ts';
+import { scratchFloats, withScratch } from '../model/scratch-memory.ts';
+import type { SeriesColumns } from '../model/series-columns.ts';
 import { fingerprint, tenantFingerprintKey, viewOf } from '../model/wire/fingerprint.ts';
 import {
   beginWriteRequestPass,
@@ -21,6 +23,9 @@ import { encodeResult, evaluate, parseExpr, selectionsOf } from '../promql/index
 import { mergeSeriesFrames } from '../storage/index.ts';
 import { Head } from '../storage/head/head.ts';
 import { selectFrames } from '../storage/head/select.ts';
+import { xorChunk } from '../storage/chunk/xor-chunks.ts';
+import { decodeXor } from '../storage/chunk/xor-decode.ts';
+import { XorDecoder } from '../storage/chunk/xor-kernel.ts';
 import { SCRAPE_INTERVAL_MS, SERIES_PER_REQUEST, buildLoad } from './cluster/load.ts';
 
 const RUNS = 9;
@@ -130,6 +135,36 @@ console.log(
   `head/bytes per series in the arena: ${(head.arena.usedBytes / head.series.count).toFixed(0)} after ${ROUNDS} samples`,
 );
 
+const CHUNKS = 1000;
+const CHUNK_SAMPLES = 120;
+const counter = {
+  timestamps: Float64Array.from({ length: CHUNK_SAMPLES }, (_, i) => START_MS + i * 15_000),
+  values: new Uint32Array(
+    Float64Array.from({ length: CHUNK_SAMPLES }, (_, i) => i * 37 + ((i * i) % 10)).buffer,
+  ),
+};
+const chunk = xorChunk(counter, 0, CHUNK_SAMPLES);
+const chunkMillions = (CHUNKS * CHUNK_SAMPLES) / 1e6;
+measure('chunk/xor/decode 120 samples, TypeScript', chunkMillions, () => {
+  const [times, values] = [new Float64Array(CHUNK_SAMPLES), new Uint32Array(CHUNK_SAMPLES * 2)];
+  let count = 0;
+  for (let i = 0; i < CHUNKS; i++) count += decodeXor(chunk, 0, chunk.length, times, values, 0);
+  return count;
+});
+measure('chunk/xor/decode 120 samples, WebAssembly', chunkMillions, () =>
+  withScratch(() => {
+    const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
+    const times = scratchFloats(CHUNK_SAMPLES);
+    const { buffer, byteOffset } = scratchFloats(CHUNK_SAMPLES);
+    const values = new Uint32Array(buffer, byteOffset, CHUNK_SAMPLES * 2);
+    const decoder = XorDecoder.create();
+    let count = 0;
+    for (let i = 0; i < CHUNKS; i++)
+      count += decoder?.decode(view, 0, chunk.length, times, values, 0) ?? 0;
+    return count;
+  }),
+);
+
 const query = (id: string, text: string, stepMs: number): void => {
   const expr = parseExpr(text);
   const params = {
@@ -147,6 +182,8 @@ const query = (id: string, text: string, stepMs: number): void => {
     );
   const frames = select();
   const options = { isProjected: selection.projection !== undefined };
+  const answer = (data: SeriesColumns): number =>
+    encodeResult(evaluate(expr, params, [data], { samplesMax: 5e7 })).length;
   measure(`engine/${id}: select, CPU s`, 1, () => select().length);
   measure(
     `engine/${id}: merge, CPU s`,
@@ -154,10 +191,9 @@ const query = (id: string, text: string, stepMs: number): void => {
     () => mergeSeriesFrames(frames, selection, options).timestamps.length,
   );
   const data = mergeSeriesFrames(frames, selection, options);
-  measure(
-    `engine/${id}: evaluate and encode, CPU s`,
-    1,
-    () => encodeResult(evaluate(expr, params, [data], { samplesMax: 5e7 })).length,
+  measure(`engine/${id}: evaluate and encode, CPU s`, 1, () => answer(data));
+  measure(`engine/${id}: a job, merge to encode, CPU s`, 1, () =>
+    withScratch(() => answer(mergeSeriesFrames(frames, selection, options))),
   );
 };
 query('sum by (rate)', 'sum by (namespace)(rate(bench_counter_5_total[5m]))', 15_000);

@@ -5,12 +5,14 @@
  */
 import { assertNever } from '../../model/assert.ts';
 import { compareUtf8, type Labels } from '../../model/labels.ts';
+import { zeroedFloats } from '../../model/scratch-memory.ts';
 import { nextError } from '../functions/summation.ts';
 import type { Aggregation } from '../ast.ts';
 import { type Block, FLOAT, NONE } from './block.ts';
 import type { EvalContext } from './context.ts';
 import { addHistogramsByGroup, informOfIgnored } from './aggregate-native.ts';
 import { groupRows } from './grouping.ts';
+import { addRowsInScratch } from './sum-kernel.ts';
 
 /** A label set with one label set (replaced, or inserted in order); an empty value removes it. */
 export function withLabel(labels: Labels, name: string, value: string): Labels {
@@ -73,9 +75,15 @@ export function aggregateFold(
 
 /** Compensated sums; the errors are added in at the end. */
 export function sumByGroup(block: Block, groupOf: Uint32Array, out: Block): void {
+  const { values: sums } = out;
+  const errors = zeroedFloats(sums.length);
+  if (!addRowsInScratch(block, groupOf, out, errors)) addRows(block, groupOf, out, errors);
+  for (let i = 0; i < errors.length; i++) sums[i] = sums[i]! + errors[i]!;
+}
+
+function addRows(block: Block, groupOf: Uint32Array, out: Block, errors: Float64Array): void {
   const { steps, values, present } = block;
   const { values: sums, present: outPresent } = out;
-  const errors = new Float64Array(sums.length);
   for (let row = 0; row < groupOf.length; row++) {
     const shift = (groupOf[row]! - row) * steps;
     const end = (row + 1) * steps;
@@ -90,7 +98,6 @@ export function sumByGroup(block: Block, groupOf: Uint32Array, out: Block): void
       outPresent[to] = 1;
     }
   }
-  for (let i = 0; i < errors.length; i++) sums[i] = sums[i]! + errors[i]!;
 }
 
 export function countByGroup(block: Block, groupOf: Uint32Array, out: Block): void {

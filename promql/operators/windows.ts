@@ -5,10 +5,12 @@
 import type { Histogram } from '../../model/histogram.ts';
 import type { Labels } from '../../model/labels.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
+import { type FillRow, rateKernel } from '../functions/rate-kernel.ts';
 import {
   fillRateRow,
   lastResets,
   type RateFunction,
+  type RateShape,
   weightsBefore,
 } from '../functions/rate-row.ts';
 import type { WindowFunction, Window } from '../functions/window.ts';
@@ -104,18 +106,23 @@ export function runRates(
   const { columns, drop, ...windows } = source;
   const { ends, histograms } = columns;
   const block = context.block(columns.labels, drop, histograms !== undefined);
-  const lastReset = rate.isCounter ? lastResets(columns) : NO_RESETS;
   const weightBefore = columns.weights && weightsBefore(columns.weights);
   const shape = { ...windows, ...rate, steps: block.steps, weightBefore };
+  const fillRow = rateKernel(columns, shape, block) ?? slowRates(columns, shape, block);
   for (let row = 0; row < ends.length; row++) {
     context.checkRow(row);
     if (histograms !== undefined && hasHistograms(histograms, row && ends[row - 1]!, ends[row]!)) {
       mixedRateRow(source, row, shape, block, native);
       continue;
     }
-    fillRateRow(columns, lastReset, row, shape, block);
+    fillRow(row);
   }
   return block;
+}
+
+function slowRates(columns: SeriesColumns, shape: RateShape, block: Block): FillRow {
+  const lastReset = shape.isCounter ? lastResets(columns) : NO_RESETS;
+  return (row) => fillRateRow(columns, lastReset, row, shape, block);
 }
 
 const NO_RESETS = new Uint32Array(0);

@@ -7,6 +7,7 @@ import { StarlingError } from '../../model/errors.ts';
 import { labelsFromPairs, labelValue } from '../../model/labels.ts';
 import { compileMatcher } from '../../model/matchers.ts';
 import { projectLabels } from '../../model/projection.ts';
+import { withScratch } from '../../model/scratch-memory.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
 import {
   evaluate,
@@ -27,6 +28,7 @@ import {
   selectionsOf,
   Trace,
 } from '../../promql/index.ts';
+import { inScratch } from '../support/scratch-columns.ts';
 import { crossing } from './crossing-queries.ts';
 import {
   DATA_END_MS,
@@ -265,31 +267,38 @@ t.test('explained() tells of every node what it answered with and how long it to
   t.end();
 });
 
-t.test(`evaluate() answers the same with and without passes (seed ${seed})`, (t) => {
-  const data = dataSet(seed);
-  const dice = new Dice(seed);
-  const writer = new QueryWriter(dice);
-  const differences: unknown[] = [];
-  for (let run = 0; run < runs && differences.length < 5; run++) {
-    const query = run % 2 === 0 ? writer.query(1 + dice.below(3)) : crossing(dice, 2);
-    const instant = dice.chance(0.4);
-    const startMs = DATA_START_MS + dice.below(DATA_END_MS - DATA_START_MS + 10 * 60_000);
-    const endMs = instant ? startMs : startMs + dice.below(30 * 60_000);
-    const stepMs = instant ? 1 : dice.pick([15_000, 60_000, 37_500, 300_000]);
-    const delayedNameRemoval = dice.chance(0.3);
-    const times = { startMs, endMs, stepMs, lookbackMs: 300_000, instant };
-    const params: QueryParams = { ...times, delayedNameRemoval, text: query };
-    const expr = parsed(query);
-    if (expr === undefined) continue;
-    const plain = told(() => answered(expr, { ...params, passes: [] }, data));
-    for (const passes of [PASSES, [dice.pick(PASSES)]]) {
-      const got = told(() => answered(expr, { ...params, passes }, data));
-      if (got !== plain) differences.push({ ...params, passes, got, plain });
+t.test(
+  `evaluate() answers the same with and without passes, and in scratch memory (seed ${seed})`,
+  (t) => {
+    const data = dataSet(seed);
+    const dice = new Dice(seed);
+    const writer = new QueryWriter(dice);
+    const differences: unknown[] = [];
+    for (let run = 0; run < runs && differences.length < 5; run++) {
+      const query = run % 2 === 0 ? writer.query(1 + dice.below(3)) : crossing(dice, 2);
+      const instant = dice.chance(0.4);
+      const startMs = DATA_START_MS + dice.below(DATA_END_MS - DATA_START_MS + 10 * 60_000);
+      const endMs = instant ? startMs : startMs + dice.below(30 * 60_000);
+      const stepMs = instant ? 1 : dice.pick([15_000, 60_000, 37_500, 300_000]);
+      const delayedNameRemoval = dice.chance(0.3);
+      const times = { startMs, endMs, stepMs, lookbackMs: 300_000, instant };
+      const params: QueryParams = { ...times, delayedNameRemoval, text: query };
+      const expr = parsed(query);
+      if (expr === undefined) continue;
+      const plain = told(() => answered(expr, { ...params, passes: [] }, data));
+      for (const passes of [PASSES, [dice.pick(PASSES)]]) {
+        const got = told(() => answered(expr, { ...params, passes }, data));
+        if (got !== plain) differences.push({ ...params, passes, got, plain });
+      }
+      const kept = withScratch(() =>
+        told(() => answered(expr, params, data, undefined, inScratch)),
+      );
+      if (kept !== plain) differences.push({ ...params, kept, plain });
     }
-  }
-  t.same(differences, []);
-  t.end();
-});
+    t.same(differences, []);
+    t.end();
+  },
+);
 
 /** Undefined for what the writer of queries gets wrong now and then. */
 function parsed(query: string): Expr | undefined {
@@ -306,8 +315,9 @@ function answered(
   params: QueryParams,
   data: readonly DataSeries[],
   trace?: Trace,
+  change = (columns: SeriesColumns): SeriesColumns => columns,
 ): QueryResult {
-  const columns = selectionsOf(expr, params).map((selection) => fetched(data, selection));
+  const columns = selectionsOf(expr, params).map((selection) => change(fetched(data, selection)));
   return evaluate(expr, params, columns, { samplesMax: SAMPLES_MAX }, trace);
 }
 

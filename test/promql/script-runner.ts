@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { assertNever } from '../../model/assert.ts';
+import type { SeriesColumns } from '../../model/series-columns.ts';
 import {
   encodeResult,
   EXPERIMENTAL_LANGUAGE,
@@ -115,9 +116,14 @@ const DEFAULTS: QueryParams = {
   delayedNameRemoval: true,
 };
 
-/** The engine as it is. */
-export function evaluateOver(store: ScriptStore, expr: Expr, params: QueryParams): QueryResult {
-  const data = selectionsOf(expr, params).map((selection) => store.columns(selection));
+/** The engine as it is, on columns after a `change`. */
+export function evaluateOver(
+  store: ScriptStore,
+  expr: Expr,
+  params: QueryParams,
+  change = (columns: SeriesColumns): SeriesColumns => columns,
+): QueryResult {
+  const data = selectionsOf(expr, params).map((selection) => change(store.columns(selection)));
   const result = evaluate(expr, params, data, { samplesMax: 1_000_000 });
   encodeResult(result);
   return result;
