@@ -162,12 +162,17 @@ class Round {
     if (this.#isSettled) return;
     const ask: OpenAsk = { frames: [], bytes: 0, cancel: () => undefined };
     this.#open.set(instance, ask);
-    const handle = this.#options.ask(instance, (frame) => this.#onFrame(ask, frame));
-    ask.cancel = () => handle.cancel();
-    handle.done.then(
-      (summary) => this.#onAnswer(instance, summary),
-      (thrown: unknown) => this.#onFailure(instance, toStarlingError(thrown)),
-    );
+    try {
+      const handle = this.#options.ask(instance, (frame) => this.#onFrame(ask, frame));
+      ask.cancel = () => handle.cancel();
+      handle.done.then(
+        (summary) => this.#onAnswer(instance, summary),
+        (thrown: unknown) => this.#onFailure(instance, toStarlingError(thrown)),
+      );
+    } catch (thrown) {
+      // Nobody waits for the query any more. The hedge asks from a timer: there nobody would catch it.
+      this.#settle(toStarlingError(thrown));
+    }
   }
 
   #onFrame(ask: OpenAsk, frame: Uint8Array): void {
@@ -208,6 +213,7 @@ class Round {
   }
 
   #check(): void {
+    if (this.#isSettled) return;
     const verdict = this.#plan.isComplete(new Set(this.#progress.answers.keys()));
     if (verdict.ok) this.#settle(undefined);
     else if (this.#open.size === 0 && this.#spare.length === 0) {

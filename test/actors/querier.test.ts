@@ -117,6 +117,33 @@ t.test('gather() asks no more than it needs, until one fails or is late', async 
   await check({ a: 'ok', b: 'hangs', c: 'ok' }, true, 'bac', 'b');
 });
 
+t.test('a query that is over asks nobody, and its hedge throws nothing', async (t) => {
+  const { options } = world({ a: 'ok', b: 'ok', c: 'ok' });
+  const over = new StarlingError('query.timeout', { timeoutMs: 1 });
+  const check = async (asksBefore: number): Promise<void> => {
+    let asks = 0;
+    let isHedgeStopped = false;
+    let hedge: () => void = () => undefined;
+    const gone = gather({
+      ...options,
+      hedge: (callback) => {
+        hedge = callback;
+        return () => (isHedgeStopped = true);
+      },
+      ask: () => {
+        if (asks++ >= asksBefore) throw over;
+        return { done: new Promise(() => undefined), cancel: () => undefined };
+      },
+    });
+    const refused = t.rejects(gone, over, `over after ${asksBefore} asks`);
+    if (asksBefore > 1) hedge(); // as a timer calls it: what it throws nobody catches
+    await refused;
+    t.ok(isHedgeStopped, 'nothing is left running');
+    t.doesNotThrow(hedge);
+  };
+  for (const asksBefore of [0, 1, 2]) await check(asksBefore);
+});
+
 t.test(
   'an instance that only a responder knows is asked too, before the answer counts',
   async (t) => {
