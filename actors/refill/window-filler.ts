@@ -96,11 +96,15 @@ export class WindowFiller {
     return oldest;
   }
 
-  /** Nothing is read from before the first sample of anybody, or from before the retention. */
+  /**
+   * Nothing is read from before the first sample of anybody. What others still have from before the retention is not in
+   * the bucket yet, and owed; only where they cannot tell what they have, the retention is the border.
+   */
   firstMs(fromMs: number, oldest: ReadonlyMap<TenantId, number>): number {
     const { clock, retentionMs } = this.#dependencies;
-    const oldestMs = Math.min(...oldest.values());
-    return Math.floor(Math.max(fromMs, oldestMs, clock.wallMs() - retentionMs, 0));
+    const promisedMs = clock.wallMs() - retentionMs;
+    const heldMs = [...oldest.values()].map((oldestMs) => (oldestMs === 0 ? promisedMs : oldestMs));
+    return Math.floor(Math.max(fromMs, Math.min(...heldMs), 0));
   }
 
   async fill(window: TimeRange, oldest: ReadonlyMap<TenantId, number>): Promise<void> {

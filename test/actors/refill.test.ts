@@ -7,12 +7,12 @@ import type { ReadScope } from '../../actors/ingester/messages.ts';
 import { ClusterViews } from '../../actors/membership/cluster-view.ts';
 import { Cover, coverGoalOf } from '../../actors/refill/cover.ts';
 import { holdingsOf } from '../../actors/refill/holders.ts';
-import type { RefillDependencies } from '../../actors/refill/window-filler.ts';
+import { type RefillDependencies, WindowFiller } from '../../actors/refill/window-filler.ts';
 import { joinWindow } from '../../actors/refill/window-join.ts';
 import { packControl } from '../../actors/runtime/index.ts';
 import { Ring } from '../../membership/index.ts';
 import { StarlingError } from '../../model/errors.ts';
-import { parseInstanceId } from '../../model/ids.ts';
+import { parseInstanceId, parseTenantId } from '../../model/ids.ts';
 import { encodeLabels } from '../../model/wire/labels-codec.ts';
 import { SeriesFrameWriter } from '../../model/wire/series-frame.ts';
 import { xorChunksOf } from '../../storage/index.ts';
@@ -233,6 +233,32 @@ t.test('isInPart() puts each series in one part, and halves of a part are parts'
       t.equal(half.length, 1);
     }
   }
+  t.end();
+});
+
+t.test('WindowFiller.firstMs() is the oldest sample that anybody still has', (t) => {
+  const clock = new FakeClock();
+  clock.wallMs = () => WALL_MS;
+  const dependencies = { clock, retentionMs: 24 * HOUR_MS } as unknown as RefillDependencies; // no more is used
+  const filler = new WindowFiller(dependencies, {
+    order: (all) => all,
+    keep: async () => undefined,
+  });
+  const check = (
+    lossFromHours: number,
+    oldestHours: readonly number[],
+    expectedHours: number,
+  ): void => {
+    const timeOf = (hoursAgo: number): number =>
+      hoursAgo === Infinity ? 0 : WALL_MS - hoursAgo * HOUR_MS;
+    const oldest = oldestHours.map((hours, i) => [parseTenantId(`t${i}`), timeOf(hours)] as const);
+    const found = filler.firstMs(timeOf(lossFromHours), new Map(oldest));
+    t.equal(found, timeOf(expectedHours), `${lossFromHours} ${oldestHours.join()}`);
+  };
+  check(Infinity, [3, 5], 5);
+  check(Infinity, [3, 50], 50); // not shipped yet: the bucket would have let it go here
+  check(2, [3, 50], 2);
+  check(Infinity, [3, Infinity], 24); // one cannot tell what it has
   t.end();
 });
 
