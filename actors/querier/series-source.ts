@@ -86,7 +86,12 @@ export class SeriesSource {
     const { indexes } = blocks;
     // The one before may be old: it says what ingesters may leave out, not all that they no longer hold.
     const index = await (isRecent ? indexes.getKnown(tenant) : indexes.get(tenant));
-    if (index === undefined) return { ...gathered, use: NO_AGGREGATES }; // nothing was ever shipped
+    // What ingesters promise goes by their clocks; none lets a block go before others can read it in the bucket.
+    const promisedFromMs = this.#seesAllBlocks() ? Number.MIN_SAFE_INTEGER : oldestTimeMs;
+    if (index === undefined) {
+      // Nothing was ever shipped.
+      return { ...gathered, oldestTimeMs: promisedFromMs, use: NO_AGGREGATES };
+    }
     const stores = new Set(instancesById(view().registry).map(({ storeId }) => storeId));
     const { heldFromMs = Number.NEGATIVE_INFINITY } = gathered;
     const plan = planBlocks(index, { ...wish, heldFromMs, oldestTimeMs, stores });
@@ -94,7 +99,7 @@ export class SeriesSource {
     const fromBlocks = await this.#gatherBlocks(message, { ...scope, blocks: ids }, effort);
     return {
       frames: [...gathered.frames, ...fromBlocks],
-      oldestTimeMs: this.#seesAllBlocks() ? Number.MIN_SAFE_INTEGER : oldestTimeMs,
+      oldestTimeMs: promisedFromMs,
       use: plan.use,
     };
   }
