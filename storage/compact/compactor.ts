@@ -282,6 +282,9 @@ export class Compactor {
       for (const id of ids) this.#failures.delete(id);
       const tookMs = Math.round(clock.monotonicMs() - startedMs);
       log.info('blocks compacted', { tenant, key, kind, blocks: ids, block: meta?.id, tookMs });
+      if (meta === undefined) log.probe?.('compact.emptied');
+      else if (kind === 'deletion') log.probe?.('compact.cut');
+      else if ((meta.deletions ?? []).length > 0) log.probe?.('compact.merged_without');
       if (meta === undefined) await this.#markEmpty(tenant, ids);
       else await this.#markReplaced(tenant, state, new Set(ids));
     } catch (thrown) {

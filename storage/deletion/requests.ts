@@ -167,7 +167,7 @@ export class DeletionRequests {
   due(tenant: TenantId): readonly Deletion[] {
     const { cancelPeriodMs, clock, isClockRight } = this.#options;
     if (!isClockRight()) return NO_DELETIONS;
-    const marginMs = Math.min(cancelPeriodMs, CANCEL_MARGIN_MS);
+    const marginMs = cancelPeriodMs === 0 ? 0 : CANCEL_MARGIN_MS;
     const knownMs = Math.min(cancelPeriodMs, KNOWN_MS_MIN);
     return [...(this.#tenants.get(tenant)?.values() ?? [])]
       .filter(
@@ -247,6 +247,7 @@ export class DeletionRequests {
       ({ request }) => request.id === id,
     );
     if (entry === undefined || stateOf(entry) !== 'received') return;
+    this.#options.log.probe?.('deletion.processed');
     await this.#mark(tenant, entry, 'processed');
   }
 

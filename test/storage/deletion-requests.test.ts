@@ -46,11 +46,12 @@ function requestsOn(
   clock: FakeClock,
   disk = new MemoryDisk(),
   isClockRight = (): boolean => true,
+  cancelPeriodMs = 24 * HOUR_MS,
 ): DeletionRequests {
   return new DeletionRequests({
     isClockRight,
     ...{ bucket, clock, disk, log: silentLog, random, directory: '/' },
-    cancelPeriodMs: 24 * HOUR_MS,
+    cancelPeriodMs,
   });
 }
 
@@ -104,6 +105,25 @@ t.test('requests are the same for all who see the bucket', async (t) => {
   const directory = `${t.testdir()}/bucket`;
   await checkRequests(t, await openBucket({ kind: 'file', directory }, { clock, disk, random }));
   await checkRequests(t, new SimBucketStore().sideOf(clock));
+});
+
+t.test('clocks may differ by ten minutes, however short the time to cancel is', async (t) => {
+  const MINUTE_MS = HOUR_MS / 60;
+  const check = async (cancelMinutes: number, afterMinutes: number, isDue: boolean) => {
+    const clock = new FakeClock();
+    const bucket = new SimBucketStore().sideOf(clock);
+    const always = (): boolean => true;
+    const requests = requestsOn(bucket, clock, new MemoryDisk(), always, cancelMinutes * MINUTE_MS);
+    await requests.add(tenant, wanted);
+    clock.advance(afterMinutes * MINUTE_MS);
+    await requests.refresh();
+    t.equal(requests.due(tenant).length > 0, isDue, `${cancelMinutes} ${afterMinutes}`);
+  };
+  await check(1, 10, false);
+  await check(1, 11, true);
+  await check(60, 69, false);
+  await check(60, 70, true);
+  await check(0, 0, true);
 });
 
 t.test('nothing is due to who may not know that it was cancelled', async (t) => {
