@@ -41,7 +41,7 @@ export function bootStarling(
         ['instance-id', [name]],
         ...[...flags, ...Object.entries(planted?.bug.flags ?? {})]
           .filter(([flag]) => flag !== VERSION_FLAG)
-          .map(([flag, value]) => [flag, [value]] as const),
+          .map(([flag, value]) => [flag, value.split(' ')] as const),
       ]),
     });
     assert('config' in read, `sim: the configuration is refused: ${JSON.stringify(read)}`);
@@ -127,7 +127,7 @@ function deletionsOf(world: World<RunningNode>, machineOf: MachineOf): DeletionT
           .list(id)
           .find((one) => !before.has(one.id) && one.range.minTimeMs === fromMs);
         assert(request !== undefined, `sim: ${node} took a request and does not list it`);
-        return request.id;
+        return { id: request.id, toMs: request.range.maxTimeMs };
       }),
     cancel: (node, tenant, id, timeoutMs) =>
       world.ask(machineOf(node), timeoutMs, ({ api }) =>

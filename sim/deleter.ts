@@ -2,6 +2,7 @@
  * A client that has samples deleted: of one series, around one that was acknowledged. Some requests are
  * cancelled soon after; then everything must be back.
  */
+import { StarlingError } from '../model/errors.ts';
 import { HIDE_MS } from './checkers/deleted.ts';
 import type { History } from './history.ts';
 import type { DeletionTarget, LoadTarget } from './load-target.ts';
@@ -11,6 +12,9 @@ const TIMEOUT_MS = 30_000;
 const SPAN_MS = 20_000;
 const CANCEL_CHANCE = 0.3;
 const CANCEL_AFTER_MS_MAX = 20_000;
+/** Some come when it may be too late. */
+const LATE_CHANCE = 0.3;
+const LATE_AFTER_MS_MAX = 100_000;
 
 export interface DeleterLoad {
   readonly target: LoadTarget;
@@ -52,14 +56,23 @@ async function deleteOnce({ deletions, load }: DeleterOptions, random: SimRandom
   const outcome = await deletions.add(node, span, TIMEOUT_MS);
   if (outcome.kind !== 'answer') return; // unknown: it may be in force
   deleted.doneAtMs = target.nowMs();
+  deleted.sureToMs = outcome.value.toMs;
   load.counts.deletions++;
   if (!random.chance(CANCEL_CHANCE)) return;
-  await target.sleep(random.between(0, CANCEL_AFTER_MS_MAX));
+  const afterMsMax = random.chance(LATE_CHANCE) ? LATE_AFTER_MS_MAX : CANCEL_AFTER_MS_MAX;
+  await target.sleep(random.between(0, afterMsMax));
   const canceller = random.pick(target.readyNodes());
   if (canceller === undefined) return;
+  const { doneAtMs } = deleted;
   deleted.doneAtMs = undefined;
-  const cancelled = await deletions.cancel(canceller, tenant, outcome.value, TIMEOUT_MS);
+  const cancelled = await deletions.cancel(canceller, tenant, outcome.value.id, TIMEOUT_MS);
+  if (cancelled.kind === 'error' && isTooLate(cancelled.error)) deleted.doneAtMs = doneAtMs;
   if (cancelled.kind !== 'answer') return; // unknown: it may be cancelled
   history.restore(deleted, target.nowMs() + HIDE_MS);
   load.counts.cancellations++;
+}
+
+/** It was refused for good: the request stays in force. */
+function isTooLate(error: unknown): boolean {
+  return error instanceof StarlingError && error.id === 'deletion.too_late';
 }

@@ -23,6 +23,8 @@ export interface Deleted {
   readonly toMs: number;
   /** True time of the answer that it is in force; undefined: unknown. */
   doneAtMs: number | undefined;
+  /** Where it ends as the node that took it said: only what existed by its clock is deleted. */
+  sureToMs: number;
 }
 
 /** A sample as a query returned it. */
@@ -41,6 +43,8 @@ export class History {
   /** Acknowledged, and asked to be deleted. */
   #hidden: SentSample[] = [];
   #sentCount = 0;
+  /** Since when each node can read what was asked for. */
+  allHearSinceMs = 0;
 
   get sentCount(): number {
     return this.#sentCount;
@@ -86,8 +90,8 @@ export class History {
   }
 
   /** Is about to be asked to be deleted: what of it was acknowledged is owed no more. */
-  delete(span: Omit<Deleted, 'doneAtMs'>): Deleted {
-    const deleted: Deleted = { ...span, doneAtMs: undefined };
+  delete(span: Pick<Deleted, 'fromMs' | 'series' | 'toMs'>): Deleted {
+    const deleted: Deleted = { ...span, doneAtMs: undefined, sureToMs: span.toMs };
     this.#deleted.push(deleted);
     const isHit = (sample: SentSample): boolean => isIn(deleted, sample);
     const hit = this.#acked.filter(isHit);
@@ -112,6 +116,21 @@ export class History {
 
   get deletionCount(): number {
     return this.#deleted.length;
+  }
+
+  /** Whether no node may show the sample at a time, so long after an answer. */
+  isGone(
+    sample: Pick<ReadSample, 'series' | 'timestampMs'>,
+    atMs: number,
+    hideMs: number,
+  ): boolean {
+    const { allHearSinceMs } = this;
+    return this.deletionsOf(sample).some(
+      ({ doneAtMs, sureToMs }) =>
+        doneAtMs !== undefined &&
+        sample.timestampMs <= sureToMs &&
+        Math.max(doneAtMs, allHearSinceMs) + hideMs < atMs,
+    );
   }
 
   find(series: number, timestampMs: number): SentSample | undefined {

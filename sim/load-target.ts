@@ -44,9 +44,15 @@ export interface LoadTarget {
 }
 
 export interface DeletionTarget {
-  /** The id of the request, when it is in force on this node. */
-  add(node: string, span: SeriesSpan, timeoutMs: number): Promise<Outcome<string>>;
+  /** The request, when it is in force on this node. */
+  add(node: string, span: SeriesSpan, timeoutMs: number): Promise<Outcome<TakenDeletion>>;
   cancel(node: string, tenant: string, id: string, timeoutMs: number): Promise<Outcome<void>>;
+}
+
+export interface TakenDeletion {
+  readonly id: string;
+  /** Where it ends: what is newer by the clock of who took it does not exist yet. */
+  readonly toMs: number;
 }
 
 /** A request without an answer. */

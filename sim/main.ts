@@ -7,6 +7,7 @@
  *   node dist/sim/main.js --seeds 1..20 --planted swallow        stops at the seed that finds it
  *   node dist/sim/main.js --seeds 1..20 --planted all            seeds to detection of each
  *   node dist/sim/main.js --seeds 1..2000 --all-probes           a rare branch that never ran is a failure
+ *   node dist/sim/main.js --seeds 1..2000 --mixed                one seed in eight is a story of deletions
  *   node dist/sim/main.js --seed 1 --shape hour --minutes 60     how fast: an ordinary cluster, no faults
  *   node dist/sim/main.js --membership 50 [--only join]          what membership does, in numbers
  *   node dist/sim/main.js --compaction --seeds 1..20 [--planted NAME]   blocks in a bucket, days of them
@@ -43,6 +44,8 @@ const MINUTES = 5;
 const COMPACTION_WINDOWS = 13;
 const LINES_ON_FAILURE = 40;
 const STORAGE_FLIPS = 200;
+/** Of mixed stories one in so many is of a shape that seeds do not draw. */
+const MIXED_EVERY = 8;
 
 // A job and its caller share the type; the table erases it.
 const jobs: SimJobs = new Map<string, (input: unknown) => { readonly output: unknown }>([
@@ -56,6 +59,7 @@ const { values } = parseArgs({
     seeds: { type: 'string' },
     compaction: { type: 'boolean', default: false },
     membership: { type: 'string' },
+    mixed: { type: 'boolean', default: false },
     storage: { type: 'boolean', default: false },
     twice: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
@@ -83,12 +87,10 @@ if (values.planted !== undefined && values.planted !== 'all' && bug === undefine
   process.stderr.write(`--planted: one of ${Object.keys(bugs).join(', ')}\n`);
   process.exit(2);
 }
-const shape = values.shape === undefined ? {} : SHAPES[values.shape];
-if (shape === undefined) {
+if (values.shape !== undefined && !(values.shape in SHAPES)) {
   process.stderr.write(`--shape: one of ${Object.keys(SHAPES).join(', ')}\n`);
   process.exit(2);
 }
-const swarmGiven = { ...shape, ...bug?.swarm, ...readSwarm() };
 if (values.replay !== undefined) process.stdout.write(`${commandOf(first)}\n`);
 const endMs =
   values.until === undefined
@@ -158,7 +160,7 @@ async function runAll(): Promise<void> {
   const probes = new Map<string, number>();
   for (let seed = first; seed <= last && performance.now() < endMs; seed++) {
     const startedMs = performance.now();
-    const base = { seed, minutes, ciphers: createNodeCiphers(), jobs, swarm: swarmGiven };
+    const base = { seed, minutes, ciphers: createNodeCiphers(), jobs, swarm: swarmOf(seed) };
 
     const told = await runStory(bug === undefined ? base : { ...base, planted: bug });
     const again = values.twice ? await runStory(base) : told;
@@ -190,6 +192,16 @@ function printProbes(probes: ReadonlyMap<string, number>): number {
   process.stdout.write(`probes: ${hits.join(' ')}\n`);
   if (never.length > 0) process.stdout.write(`probes never hit: ${never.join(' ')}\n`);
   return values['all-probes'] ? never.length : 0;
+}
+
+/** The shape of a seed's story; undefined: that is left to the seed. */
+function shapeOf(seed: number): string | undefined {
+  return values.shape ?? (values.mixed && seed % MIXED_EVERY === 0 ? 'deletion' : undefined);
+}
+
+/** What is not left to the seed. */
+function swarmOf(seed: number): Partial<Swarm> {
+  return { ...SHAPES[shapeOf(seed) ?? ''], ...bug?.swarm, ...readSwarm() };
 }
 
 /** What of the swarm the flags fix. */
@@ -237,8 +249,9 @@ async function runPlanted(): Promise<void> {
 
 function commandOf(seed: number, forMinutes = minutes): string {
   const planted = values.planted === undefined ? '' : ` --planted ${values.planted}`;
-  const shape = values.shape === undefined ? '' : ` --shape ${values.shape}`;
-  return `npm run sim -- --seed ${seed} --minutes ${forMinutes}${shape}${planted} --trace`;
+  const shape = shapeOf(seed);
+  const shaped = shape === undefined ? '' : ` --shape ${shape}`;
+  return `npm run sim -- --seed ${seed} --minutes ${forMinutes}${shaped}${planted} --trace`;
 }
 
 function print(verdict: Verdict, seconds: number): void {

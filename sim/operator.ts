@@ -99,12 +99,14 @@ export class StoryOperator implements Operator<RunningNode> {
     world.note(`${helper.name} is asked to forget ${machine.name}: ${why}`);
   }
 
-  async flush(machine: NodeMachine): Promise<void> {
+  /** False: not all of it is in the bucket. */
+  async flush(machine: NodeMachine): Promise<boolean> {
     const { world } = this.#options;
     const outcome = await world.ask(machine, FLUSH_TIMEOUT_MS, ({ api }) => api.flush());
     const done = outcome.kind === 'answer' ? JSON.stringify(outcome.value) : '';
     const why = outcome.kind === 'error' ? String(outcome.error) : outcome.kind;
     world.note(`${machine.name} flushes: ${done === '' ? why : done}`);
+    return outcome.kind === 'answer';
   }
 
   setFlag(name: string, value: string): void {

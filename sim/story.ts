@@ -17,6 +17,8 @@ import { checkFailStop, checkFullDisk } from './checkers/fail-stop.ts';
 import { checkSkewed } from './checkers/skewed.ts';
 import { RECOVERY_MS } from './checkers/recovered.ts';
 import { bootStarling, loadTargetOf } from './cluster.ts';
+import { OFF_MS, checkCuts, powerOff } from './cuts.ts';
+import { BUCKET_FAULTS } from './faults/bucket.ts';
 import type { Fault, FaultScene } from './faults/fault.ts';
 import { FAULTS } from './faults/index.ts';
 import { StoryOperator } from './operator.ts';
@@ -65,6 +67,8 @@ const LONG_REST_CHANCE = 0.2;
 const LONG_REST_MS = 20_000;
 /** How long a node that must end may take: requests in flight finish first. */
 const END_MS = 15_000;
+/** Before a fault, where deletions are to be cut. */
+const OFF_CHANCE = 0.15;
 /** Machines that may be added. */
 const SPARE_COUNT = 2;
 
@@ -72,8 +76,9 @@ const SPARE_COUNT = 2;
 export async function runStory(options: StoryOptions): Promise<Verdict> {
   const seedRandom = new SimRandom(options.seed).child('swarm');
   const drawn = { ...drawSwarm(seedRandom), ...options.swarm };
-  const { tenantCount } = drawn;
-  const swarm = { ...drawn, load: { ...drawn.load, tenantCount } };
+  const { faultsOut = [], tenantCount } = drawn;
+  const faults = drawn.faults.filter((name) => !faultsOut.includes(name));
+  const swarm = { ...drawn, faults, load: { ...drawn.load, tenantCount } };
   const bug = options.planted;
   const flags = new Map<string, string>([
     ['replication-factor', String(swarm.replicationFactor)],
@@ -142,18 +147,29 @@ interface Telling {
 }
 
 async function tell(telling: Telling): Promise<void> {
-  const { minutes, operator, swarm, workload, world } = telling;
+  const { minutes, operator, swarm, watch, workload, world } = telling;
   const random = world.random.child('story');
   const isCalm = swarm.faults.length === 0;
+  const cutting = {
+    world,
+    workload,
+    operator,
+    settle: () => settle(telling, 'after all were off'),
+  };
   await operator.bootDead();
   await settle(telling, 'after the first boot');
   // A young cluster still minds the time when it had fewer replicas, and refuses more reads.
   if (random.chance(0.5)) await growOld(telling, random.chance(0.8));
-  const endMs = world.loop.nowMs + minutes * MINUTE_MS;
+  let endMs = world.loop.nowMs + minutes * MINUTE_MS;
   workload.start();
   const flushing = flushNowAndThen(telling);
   await world.sleep(isCalm ? endMs - world.loop.nowMs : random.between(0, swarm.restMsMax));
   while (world.loop.nowMs < endMs) {
+    if (swarm.cutsDeletions === true && random.chance(OFF_CHANCE)) {
+      watch.disturb();
+      await powerOff(cutting);
+      endMs += OFF_MS;
+    }
     const check = await breakOne(telling, random);
     await settle(telling, 'after a fault');
     check?.();
@@ -162,7 +178,7 @@ async function tell(telling: Telling): Promise<void> {
   if (random.chance(LONG_REST_CHANCE)) await world.sleep(RECOVERY_MS + LONG_REST_MS);
   await workload.stop();
   await flushing;
-  telling.watch.disturb();
+  watch.disturb();
   for (const machine of operator.members()) {
     if (random.chance(0.5)) world.losePower(machine);
     else world.kill(machine);
@@ -175,6 +191,7 @@ async function tell(telling: Telling): Promise<void> {
   if (workload.history.deletionCount + workload.counts.cancellations > 0) {
     await world.sleep(HIDE_MS + 1000);
   }
+  if (swarm.cutsDeletions === true) await checkCuts(cutting);
   await audit(
     workload,
     operator.members().map((machine) => machine.name),
@@ -214,7 +231,7 @@ async function settle({ operator, watch, world }: Telling, when: string): Promis
  * to be checked once all is well again.
  */
 async function breakOne(telling: Telling, random: SimRandom): Promise<(() => void) | undefined> {
-  const { operator, swarm, watch, world } = telling;
+  const { operator, swarm, watch, workload, world } = telling;
   const members = operator.members();
   const name = random.pick(swarm.faults) ?? 'kill';
   const fault = FAULTS[name];
@@ -232,7 +249,10 @@ async function breakOne(telling: Telling, random: SimRandom): Promise<(() => voi
   const { life } = victim;
   const ringsBefore = operator.rings();
   const failedBefore = victim.disk.failedSyncs;
+  const { history } = workload;
+  if (name in BUCKET_FAULTS) history.allHearSinceMs = Infinity;
   await strike(fault, { world, random, victim, others, lengthMs, operator });
+  if (name in BUCKET_FAULTS) history.allHearSinceMs = world.loop.nowMs;
   operator.report(watch.end(fault.isSlowness === true));
   const isAlive = victim.life === life;
   const failedSyncs = victim.disk.failedSyncs - failedBefore;

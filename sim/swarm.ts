@@ -20,9 +20,13 @@ export interface Swarm {
   readonly restMsMax: number;
   /** Heads are cut and shipped this often, due or not; undefined: as nodes do by themselves. */
   readonly flushEveryMs?: number;
+  /** Kinds that do not strike, whatever was drawn. */
+  readonly faultsOut?: readonly string[];
+  /** Now and then all machines are off until requests to delete are final; at the end all of them must be cut. */
+  readonly cutsDeletions?: boolean;
   /** All nodes have one bucket; else each has a directory of its own. */
   readonly hasBucket: boolean;
-  /** Settings of the nodes beyond the story's own. */
+  /** Settings of the nodes beyond the story's own; values of lists are parted by spaces. */
   readonly flags: Readonly<Record<string, string>>;
   /** Places of nodes that do the unusual and still right thing now and then. */
   readonly oddities: readonly Oddity[];
@@ -30,11 +34,8 @@ export interface Swarm {
 
 const FAULT_KINDS_MIN = 2;
 const BUCKET_SHAPE_FAULTS = ['clock-day-ahead', 'clock-day-behind', 'kill', 'restart', 'wipe'];
-/** None that keeps a node from the bucket: then it may hear of a deletion late. */
-const DELETION_SHAPE_FAULTS = [
-  ...['crash-loop', 'kill', 'kill-some', 'lossy', 'partition', 'pause', 'power', 'restart'],
-  ...['restart-all', 'rolling-restart', 'scale-out', 'split', 'wipe'],
-];
+/** A disk that rots ships blocks that nobody can read: what is cut out of these is not known. */
+const ROTTING = ['flipped-reads', 'lost-writes', 'misdirected-writes', 'rotten-bits'];
 const ODDITY_CHANCE = 0.25;
 const BUCKET_CHANCE = 0.7;
 const REST_MS_MAX = 10_000;
@@ -94,11 +95,14 @@ export const SHAPES: Readonly<Record<string, Partial<Swarm>>> = {
     machineCount: 3,
     replicationFactor: 3,
     flushEveryMs: 90_000,
-    oddities: [],
     hasBucket: true,
-    faults: DELETION_SHAPE_FAULTS,
+    faultsOut: ROTTING,
+    cutsDeletions: true,
     flags: {
+      'compactor.block-ranges': '2m 6m',
       'compactor.compaction-interval': '1m',
+      'compactor.delete-request-cancel-period': '1m',
+      'compactor.first-level-compaction-wait-period': '30s',
       'blocks-storage.tsdb.retention-period': '15m',
     },
     load: {

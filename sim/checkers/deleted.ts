@@ -1,6 +1,6 @@
 /**
- * A minute after a request to delete was answered with success, no node shows what it names. That nothing
- * else is hidden is what `acknowledged` checks.
+ * A minute after a request to delete was answered with success, no node shows what it names; where nodes could not
+ * read the bucket meanwhile, a minute after they can. That nothing else is hidden is what `acknowledged` checks.
  */
 import type { History } from '../history.ts';
 import type { CheckedAnswer, Violation } from './answer.ts';
@@ -12,11 +12,7 @@ export function checkDeleted(
   history: History,
   { askedAtMs, node, samples }: Pick<CheckedAnswer, 'askedAtMs' | 'node' | 'samples'>,
 ): readonly Violation[] {
-  const shown = samples.filter((sample) =>
-    history
-      .deletionsOf(sample)
-      .some(({ doneAtMs }) => doneAtMs !== undefined && doneAtMs + HIDE_MS < askedAtMs),
-  );
+  const shown = samples.filter((sample) => history.isGone(sample, askedAtMs, HIDE_MS));
   const first = shown[0];
   if (first === undefined) return [];
   const what =

@@ -8,16 +8,15 @@ import { labelsFromPairs } from '../../model/labels.ts';
 import { parseTenantId } from '../../model/ids.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { Platform } from '../../platform/platform.ts';
-import type { BlockReader } from '../../storage/block/block-reader.ts';
 import { type SourceSeries, cutBlock } from '../../storage/block/cut.ts';
 import { SeriesSamples } from '../../storage/block/series-samples.ts';
 import type { ChunkBytes } from '../../storage/block/format.ts';
-import { createSeriesEntry } from '../../storage/block/series-reader.ts';
 import { newBlockId } from '../../storage/block/ulid.ts';
 import { updateBucketIndex } from '../../storage/bucket/shipping.ts';
 import { Shipper } from '../../storage/bucket/shipper.ts';
 import { openRemoteBlock } from '../../storage/compact/remote-block.ts';
 import { BucketIndexCache, Compactor, Pacer } from '../../storage/index.ts';
+import { addBlockSamples } from '../block-samples.ts';
 
 export const HOUR_MS = 3_600_000;
 export const WINDOW_MS = 2 * HOUR_MS;
@@ -83,7 +82,7 @@ export async function bootCompactionNode(
         // Nothing is cached: the most that a reader can depend on the bucket.
         const block = await openRemoteBlock(bucket, TENANT, id);
         try {
-          await addSamples(block, range, found);
+          await addBlockSamples(block, range, found);
         } finally {
           await block.close();
         }
@@ -132,35 +131,4 @@ function sourceSeries([number, samples]: readonly [
     ['series', String(number)],
   ]);
   return { labels, chunks };
-}
-
-/** Adds the samples of a block that are in the range. */
-async function addSamples(
-  reader: BlockReader,
-  range: TimeRange,
-  into: Map<number, Map<number, number>>,
-): Promise<void> {
-  const entry = createSeriesEntry();
-  const columns = new SeriesSamples();
-  const words = new Uint32Array(2);
-  const value = new Float64Array(words.buffer);
-  for (const ref of await reader.select([])) {
-    await reader.index.readSeries(ref, entry);
-    const labels = await reader.labels(entry);
-    const number = Number(labels[labels.indexOf('series') + 1]);
-    const samples = into.get(number) ?? new Map<number, number>();
-    into.set(number, samples);
-    for (const chunkRef of entry.chunkRefs) {
-      const { data, encoding } = await reader.readChunk(chunkRef);
-      columns.clear();
-      const chunk = { bytes: data, encoding, from: 0, to: data.length };
-      if (!columns.addChunk(chunk)) throw reader.corruptChunk('it does not decode');
-      for (let i = 0; i < columns.length; i++) {
-        const timeMs = columns.timeAt(i);
-        if (timeMs < range.minTimeMs || timeMs > range.maxTimeMs) continue;
-        words.set(columns.wordsAt(i));
-        samples.set(timeMs, value[0]!);
-      }
-    }
-  }
 }

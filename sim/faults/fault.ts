@@ -20,8 +20,8 @@ export interface Operator<Node> {
   /** `helper` is asked to forget `machine`. */
   forget(helper: Machine<Node>, machine: Machine<Node>): Promise<void>;
   waitReady(): Promise<void>;
-  /** All that the heads of a machine hold becomes blocks, and these are shipped. */
-  flush(machine: Machine<Node>): Promise<void>;
+  /** All that the heads of a machine hold becomes blocks, and these are shipped; false: that failed. */
+  flush(machine: Machine<Node>): Promise<boolean>;
   /** The flags of all later boots. */
   setFlag(name: string, value: string): void;
   /** A body that no client of ours sends, to one machine. */

@@ -77,6 +77,35 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     ],
     story: 'storage',
   },
+  'cut-before-final': {
+    sentence: 'what was deleted is cut out of blocks while the request can be cancelled',
+    file: 'storage/deletion/requests.js',
+    edits: [
+      {
+        from: 'this.#readAtWallMs >= entry.request.createdAtMs + cancelPeriodMs + marginMs',
+        to: 'true',
+      },
+      { from: 'clock.monotonicMs() - entry.knownSinceMs >= knownMs', to: 'true' },
+    ],
+    shape: 'deletion',
+  },
+  'cut-keeps-all': {
+    sentence: 'a block that is made without deleted samples has them',
+    file: 'storage/compact/merge.js',
+    edits: [{ from: 'await cursor.open(deletions)', to: 'await cursor.open([])' }],
+    shape: 'deletion',
+  },
+  'cut-takes-more': {
+    sentence: 'a block is made without the seconds after a deletion too',
+    file: 'storage/compact/run-job.js',
+    edits: [
+      {
+        from: 'isFinalFor(one, block))),',
+        to: 'isFinalFor(one, block))).map((one) => ({ ...one, range: { ...one.range, maxTimeMs: one.range.maxTimeMs + 5000 } })),',
+      },
+    ],
+    shape: 'deletion',
+  },
   'deletion-hides-more': {
     sentence: 'a deletion hides the seconds after its range too',
     file: 'storage/deletion/deletion.js',
@@ -202,6 +231,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     file: 'storage/wal/open.js',
     edits: [{ from: 'if (isTorn)\n', to: 'if (isTorn === undefined)\n' }],
     story: 'storage',
+  },
+  'uncut-stays': {
+    sentence: 'of a block and the one made of it without deleted samples the first is kept',
+    file: 'storage/compact/plan.js',
+    edits: [{ from: '(b.deletions?.length ?? 0) - (a.deletions?.length ?? 0) ||', to: '' }],
+    shape: 'deletion',
   },
   'wiped-is-whole': {
     sentence: 'an instance that comes back with another disk counts as whole',
