@@ -79,6 +79,7 @@ export function tenantDeletions(
       ? requests
       : [...requests, ...retentionDeletions(rules, platform.clock.wallMs()).hidden];
   return {
+    memory: deletions.memory,
     hidden: () => withRules(deletions.of(tenant)),
     // Where others have another bucket, they do not know what is hidden here: it stays here.
     gone: () =>

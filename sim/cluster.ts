@@ -6,6 +6,7 @@ import { readConfig } from '../cli/config.ts';
 import { type RunningNode, startNode } from '../cli/node.ts';
 import { assert } from '../model/assert.ts';
 import { parseTenantId } from '../model/ids.ts';
+import type { Matcher } from '../model/matchers.ts';
 import type { QueryAnswer } from '../http/api.ts';
 import { EPOCH_MS } from './clock.ts';
 import type { DeletionTarget, LoadTarget } from './load-target.ts';
@@ -119,8 +120,13 @@ function deletionsOf(world: World<RunningNode>, machineOf: MachineOf): DeletionT
       world.ask(machineOf(node), timeoutMs, async ({ api: { deletions } }) => {
         const id = parseTenantId(tenant);
         const before = new Set(deletions.list(id).map((one) => one.id));
+        // Every other one by a regular expression, of which nodes remember what it accepts.
+        const matcher: Matcher =
+          fromMs % 2 === 0
+            ? { name: SERIES_LABEL, type: '=', value: String(series) }
+            : { name: SERIES_LABEL, type: '=~', value: `${series}|none.*` };
         await deletions.add(id, {
-          selectors: [[{ name: SERIES_LABEL, type: '=', value: String(series) }]],
+          selectors: [[matcher]],
           range: { minTimeMs: fromMs, maxTimeMs: toMs },
         });
         const request = deletions

@@ -7,7 +7,9 @@ import { type Labels, labelValue } from '../model/labels.ts';
 import type { TimeRange } from '../model/sample.ts';
 import { decodeLabels, encodeLabels } from '../model/wire/labels-codec.ts';
 import type { WriteBatch } from '../model/wire/write-batch.ts';
-import { type MatchWork, chargedMatch, compiledSelector } from './deletion/compiled.ts';
+import { type MatchWork, chargedMatch } from './deletion/compiled.ts';
+import type { RememberedDeletions } from './deletion/touching.ts';
+import type { MatchMemory } from './deletion/verdicts.ts';
 import type { Deletion } from './deletion/deletion.ts';
 import { ExemplarRing, type ExemplarStats, type SeriesExemplars } from './exemplars.ts';
 import type { Head } from './head/head.ts';
@@ -74,10 +76,10 @@ export class TenantExemplars {
   *select(
     selectors: readonly (readonly Matcher[])[],
     range: TimeRange,
-    deletions: readonly Deletion[],
+    { deletions, memory }: RememberedDeletions,
   ): Generator<SeriesExemplars | undefined, void> {
     const compiled = selectors.map((matchers) => matchers.map(compileMatcher));
-    const deleted = deletions.map((of): CompiledDeletion => ({ of, compiled: undefined }));
+    const deleted = deletions.map((of): CompiledDeletion => ({ of, memory, compiled: undefined }));
     const matches = (series: string): boolean => isAnyMatch(compiled, labelsOf(series));
     const work: MatchWork = { left: SLICE_WORK_MAX };
     for (const found of this.#ring.select(matches, range)) {
@@ -119,12 +121,14 @@ function exemplarLabels({ exemplarBytes, exemplarEnds }: WriteBatch, i: number):
 
 interface CompiledDeletion {
   readonly of: Deletion;
+  readonly memory: MatchMemory;
   /** Undefined: no series asked yet. */
   compiled: readonly (readonly CompiledMatcher[])[] | undefined;
 }
 
 function isDeleted(labels: Labels, deletion: CompiledDeletion, work: MatchWork): boolean {
-  deletion.compiled ??= deletion.of.selectors.map((one) => compiledSelector(one, work));
+  const { memory, of } = deletion;
+  deletion.compiled ??= of.selectors.map((one) => memory.compiled.get(one, work));
   return deletion.compiled.some((matchers) =>
     matchers.every((one) => chargedMatch(one, labelValue(labels, one.matcher.name), work)),
   );

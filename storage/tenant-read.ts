@@ -16,6 +16,7 @@ import {
 } from './block/select-block.ts';
 import type { Deletion } from './deletion/deletion.ts';
 import { deletionsTouching } from './deletion/touching.ts';
+import type { MatchMemory } from './deletion/verdicts.ts';
 import type { Head } from './head/head.ts';
 import {
   type SelectHints,
@@ -44,6 +45,8 @@ export interface TenantDeletions {
   readonly hidden: () => readonly Deletion[];
   /** What is left out for good: who copies from here to fill its disk gets the rest, which may come back. */
   readonly gone: () => readonly Deletion[];
+  /** The node's. */
+  readonly memory: MatchMemory;
 }
 
 export interface ReadRequest {
@@ -57,8 +60,9 @@ function touching(
   { range, selectors }: ReadRequest,
   hints: SelectHints | undefined,
 ): readonly Deletion[] {
+  const { memory } = deletions;
   const all = hints?.part === undefined ? deletions.hidden() : deletions.gone();
-  return deletionsTouching(all, selectors, range);
+  return deletionsTouching({ deletions: all, memory }, selectors, range);
 }
 
 /** Series with their chunks; without `hints`, label sets only. Frames are the caller's. */

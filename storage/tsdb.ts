@@ -21,6 +21,7 @@ import type { BlockMeta } from './block/meta.ts';
 import type { Committer } from './committer.ts';
 import { NO_DELETIONS } from './deletion/deletion.ts';
 import { deletionsTouching } from './deletion/touching.ts';
+import { MatchMemory } from './deletion/verdicts.ts';
 import { TenantExemplars, type TenantExemplarStats } from './exemplar-appender.ts';
 import type { SeriesExemplars } from './exemplars.ts';
 import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
@@ -54,7 +55,11 @@ export interface TsdbOptions extends BatchAppenderOptions, TenantBlocksOptions {
   readonly exemplarsMax?: (() => number) | undefined;
 }
 
-const NOTHING_DELETED: TenantDeletions = { hidden: () => NO_DELETIONS, gone: () => NO_DELETIONS };
+const NOTHING_DELETED: TenantDeletions = {
+  hidden: () => NO_DELETIONS,
+  gone: () => NO_DELETIONS,
+  memory: new MatchMemory(), // of nothing
+};
 
 export interface TsdbStats {
   readonly seriesCount: number;
@@ -233,8 +238,9 @@ export class Tsdb {
     selectors: Selectors,
     range: TimeRange,
   ): Generator<SeriesExemplars | undefined, void> {
-    const { hidden } = this.#options.deletions ?? NOTHING_DELETED;
-    return this.#exemplars.select(selectors, range, deletionsTouching(hidden(), selectors, range));
+    const { hidden, memory } = this.#options.deletions ?? NOTHING_DELETED;
+    const deletions = deletionsTouching({ deletions: hidden(), memory }, selectors, range);
+    return this.#exemplars.select(selectors, range, { deletions, memory });
   }
 
   #appendBounds(nowMs: number): TimeRange {

@@ -141,9 +141,9 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
   ): Promise<void> {
     const { clock, deletionsOf, fingerprintOf, store, turns } = this.#dependencies;
     const { scope } = message;
-    const { gone, hidden } = deletionsOf(scope.tenant);
+    const { gone, hidden, memory } = deletionsOf(scope.tenant);
     const isCopied = message.type === 'blocks-select' && message.hints.part !== undefined;
-    const deleted = isCopied ? gone() : hidden();
+    const deletions = isCopied ? gone() : hidden();
     const block = await store.use(scope.tenant, id);
     try {
       const { range, selectors } = scope;
@@ -154,7 +154,7 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
           range,
           pacer: new Pacer(clock, isOver),
         },
-        deletions: deletionsTouching(deleted, selectors, range),
+        deletions: deletionsTouching({ deletions, memory }, selectors, range),
         fingerprint: fingerprintOf(scope.tenant),
         prefetch: (refs, withChunks) => block.prefetch({ refs, range, withChunks }),
       };

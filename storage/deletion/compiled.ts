@@ -28,25 +28,37 @@ type Selector = readonly Matcher[];
 type Kept = WeakMap<Selector, readonly CompiledMatcher[]>;
 
 /** Two generations: when the younger has half of what may be kept, the older goes. */
-let younger: Kept = new WeakMap();
-let older: Kept = new WeakMap();
-let youngerCost = 0;
+export class CompiledSelectors {
+  #younger: Kept = new WeakMap();
+  #older: Kept = new WeakMap();
+  #youngerCost = 0;
 
-/** The same result for the same array; what is done is charged to `work`. Throws `query.parse` for a regular expression that does not hold. */
-export function compiledSelector(selector: Selector, work?: MatchWork): readonly CompiledMatcher[] {
-  const known = younger.get(selector) ?? older.get(selector);
-  if (known !== undefined) return known; // fast path
-  const compiled = selector.map(compileLastingMatcher);
-  const cost = selector.reduce((sum, matcher) => sum + costOf(matcher), 0);
-  if (work !== undefined) work.left -= COMPILING_COST * cost;
-  if (youngerCost + cost > COMPILED_COST_MAX / 2) {
-    older = younger;
-    younger = new WeakMap();
-    youngerCost = 0;
+  /** The same result for the same array; what is done is charged to `work`. Throws `query.parse` for a regular expression that does not hold. */
+  get(selector: Selector, work?: MatchWork): readonly CompiledMatcher[] {
+    const known = this.#younger.get(selector) ?? this.#older.get(selector);
+    if (known !== undefined) return known; // fast path
+    const compiled = selector.map(compileLastingMatcher);
+    const cost = selector.reduce((sum, matcher) => sum + costOf(matcher), 0);
+    if (work !== undefined) work.left -= COMPILING_COST * cost;
+    if (this.#youngerCost + cost > COMPILED_COST_MAX / 2) {
+      this.#older = this.#younger;
+      this.#younger = new WeakMap();
+      this.#youngerCost = 0;
+    }
+    this.#younger.set(selector, compiled);
+    this.#youngerCost += cost;
+    return compiled;
   }
-  younger.set(selector, compiled);
-  youngerCost += cost;
-  return compiled;
+}
+
+const shared = new CompiledSelectors();
+
+/**
+ * The same for who charges nobody: kept for the whole process, which nothing but time tells. Who charges goes by what
+ * its own node keeps (`MatchMemory`): what a read may still do must not follow from other nodes of the process.
+ */
+export function compiledSelector(selector: Selector): readonly CompiledMatcher[] {
+  return shared.get(selector);
 }
 
 /** As `one.matches(value)`, charged to `work`. */

@@ -27,6 +27,7 @@ import {
   problemOf,
   requestKey,
 } from './request.ts';
+import { MatchMemory } from './verdicts.ts';
 
 /** From one look at the bucket to the next. */
 export const REFRESH_MS = 30_000;
@@ -91,6 +92,8 @@ export class DeletionRequests {
   #timer: Timer | undefined;
   #isClosed = false;
   failureCount = 0;
+  /** What this node remembers of matching them, and other deletions. */
+  readonly memory = new MatchMemory();
 
   constructor(options: DeletionRequestsOptions) {
     const { bucket, directory, disk, log } = options;

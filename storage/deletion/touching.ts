@@ -8,28 +8,40 @@
  */
 import { type CompiledMatcher, type Matcher, compileMatcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
-import { type MatchWork, chargedMatch, compiledSelector } from './compiled.ts';
+import { type MatchWork, chargedMatch } from './compiled.ts';
 import { type Deletion, NO_DELETIONS, type Selectors } from './deletion.ts';
-import { recallVerdict, rememberVerdict } from './verdicts.ts';
+import type { MatchMemory } from './verdicts.ts';
 
 /** For each read; some ten milliseconds. What one read finds out, the next ones know. */
 const TOUCHING_WORK_MAX = 250_000;
 
+/** Deletions, and what their node remembers of matching them. */
+export interface RememberedDeletions {
+  readonly deletions: readonly Deletion[];
+  readonly memory: MatchMemory;
+}
+
+/** What is matched on behalf of one read. */
+interface Matching {
+  readonly memory: MatchMemory;
+  readonly work: MatchWork;
+}
+
 /** Those that may have something of what a read asks for. No series is looked at; at most TOUCHING_WORK_MAX of matching. */
 export function deletionsTouching(
-  deletions: readonly Deletion[],
+  { deletions, memory }: RememberedDeletions,
   selectors: Selectors,
   { maxTimeMs, minTimeMs }: TimeRange,
 ): readonly Deletion[] {
   if (deletions.length === 0) return NO_DELETIONS; // fast path: nearly always
   const read = selectors.map((matchers) => matchers.map(compileMatcher));
-  const work: MatchWork = { left: TOUCHING_WORK_MAX };
+  const matching: Matching = { memory, work: { left: TOUCHING_WORK_MAX } };
   const found = deletions.filter(
     ({ range, selectors: deleted }) =>
       range.minTimeMs <= maxTimeMs &&
       range.maxTimeMs >= minTimeMs &&
       (read.length === 0 ||
-        deleted.some((one) => read.some((other) => couldMatch(one, other, work)))),
+        deleted.some((one) => read.some((other) => couldMatch(one, other, matching)))),
   );
   return found.length === 0 ? NO_DELETIONS : found;
 }
@@ -38,19 +50,20 @@ export function deletionsTouching(
 function couldMatch(
   deleted: readonly Matcher[],
   read: readonly CompiledMatcher[],
-  work: MatchWork,
+  matching: Matching,
 ): boolean {
   for (const { matcher: one } of read) {
     if (one.type !== '=') continue;
     for (let i = 0; i < deleted.length; i++) {
-      if (deleted[i]!.name === one.name && !deletedAccepts(deleted, i, one.value, work))
+      if (deleted[i]!.name === one.name && !deletedAccepts(deleted, i, one.value, matching))
         return false;
     }
   }
   for (const one of deleted) {
     if (one.type !== '=') continue;
     for (const other of read) {
-      if (other.matcher.name === one.name && !readAccepts(other, one.value, work)) return false;
+      if (other.matcher.name === one.name && !readAccepts(other, one.value, matching.work))
+        return false;
     }
   }
   return true;
@@ -61,16 +74,16 @@ function deletedAccepts(
   selector: readonly Matcher[],
   i: number,
   value: string,
-  work: MatchWork,
+  { memory, work }: Matching,
 ): boolean {
   const matcher = selector[i]!;
   const { type } = matcher;
   if (type === '=' || type === '!=') return (value === matcher.value) === (type === '=');
-  const known = recallVerdict(matcher, value);
+  const known = memory.verdicts.recall(matcher, value);
   if (known !== undefined) return known;
   if (work.left <= 0) return true;
-  const verdict = chargedMatch(compiledSelector(selector, work)[i]!, value, work);
-  rememberVerdict(matcher, value, verdict);
+  const verdict = chargedMatch(memory.compiled.get(selector, work)[i]!, value, work);
+  memory.verdicts.remember(matcher, value, verdict);
   return verdict;
 }
 

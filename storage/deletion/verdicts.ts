@@ -8,6 +8,7 @@
  * All together cost VERDICTS_COST_MAX at most; the values asked first go first.
  */
 import type { Matcher } from '../../model/matchers.ts';
+import { CompiledSelectors } from './compiled.ts';
 
 /** In bytes, about. */
 export const VERDICTS_COST_MAX = 8 * 1024 * 1024;
@@ -20,28 +21,36 @@ interface Verdicts {
   cost: number;
 }
 
-/** By value, oldest first. */
-const known = new Map<string, Verdicts>();
-let knownCost = 0;
+export class MatcherVerdicts {
+  /** By value, oldest first. */
+  readonly #known = new Map<string, Verdicts>();
+  #cost = 0;
 
-/** Undefined: not known. */
-export function recallVerdict(matcher: Matcher, value: string): boolean | undefined {
-  return known.get(value)?.of.get(matcher);
+  /** Undefined: not known. */
+  recall(matcher: Matcher, value: string): boolean | undefined {
+    return this.#known.get(value)?.of.get(matcher);
+  }
+
+  remember(matcher: Matcher, value: string, isAccepted: boolean): void {
+    let verdicts = this.#known.get(value);
+    if (verdicts === undefined) {
+      verdicts = { of: new WeakMap(), cost: VALUE_COST + CHARACTER_COST * value.length };
+      this.#known.set(value, verdicts);
+      this.#cost += verdicts.cost;
+    }
+    verdicts.of.set(matcher, isAccepted);
+    verdicts.cost += VERDICT_COST;
+    this.#cost += VERDICT_COST;
+    for (const [oldest, { cost }] of this.#known) {
+      if (this.#cost <= VERDICTS_COST_MAX) break;
+      this.#known.delete(oldest);
+      this.#cost -= cost;
+    }
+  }
 }
 
-export function rememberVerdict(matcher: Matcher, value: string, isAccepted: boolean): void {
-  let verdicts = known.get(value);
-  if (verdicts === undefined) {
-    verdicts = { of: new WeakMap(), cost: VALUE_COST + CHARACTER_COST * value.length };
-    known.set(value, verdicts);
-    knownCost += verdicts.cost;
-  }
-  verdicts.of.set(matcher, isAccepted);
-  verdicts.cost += VERDICT_COST;
-  knownCost += VERDICT_COST;
-  for (const [oldest, { cost }] of known) {
-    if (knownCost <= VERDICTS_COST_MAX) break;
-    known.delete(oldest);
-    knownCost -= cost;
-  }
+/** What a node remembers of matching deletions: what a read may still do follows from it, so no other node has a part in it. */
+export class MatchMemory {
+  readonly verdicts = new MatcherVerdicts();
+  readonly compiled = new CompiledSelectors();
 }

@@ -32,6 +32,7 @@ import {
   pushBody,
 } from '../support/remote-write-bodies.ts';
 import { EVERYTHING, openTsdb } from '../support/toy-tsdb.ts';
+import { MatchMemory } from '../../storage/deletion/verdicts.ts';
 
 const NOW = 1_700_000_000_000;
 const SECRET = Buffer.alloc(16, 1); // the one of the toy TSDB
@@ -162,7 +163,7 @@ t.test('exemplars are kept behind their series, in the rules of Prometheus', asy
 
 t.test('exemplars of deleted samples are not told', async (t) => {
   const hidden: Deletion[] = [];
-  const deletions = { hidden: () => hidden, gone: () => [] };
+  const deletions = { hidden: () => hidden, gone: () => [], memory: new MatchMemory() };
   const { tsdb } = await openTsdb(new MemoryDisk(), { ...ON, deletions });
   const edge = edgeOf(tsdb);
   const traces = [trace('t0'), trace('t5', NOW + 5), trace('t9', NOW + 9)];

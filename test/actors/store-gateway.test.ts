@@ -24,6 +24,7 @@ import { BucketIndexCache, BucketStore } from '../../storage/index.ts';
 import { bitsOf, testBlockId, writeTestBlock } from '../support/block-contents.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
+import { MatchMemory } from '../../storage/deletion/verdicts.ts';
 
 const tenant = parseTenantId('t');
 const log = { ...createNodeLog('error'), warn: () => undefined, info: () => undefined };
@@ -65,7 +66,7 @@ async function coldGateway() {
     owns: () => true,
     digest: () => 'digest',
     fingerprintOf: () => (_bytes, out) => out.fill(1),
-    deletionsOf: () => ({ hidden: () => [], gone: () => [] }),
+    deletionsOf: () => ({ hidden: () => [], gone: () => [], memory: new MatchMemory() }),
     readDeletions: () => Promise.resolve(),
     onError: () => undefined,
   });

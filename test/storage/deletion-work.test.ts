@@ -9,9 +9,9 @@ import { encodeLabels } from '../../model/wire/labels-codec.ts';
 import type { Deletion } from '../../storage/deletion/deletion.ts';
 import { deletionsTouching } from '../../storage/deletion/touching.ts';
 import {
+  MatchMemory,
+  MatcherVerdicts,
   VERDICTS_COST_MAX,
-  recallVerdict,
-  rememberVerdict,
 } from '../../storage/deletion/verdicts.ts';
 import { TenantExemplars } from '../../storage/exemplar-appender.ts';
 import { Head } from '../../storage/head/head.ts';
@@ -53,10 +53,11 @@ t.test(
   'a read does so much work to find out what touches it; the next ones go on from there',
   (t) => {
     const deletions = slowDeletions(300, 'v', 100);
+    const memory = new MatchMemory();
     let [before, reads] = [deletions.length + 1, 0];
     for (; before > 0; reads++) {
       [work, compiledCount] = [0, 0];
-      const found = deletionsTouching(deletions, read, EVERYTHING).length;
+      const found = deletionsTouching({ deletions, memory }, read, EVERYTHING).length;
       t.ok(work < WORK_MAX, `${work} of work`);
       t.ok(compiledCount <= 8, `${compiledCount} compiled`);
       t.ok(found < before, `${found} touch, after ${before}`);
@@ -64,7 +65,7 @@ t.test(
     }
     t.ok(reads > 1, 'the first does not find out all');
     [work, compiledCount] = [0, 0];
-    t.equal(deletionsTouching(deletions, read, EVERYTHING).length, 0);
+    t.equal(deletionsTouching({ deletions, memory }, read, EVERYTHING).length, 0);
     t.equal(work + compiledCount, 0, 'nothing is matched or compiled again');
     t.end();
   },
@@ -79,7 +80,7 @@ t.test('values of a deletion are matched against a read as long as that is cheap
   const check = (type: '=' | '=~', asked: string, expected: (count: number) => boolean): void => {
     work = 0;
     const found = deletionsTouching(
-      deletions,
+      { deletions, memory: new MatchMemory() },
       [[{ name: 'path', type, value: asked }]],
       EVERYTHING,
     );
@@ -92,17 +93,33 @@ t.test('values of a deletion are matched against a read as long as that is cheap
   t.end();
 });
 
+t.test('what one node found out another one does not know', (t) => {
+  const deletions = slowDeletions(1, 'n', 10);
+  const workOf = (memory: MatchMemory): number => {
+    work = 0;
+    deletionsTouching({ deletions, memory }, read, EVERYTHING);
+    return work;
+  };
+  const memory = new MatchMemory();
+  const first = workOf(memory);
+  t.ok(first > 0);
+  t.equal(workOf(memory), 0, 'remembered');
+  t.equal(workOf(new MatchMemory()), first, 'as if nothing had been before');
+  t.end();
+});
+
 t.test('verdicts are remembered, those of the values asked first go first', (t) => {
+  const verdicts = new MatcherVerdicts();
   const matcher = { name: 'a', type: '=~', value: 'x.*' } as const;
-  rememberVerdict(matcher, 'first', false);
-  t.equal(recallVerdict(matcher, 'first'), false);
-  t.equal(recallVerdict({ ...matcher }, 'first'), undefined, 'another one');
+  verdicts.remember(matcher, 'first', false);
+  t.equal(verdicts.recall(matcher, 'first'), false);
+  t.equal(verdicts.recall({ ...matcher }, 'first'), undefined, 'another one');
   for (let i = 0; i < 10; i++)
-    rememberVerdict(matcher, `${i}${'x'.repeat(VERDICTS_COST_MAX / 10)}`, true);
-  t.equal(recallVerdict(matcher, 'first'), undefined);
-  rememberVerdict(matcher, 'x'.repeat(VERDICTS_COST_MAX), true);
-  rememberVerdict(matcher, 'last', true);
-  t.equal(recallVerdict(matcher, 'last'), true);
+    verdicts.remember(matcher, `${i}${'x'.repeat(VERDICTS_COST_MAX / 10)}`, true);
+  t.equal(verdicts.recall(matcher, 'first'), undefined);
+  verdicts.remember(matcher, 'x'.repeat(VERDICTS_COST_MAX), true);
+  verdicts.remember(matcher, 'last', true);
+  t.equal(verdicts.recall(matcher, 'last'), true);
   t.end();
 });
 
@@ -127,7 +144,7 @@ t.test('a read of exemplars pauses for what deletions cost, within a series too'
     const all = [[{ name: '__name__', type: '=', value: 'm' }]] as const;
     let [worst, pauses, found] = [0, 0, 0];
     [work, compiledCount] = [0, 0];
-    for (const one of exemplars.select(all, EVERYTHING, deletions)) {
+    for (const one of exemplars.select(all, EVERYTHING, { deletions, memory: new MatchMemory() })) {
       if (one !== undefined) found++;
       else {
         pauses++;

@@ -14,6 +14,9 @@ import { deletionsTouching } from '../../storage/deletion/touching.ts';
 import { testBlockId } from '../support/block-contents.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { EVERYTHING, batchOf, linesOf, metric, openTsdb, readAll } from '../support/toy-tsdb.ts';
+import { MatchMemory } from '../../storage/deletion/verdicts.ts';
+
+const memory = new MatchMemory();
 
 const START = 1_699_999_200_000; // a two-hour border
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -46,7 +49,7 @@ t.test('deletionsTouching() has all that a series of the read can match', (t) =>
   fc.assert(
     fc.property(selector, selector, labels, (a, b, set) => {
       const one = { id: 'a', selectors: [a], range: EVERYTHING };
-      const could = deletionsTouching([one], [b], EVERYTHING).length > 0;
+      const could = deletionsTouching({ deletions: [one], memory }, [b], EVERYTHING).length > 0;
       if (!could) excluded++;
       return !(matchesLabels(a, set) && matchesLabels(b, set)) || could;
     }),
@@ -81,7 +84,7 @@ async function filledTsdb() {
     gone: [],
   };
   const disk = new MemoryDisk();
-  const deletions = { hidden: () => state.hidden, gone: () => state.gone };
+  const deletions = { hidden: () => state.hidden, gone: () => state.gone, memory };
   const opened = await openTsdb(disk, { deletions, outOfOrderMs: () => 30 * 60_000 });
   const { tsdb } = opened;
   for (let i = 0; i < SAMPLES; i++) {
@@ -195,7 +198,9 @@ t.test('a block that comes with tombstones hides what they list', async (t) => {
   const bytes = encodeTombstones(new Map([...refs].map((ref) => [ref, [hidden]])));
   await writeFile(disk, `${directory}/${id}/tombstones`, bytes);
   await tsdb.close();
-  const again = await openTsdb(disk, { deletions: { hidden: () => state.hidden, gone: () => [] } });
+  const again = await openTsdb(disk, {
+    deletions: { hidden: () => state.hidden, gone: () => [], memory },
+  });
   t.equal((await readAll(again.tsdb)).timestamps.length, before - 4 * 10);
   state.hidden = [
     {

@@ -17,6 +17,7 @@ import { promtool, startServer } from '../support/prometheus-tools.ts';
 import { pushBody } from '../support/remote-write-bodies.ts';
 import { EVERYTHING, batchOf, linesOf, metric, openTsdb, readAll } from '../support/toy-tsdb.ts';
 import { openNode } from '../support/wal-contents.ts';
+import { MatchMemory } from '../../storage/deletion/verdicts.ts';
 
 const START = 1_699_999_200_000; // a two-hour border
 const STEP_MS = 15_000;
@@ -76,7 +77,7 @@ t.test('tombstones of the log hide samples, and are cut out with them', async (t
   });
   t.equal(left.length, 460 + 470);
   const requested: Deletion[] = [];
-  const deletions = { hidden: () => requested, gone: () => [] };
+  const deletions = { hidden: () => requested, gone: () => [], memory: new MatchMemory() };
   const second = await openTsdb(disk, { deletions });
   t.strictSame(linesOf(await readAll(second.tsdb)), left, 'a replay');
   const newest = { projection: undefined, newestOnly: true };
