@@ -30,6 +30,15 @@ export class Bitmap {
     if (n < this.size) this.#words[n >>> 5]! |= 1 << (n & 31);
   }
 
+  /** Hot: adds the numbers in `list[from..to)`, which it has room for. */
+  addAll(list: Uint32Array, from: number, to: number): void {
+    const words = this.#words;
+    for (let i = from; i < to; i++) {
+      const n = list[i]!;
+      words[n >>> 5]! |= 1 << (n & 31);
+    }
+  }
+
   delete(n: number): void {
     if (n < this.size) this.#words[n >>> 5]! &= ~(1 << (n & 31));
   }
@@ -38,16 +47,30 @@ export class Bitmap {
     return n < this.size && (this.#words[n >>> 5]! & (1 << (n & 31))) !== 0;
   }
 
+  /** Keeps what is in the other one too, which is as large. */
   and(other: Bitmap): void {
     for (let i = 0; i < this.#words.length; i++) this.#words[i]! &= other.#words[i]!;
   }
 
+  /** Takes out what is in the other one, of any size. */
   andNot(other: Bitmap): void {
-    for (let i = 0; i < this.#words.length; i++) this.#words[i]! &= ~other.#words[i]!;
+    const count = Math.min(this.#words.length, other.#words.length);
+    for (let i = 0; i < count; i++) this.#words[i]! &= ~other.#words[i]!;
   }
 
+  /** Adds what is in the other one, of any size: numbers that this one has room for. */
   or(other: Bitmap): void {
-    for (let i = 0; i < this.#words.length; i++) this.#words[i]! |= other.#words[i]!;
+    const count = Math.min(this.#words.length, other.#words.length);
+    for (let i = 0; i < count; i++) this.#words[i]! |= other.#words[i]!;
+  }
+
+  /** True when a number is in both. */
+  meets(other: Bitmap): boolean {
+    const count = Math.min(this.#words.length, other.#words.length);
+    for (let i = 0; i < count; i++) {
+      if ((this.#words[i]! & other.#words[i]!) !== 0) return true;
+    }
+    return false;
   }
 
   get isEmpty(): boolean {
