@@ -16,7 +16,7 @@ import {
   quantile,
   readSlices,
 } from './meter.ts';
-import { type QueryTiming, queries, timeQuery } from './queries.ts';
+import { type QueryTiming, queries, timeQueries } from './queries.ts';
 import { type Target, startPrometheus, startStarling, startVictoriaMetrics } from './servers.ts';
 
 /** The first rounds create the series and are reported apart. */
@@ -60,8 +60,7 @@ async function measure(target: Target, load: Load): Promise<Figures> {
   const sorted = [...outcome.latenciesMs].sort((a, b) => a - b);
   const memory = target.pids.map(memoryMib);
   const endMs = load.startMs + (load.rounds - 1) * SCRAPE_INTERVAL_MS;
-  const timings: QueryTiming[] = [];
-  for (const query of queries) timings.push(await timeQuery(target, query, endMs));
+  const timings = await timeQueries(target, endMs);
   return {
     name: target.name,
     cpuPerMillion: ((cpuWritten - cpuCreated) / samples) * 1e6,
@@ -97,6 +96,10 @@ function report(figures: readonly Figures[]): void {
     ['disk MiB', (one) => one.diskMib],
     ...queries.map(
       (query, i) => [`${query.name} ms`, (one: Figures) => one.queries[i]!.medianMs] as const,
+    ),
+    ...queries.map(
+      (query, i) =>
+        [`${query.name}, at first ms`, (one: Figures) => one.queries[i]!.firstMs] as const,
     ),
     ...queries.map(
       (query, i) => [`${query.name} CPU ms`, (one: Figures) => one.queries[i]!.cpuMs] as const,
