@@ -6,16 +6,16 @@
  *
  *   entry i:  raw[4i..4i+4)   canonical[4i..4i+4)   peers[i]   positions[i]   next[i]
  *   peers[i]  ring version (24 bits), one bit for each position in the replica set that holds the series
- *   slots[]   open addressing on the first raw word (a keyed hash: nobody can aim at it): 0 = empty,
- *             else entry + 1
  *
  * Senders repeat themselves: after one series comes the one that came after it last time. `next`
  * remembers it, and entries lie in order of arrival, so that most look-ups read memory in order and
  * never touch the slots.
  */
 
+import { growTable, grown } from '../../model/columns.ts';
+import { FingerprintIndex } from '../../model/fingerprint-index.ts';
+
 const ENTRIES_START = 1 << 12;
-const FILL_RATIO_MAX = 0.5;
 /** Versions of rings that 24 bits tell apart, but for one: the version of an entry not placed yet. */
 export const RING_VERSIONS = 0xff_ffff;
 const NO_VERSION = RING_VERSIONS << 8;
@@ -32,7 +32,8 @@ export interface KnownSeries {
   /** The series' place on the ring, of the version that stands in `peers`. */
   positions: Uint32Array;
   next: Uint32Array;
-  slots: Uint32Array;
+  /** Of the raw fingerprints. */
+  index: FingerprintIndex;
 }
 
 /** An empty table that never holds over `entriesMax` series (a power of two), about 52 bytes each. */
@@ -50,28 +51,21 @@ export function findKnownSeries(
   offset: number,
   previous: number,
 ): number {
-  const { next, raw, slots } = table;
-  const a = words[offset]!;
-  const b = words[offset + 1]!;
-  const c = words[offset + 2]!;
-  const d = words[offset + 3]!;
+  const { next, raw } = table;
   if (previous >= 0) {
     // Fast path: what came next last time.
     const entry = next[previous]!;
     const at = entry * 4;
-    const isSame = raw[at] === a && raw[at + 1] === b && raw[at + 2] === c && raw[at + 3] === d;
+    const isSame =
+      raw[at] === words[offset] &&
+      raw[at + 1] === words[offset + 1] &&
+      raw[at + 2] === words[offset + 2] &&
+      raw[at + 3] === words[offset + 3];
     if (isSame && entry < table.count) return entry;
   }
-  const mask = slots.length - 1;
-  for (let slot = a & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
-    const entry = slots[slot]! - 1;
-    const at = entry * 4;
-    if (raw[at] === a && raw[at + 1] === b && raw[at + 2] === c && raw[at + 3] === d) {
-      if (previous >= 0) next[previous] = entry;
-      return entry;
-    }
-  }
-  return -1;
+  const entry = table.index.find(raw, words, offset);
+  if (entry >= 0 && previous >= 0) next[previous] = entry;
+  return entry;
 }
 
 /**
@@ -92,36 +86,24 @@ export function addKnownSeries(
   }
   table.peers[entry] = NO_VERSION;
   table.next[entry] = entry + 1; // a guess: who comes next is learnt next
-  table.slots[freeSlot(table, raw[rawOffset]!)] = entry + 1;
+  table.index.add(table.raw, entry);
   return entry;
 }
 
-function freeSlot({ slots }: KnownSeries, firstWord: number): number {
-  const mask = slots.length - 1;
-  let slot = firstWord & mask;
-  while (slots[slot] !== 0) slot = (slot + 1) & mask;
-  return slot;
-}
-
 function growOrForget(table: KnownSeries): void {
-  const isFull = table.capacity * 2 > table.entriesMax;
-  const columns = emptyColumns(
-    isFull ? Math.min(ENTRIES_START, table.entriesMax) : table.capacity * 2,
-  );
-  if (isFull) {
+  if (table.capacity * 2 > table.entriesMax) {
+    Object.assign(table, emptyColumns(Math.min(ENTRIES_START, table.entriesMax)));
     table.count = 0;
     table.onEmptied?.();
-  } else {
-    columns.raw.set(table.raw);
-    columns.canonical.set(table.canonical);
-    columns.peers.set(table.peers);
-    columns.positions.set(table.positions);
-    columns.next.set(table.next);
+    return;
   }
-  Object.assign(table, columns);
-  for (let entry = 0; entry < table.count; entry++) {
-    table.slots[freeSlot(table, table.raw[entry * 4]!)] = entry + 1;
-  }
+  table.capacity = growTable(table.capacity, table.entriesMax, (capacity) => {
+    table.raw = grown(Uint32Array, table.raw, (capacity + 1) * 4);
+    table.canonical = grown(Uint32Array, table.canonical, (capacity + 1) * 4);
+    table.peers = grown(Uint32Array, table.peers, capacity + 1);
+    table.positions = grown(Uint32Array, table.positions, capacity + 1);
+    table.next = grown(Uint32Array, table.next, capacity + 1);
+  });
 }
 
 /** One entry more than the capacity, so that the guess after the last one can be read. */
@@ -133,6 +115,6 @@ function emptyColumns(capacity: number): Omit<KnownSeries, 'count' | 'entriesMax
     peers: new Uint32Array(capacity + 1),
     positions: new Uint32Array(capacity + 1),
     next: new Uint32Array(capacity + 1),
-    slots: new Uint32Array(capacity / FILL_RATIO_MAX),
+    index: new FingerprintIndex(),
   };
 }

@@ -19,10 +19,10 @@ export class Bitmap {
     this.#words = new Uint32Array(Math.ceil(size / 32));
   }
 
-  /** A copy with room for `size` numbers, at least as many as this one. */
+  /** A copy with room for `size` numbers; greater ones are not in this one. */
   copy(size = this.size): Bitmap {
     const copy = new Bitmap(size);
-    copy.#words.set(this.#words);
+    copy.#words.set(this.#words.subarray(0, copy.#words.length));
     return copy;
   }
 

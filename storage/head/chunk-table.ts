@@ -2,7 +2,11 @@
  * The closed chunks of a head, as columns: where the bytes are, their time range, and the next older
  * chunk of the same series. Freed numbers are reused.
  */
+import { growTable, grown } from '../../model/columns.ts';
+
 const CAPACITY_START = 64;
+/** Half a gigabyte of addresses. */
+const CHUNKS_ROOM = 1 << 24;
 
 export class ChunkTable {
   minTime = new Float64Array(CAPACITY_START);
@@ -13,6 +17,7 @@ export class ChunkTable {
   older = new Uint32Array(CAPACITY_START);
   readonly #free: number[] = [];
   #length = 0;
+  #capacity = CAPACITY_START;
 
   get count(): number {
     return this.#length - this.#free.length;
@@ -22,7 +27,9 @@ export class ChunkTable {
   add(): number {
     const reused = this.#free.pop();
     if (reused !== undefined) return reused;
-    if (this.#length === this.minTime.length) this.#grow();
+    if (this.#length === this.#capacity) {
+      this.#capacity = growTable(this.#capacity, CHUNKS_ROOM, this.#grow);
+    }
     return this.#length++;
   }
 
@@ -30,18 +37,11 @@ export class ChunkTable {
     this.#free.push(chunk);
   }
 
-  #grow(): void {
-    const capacity = this.minTime.length * 2;
-    const minTime = new Float64Array(capacity);
-    const maxTime = new Float64Array(capacity);
-    const handle = new Uint32Array(capacity);
-    const byteLength = new Uint16Array(capacity);
-    const older = new Uint32Array(capacity);
-    minTime.set(this.minTime);
-    maxTime.set(this.maxTime);
-    handle.set(this.handle);
-    byteLength.set(this.byteLength);
-    older.set(this.older);
-    Object.assign(this, { minTime, maxTime, handle, byteLength, older });
-  }
+  readonly #grow = (capacity: number): void => {
+    this.minTime = grown(Float64Array, this.minTime, capacity);
+    this.maxTime = grown(Float64Array, this.maxTime, capacity);
+    this.handle = grown(Uint32Array, this.handle, capacity);
+    this.byteLength = grown(Uint16Array, this.byteLength, capacity);
+    this.older = grown(Uint32Array, this.older, capacity);
+  };
 }

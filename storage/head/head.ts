@@ -258,7 +258,7 @@ export class Head {
 
   /** All series that exist, as a fresh bitmap. */
   allSeries(): Bitmap {
-    return this.series.alive.copy();
+    return this.series.alive.copy(this.series.length);
   }
 
   /**

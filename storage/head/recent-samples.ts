@@ -9,6 +9,7 @@
  * histogram (histogram-chains.ts) only the time is there, in slot 0, and the series has no open chunk then.
  */
 import type { SampleColumns } from '../chunk/xor-encode.ts';
+import { grown } from '../../model/columns.ts';
 
 const SLOTS = 8;
 export const PENDING_MAX = SLOTS - 1;
@@ -25,13 +26,9 @@ export class RecentSamples implements SampleColumns {
   }
 
   grow(capacity: number): void {
-    const { pending, timestamps, values } = this;
-    this.timestamps = new Float64Array(capacity * SLOTS);
-    this.timestamps.set(timestamps);
-    this.values = new Uint32Array(capacity * SLOTS * 2);
-    this.values.set(values);
-    this.pending = new Uint8Array(capacity);
-    this.pending.set(pending);
+    this.timestamps = grown(Float64Array, this.timestamps, capacity * SLOTS);
+    this.values = grown(Uint32Array, this.values, capacity * SLOTS * 2);
+    this.pending = grown(Uint8Array, this.pending, capacity);
   }
 
   /** Makes series `s` one without samples. */

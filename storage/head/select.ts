@@ -340,7 +340,7 @@ function* seriesBitmap(
   range: TimeRange,
 ): Generator<undefined, Bitmap> {
   const numbers = yield* matchSeries(head, selectors, range);
-  const bitmap = new Bitmap(head.series.capacity);
+  const bitmap = new Bitmap(head.series.length);
   for (const s of numbers) bitmap.add(s);
   return bitmap;
 }

@@ -1,20 +1,22 @@
 /**
- * The series of a head, as columns: element s is series s. Found by fingerprint through an open
- * addressing table; WAL refs are never reused. Numbers are, but not while a read is open that began when
+ * The series of a head, as columns: element s is series s. Found by fingerprint; WAL refs are never reused. Numbers are, but not while a read is open that began when
  * the number meant another series: a read keeps numbers across turns of the loop.
  *
- *   slots[]      open addressing: 0 = empty, else series number + 1; probed from fingerprint word 0
+
  *   chunks       newest closed chunk of a series -> next older -> … (links in the chunk columns)
  *
  * One writer. Columns are replaced when they grow: hold a column only within one call.
  */
 import { Bitmap } from './bitmap.ts';
 import { type XorColumns, createXorColumns } from '../chunk/xor-encode.ts';
+import { growTable, grown } from '../../model/columns.ts';
+import { FingerprintIndex } from '../../model/fingerprint-index.ts';
 import { RecentSamples } from './recent-samples.ts';
 
 export const NO_CHUNK = 0xffff_ffff;
-const FILL_RATIO_MAX = 0.6;
 const CAPACITY_START = 64;
+/** About a gigabyte of addresses; memory is taken by the series that come. */
+const SERIES_ROOM = 1 << 22;
 
 export class SeriesTable {
   /** Numbers handed out so far; some may be free. */
@@ -44,12 +46,11 @@ export class SeriesTable {
   #nextRead = 0;
   /** The series that was looked up after this one last time. */
   #next = new Uint32Array(CAPACITY_START);
-  #slots = new Uint32Array(CAPACITY_START * 2);
-  #used = 0;
+  readonly #index = new FingerprintIndex();
 
   /** Series that exist. */
   get count(): number {
-    return this.#used;
+    return this.#index.count;
   }
 
   /**
@@ -58,41 +59,26 @@ export class SeriesTable {
    */
   find(words: Uint32Array, offset: number, previous = -1): number {
     const prints = this.fingerprints;
-    const a = words[offset]!;
-    const b = words[offset + 1]!;
-    const c = words[offset + 2]!;
-    const d = words[offset + 3]!;
     if (previous >= 0) {
       // Fast path: no random read.
       const s = this.#next[previous]!;
       const at = s * 4;
       const isSame =
-        prints[at] === a && prints[at + 1] === b && prints[at + 2] === c && prints[at + 3] === d;
+        prints[at] === words[offset] &&
+        prints[at + 1] === words[offset + 1] &&
+        prints[at + 2] === words[offset + 2] &&
+        prints[at + 3] === words[offset + 3];
       if (isSame && this.alive.has(s)) return s;
     }
-    const slots = this.#slots;
-    const mask = slots.length - 1;
-    for (let slot = a & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
-      const s = slots[slot]! - 1;
-      const at = s * 4;
-      if (
-        prints[at] === a &&
-        prints[at + 1] === b &&
-        prints[at + 2] === c &&
-        prints[at + 3] === d
-      ) {
-        if (previous >= 0) this.#next[previous] = s;
-        return s;
-      }
-    }
-    return -1;
+    const s = this.#index.find(prints, words, offset);
+    if (s >= 0 && previous >= 0) this.#next[previous] = s;
+    return s;
   }
 
   /** Adds a series whose fingerprint `find` did not find. Its other columns are zero. */
   add(words: Uint32Array, offset: number, ref: number): number {
-    if ((this.#used + 1) / this.#slots.length > FILL_RATIO_MAX) this.#growSlots();
     const s = this.#free.pop() ?? this.length++;
-    if (s >= this.capacity) this.#growColumns();
+    if (s >= this.capacity) this.capacity = growTable(this.capacity, SERIES_ROOM, this.#grow);
     for (let i = 0; i < 4; i++) this.fingerprints[s * 4 + i] = words[offset + i]!;
     this.alive.add(s);
     this.refs[s] = ref;
@@ -101,30 +87,16 @@ export class SeriesTable {
     this.#next[s] = s + 1;
     this.xor.count[s] = 0;
     this.recent.clear(s);
-    this.#used++;
-    this.#slots[this.#freeSlot(this.#slots, words[offset]!)] = s + 1;
+    this.#index.add(this.fingerprints, s);
     return s;
   }
 
   /** Removes a series; its number may be given out again. */
   remove(s: number): void {
-    const slots = this.#slots;
-    const mask = slots.length - 1;
-    let slot = this.fingerprints[s * 4]! & mask;
-    while (slots[slot] !== s + 1) slot = (slot + 1) & mask;
-    // Linear probing without tombstones: later entries that could move up fill the hole.
-    for (let next = (slot + 1) & mask; slots[next] !== 0; next = (next + 1) & mask) {
-      const home = this.fingerprints[(slots[next]! - 1) * 4]! & mask;
-      if (((next - home) & mask) >= ((next - slot) & mask)) {
-        slots[slot] = slots[next]!;
-        slot = next;
-      }
-    }
-    slots[slot] = 0;
+    this.#index.remove(this.fingerprints, s);
     this.alive.delete(s);
     this.#retired.push({ s, beforeRead: this.#nextRead });
     this.#reclaim();
-    this.#used--;
   }
 
   /** Begins a read: numbers seen from now on keep their meaning, or are dead, until its end. */
@@ -148,48 +120,30 @@ export class SeriesTable {
     this.#retired.splice(0, count);
   }
 
-  #freeSlot(slots: Uint32Array, firstWord: number): number {
-    const mask = slots.length - 1;
-    let slot = firstWord & mask;
-    while (slots[slot] !== 0) slot = (slot + 1) & mask;
-    return slot;
-  }
-
-  #growSlots(): void {
-    const old = this.#slots;
-    this.#slots = new Uint32Array(old.length * 2);
-    for (const entry of old) {
-      if (entry === 0) continue;
-      this.#slots[this.#freeSlot(this.#slots, this.fingerprints[(entry - 1) * 4]!)] = entry;
-    }
-  }
-
-  #growColumns(): void {
-    const capacity = this.capacity * 2;
-    this.fingerprints = grown(this.fingerprints, new Uint32Array((capacity + 1) * 4));
+  /** Replaces each column as it goes: one that is longer than the others does no harm. */
+  readonly #grow = (capacity: number): void => {
+    this.fingerprints = grown(Uint32Array, this.fingerprints, (capacity + 1) * 4);
     this.alive = this.alive.copy(capacity);
-    this.refs = grown(this.refs, new Float64Array(capacity));
-    this.labelHandle = grown(this.labelHandle, new Uint32Array(capacity));
-    this.labelLength = grown(this.labelLength, new Uint32Array(capacity));
-    this.openMinTime = grown(this.openMinTime, new Float64Array(capacity));
-    this.openCutTime = grown(this.openCutTime, new Float64Array(capacity));
-    this.openHandle = grown(this.openHandle, new Uint32Array(capacity));
-    this.openCapacity = grown(this.openCapacity, new Uint16Array(capacity));
-    this.newestChunk = grown(this.newestChunk, new Uint32Array(capacity));
-    const { xor } = this;
-    const fresh = createXorColumns(capacity);
-    for (const key of Object.keys(xor) as (keyof XorColumns)[]) fresh[key].set(xor[key]);
-    this.xor = fresh;
+    this.refs = grown(Float64Array, this.refs, capacity);
+    this.labelHandle = grown(Uint32Array, this.labelHandle, capacity);
+    this.labelLength = grown(Uint32Array, this.labelLength, capacity);
+    this.openMinTime = grown(Float64Array, this.openMinTime, capacity);
+    this.openCutTime = grown(Float64Array, this.openCutTime, capacity);
+    this.openHandle = grown(Uint32Array, this.openHandle, capacity);
+    this.openCapacity = grown(Uint16Array, this.openCapacity, capacity);
+    this.newestChunk = grown(Uint32Array, this.newestChunk, capacity);
+    this.xor = grownXorColumns(this.xor, capacity);
     this.recent.grow(capacity);
-    this.#next = grown(this.#next, new Uint32Array(capacity));
-    this.capacity = capacity;
-  }
+    this.#next = grown(Uint32Array, this.#next, capacity);
+  };
 }
 
-function grown<Column extends Float64Array | Uint16Array | Uint32Array | Uint8Array>(
-  from: Column,
-  to: Column,
-): Column {
-  to.set(from);
-  return to;
+function grownXorColumns(xor: XorColumns, capacity: number): XorColumns {
+  return {
+    lastDelta: grown(Float64Array, xor.lastDelta, capacity),
+    bitLength: grown(Uint16Array, xor.bitLength, capacity),
+    count: grown(Uint16Array, xor.count, capacity),
+    leading: grown(Uint8Array, xor.leading, capacity),
+    trailing: grown(Uint8Array, xor.trailing, capacity),
+  };
 }

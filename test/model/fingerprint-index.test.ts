@@ -1,0 +1,88 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { growTable, grown } from '../../model/columns.ts';
+import { FingerprintIndex } from '../../model/fingerprint-index.ts';
+
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const ROWS_MAX = 3000;
+
+/** A table of rows, some of which share their first word or the slots that it points to. */
+function tableOf(): {
+  readonly prints: Uint32Array;
+  readonly wordsOf: (row: number) => Uint32Array;
+} {
+  const prints = new Uint32Array(ROWS_MAX * 4);
+  const wordsOf = (row: number): Uint32Array => {
+    const first = row % 7 === 0 ? 0xffff_ffff : Math.imul(row >>> 1, 0x9e37_79b1) >>> 0;
+    return Uint32Array.of(first, row, 5, row % 3);
+  };
+  return { prints, wordsOf };
+}
+
+/** `count` rows come, or go: the oldest or the youngest. */
+const steps = fc.array(
+  fc.record({
+    kind: fc.constantFrom('add', 'add', 'add', 'oldest', 'youngest'),
+    count: fc.integer({ min: 1, max: 300 }),
+  }),
+  { maxLength: 20 },
+);
+
+t.test(`a row is found from when it was added until it was removed (seed ${seed})`, async () => {
+  fc.assert(
+    fc.property(steps, (all) => {
+      const { prints, wordsOf } = tableOf();
+      const index = new FingerprintIndex();
+      const rows: number[] = [];
+      let next = 0;
+      for (const { kind, count } of all) {
+        for (let i = 0; i < count; i++) {
+          if (kind === 'add' && next < ROWS_MAX) {
+            prints.set(wordsOf(next), next * 4);
+            index.add(prints, next);
+            rows.push(next++);
+          } else if (kind !== 'add' && rows.length > 0) {
+            const row = kind === 'oldest' ? rows.shift() : rows.pop();
+            if (row !== undefined) index.remove(prints, row);
+          }
+        }
+        if (index.count !== rows.length) return false;
+        const there = new Set(rows);
+        for (let row = 0; row < ROWS_MAX; row++) {
+          if (index.find(prints, wordsOf(row), 0) !== (there.has(row) ? row : -1)) return false;
+        }
+      }
+      return true;
+    }),
+    { seed, numRuns: 60 },
+  );
+});
+
+t.test(
+  'a large table takes its room at once, and twice as much as before where it cannot',
+  async (t) => {
+    const check = (
+      rows: number,
+      room: number,
+      addresses: number,
+      expected: readonly number[],
+    ): void => {
+      const tried: number[] = [];
+      const capacity = growTable(rows, room, (wanted) => {
+        tried.push(wanted);
+        if (wanted > addresses) throw new RangeError('Array buffer allocation failed');
+      });
+      t.same([...tried, capacity], expected, `${rows} rows`);
+    };
+    check(64, 1 << 22, Infinity, [128, 128]);
+    check(1 << 14, 1 << 22, Infinity, [1 << 22, 1 << 22]);
+    check(1 << 14, 1 << 22, 1 << 20, [1 << 22, 1 << 15, 1 << 15]);
+    check(1 << 22, 1 << 22, Infinity, [1 << 23, 1 << 23]);
+    t.throws(() => check(1 << 14, 1 << 22, 0, []), RangeError);
+    const failing = (): void => {
+      throw new TypeError('another');
+    };
+    t.throws(() => growTable(1 << 14, 1 << 22, failing), TypeError);
+    t.same([...grown(Uint16Array, Uint16Array.of(1, 2), 4)], [1, 2, 0, 0]);
+  },
+);
