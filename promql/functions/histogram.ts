@@ -73,7 +73,9 @@ function rankOf(value: number, buckets: readonly Bucket[], total: number): numbe
   return total;
 }
 
+/** The same array where nothing is to be done. */
 function sortedAndMerged(buckets: Bucket[]): Bucket[] {
+  if (isRising(buckets)) return buckets;
   buckets.sort((a, b) => (a.bound < b.bound ? -1 : a.bound > b.bound ? 1 : 0));
   const merged: Bucket[] = [];
   for (const { bound, count } of buckets) {
@@ -82,6 +84,13 @@ function sortedAndMerged(buckets: Bucket[]): Bucket[] {
     else merged.push({ bound, count });
   }
   return merged;
+}
+
+function isRising(buckets: readonly Bucket[]): boolean {
+  for (let i = 1; i < buckets.length; i++) {
+    if (!(buckets[i - 1]!.bound < buckets[i]!.bound)) return false;
+  }
+  return true;
 }
 
 /** Raises counts that are below the one before. True when one was by more than rounding. */

@@ -194,12 +194,18 @@ function fill(
   outRow: number,
   { ofBuckets, ofNative, onMix }: Answers,
 ): void {
-  const { steps } = block;
+  const { present, steps, values } = block;
+  // By bound, so that no step has to sort; the same objects in every step.
+  const ordered = rows.toSorted((a, b) => (a.bound < b.bound ? -1 : a.bound > b.bound ? 1 : 0));
+  const all = ordered.map(({ bound }): Bucket => ({ bound, count: 0 }));
+  const buckets: Bucket[] = [];
   for (let t = 0; t < steps; t++) {
-    const buckets: Bucket[] = [];
-    for (const { row, bound } of rows) {
-      const cell = row * steps + t;
-      if (block.present[cell] === FLOAT) buckets.push({ bound, count: block.values[cell]! });
+    buckets.length = 0;
+    for (let i = 0; i < ordered.length; i++) {
+      const cell = ordered[i]!.row * steps + t;
+      if (present[cell] !== FLOAT) continue;
+      all[i]!.count = values[cell]!;
+      buckets.push(all[i]!);
     }
     for (const row of natives) {
       const histogram = block.histograms?.[row * steps + t];
