@@ -135,7 +135,8 @@ console.log(
   `head/bytes per series in the arena: ${(head.arena.usedBytes / head.series.count).toFixed(0)} after ${ROUNDS} samples`,
 );
 
-const CHUNKS = 1000;
+/** So many that WebAssembly is compiled for speed after a few runs. */
+const CHUNKS = 5000;
 const CHUNK_SAMPLES = 120;
 const counter = {
   timestamps: Float64Array.from({ length: CHUNK_SAMPLES }, (_, i) => START_MS + i * 15_000),
