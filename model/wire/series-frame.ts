@@ -33,10 +33,17 @@ const CHUNK_ENCODING_AGGREGATES = 0xff;
 const MAGIC = 0x31465353;
 const HEADER_BYTES = 8;
 const FINGERPRINT_BYTES = 16;
+const WORD_BYTES = 4;
 
-/** Builds one frame after another. `finish` gives the bytes away. */
+/** What writers leave to the next ones: its pages are there already. */
+const spareRooms: Uint8Array[] = [];
+const SPARE_ROOMS_MAX = 2;
+const SPARE_ROOM_BYTES_MAX = 1024 * 1024;
+
+/** Builds one frame after another. `finish` gives the bytes away; `close` gives its room away too. */
 export class SeriesFrameWriter {
-  #bytes = new Uint8Array(FRAME_BYTES_START);
+  #bytes: Uint8Array = new Uint8Array(FRAME_BYTES_START);
+  #view: DataView = new DataView(this.#bytes.buffer);
   #length = HEADER_BYTES;
   #seriesCount = 0;
 
@@ -84,19 +91,42 @@ export class SeriesFrameWriter {
   ): void {
     this.#reserve(length + 3 * VARINT_BYTES_MAX + 1);
     const bytes = this.#bytes;
-    let offset = putVarint(bytes, this.#length, minTimeMs);
-    offset = putUvarint(bytes, offset, maxTimeMs - minTimeMs);
-    bytes[offset++] = encoding;
-    offset = putUvarint(bytes, offset, length);
+    const offset = this.#putChunkHeader(minTimeMs, maxTimeMs, encoding, length);
     copyBytes(source, start, bytes, offset, length);
     this.#length = offset + length;
   }
 
+  /**
+   * Hot: as `putChunk`, of an XOR chunk whose bytes begin with word `start`; what there is of its last word behind it may
+   * be anything.
+   */
+  putChunkOfWords(
+    minTimeMs: number,
+    maxTimeMs: number,
+    source: Int32Array,
+    start: number,
+    length: number,
+  ): void {
+    this.#reserve(length + 3 * VARINT_BYTES_MAX + 1 + WORD_BYTES);
+    const offset = this.#putChunkHeader(minTimeMs, maxTimeMs, CHUNK_ENCODING_XOR, length);
+    const view = this.#view;
+    for (let i = 0; i * WORD_BYTES < length; i++)
+      view.setInt32(offset + i * WORD_BYTES, source[start + i]!, true);
+    this.#length = offset + length;
+  }
+
+  #putChunkHeader(minTimeMs: number, maxTimeMs: number, encoding: number, length: number): number {
+    const bytes = this.#bytes;
+    let offset = putVarint(bytes, this.#length, minTimeMs);
+    offset = putUvarint(bytes, offset, maxTimeMs - minTimeMs);
+    bytes[offset++] = encoding;
+    return putUvarint(bytes, offset, length);
+  }
+
   /** The frame, in a buffer of its own; the writer begins the next one. */
   finish(): Uint8Array {
-    const header = new DataView(this.#bytes.buffer);
-    header.setUint32(0, MAGIC, true);
-    header.setUint32(4, this.#seriesCount, true);
+    this.#view.setUint32(0, MAGIC, true);
+    this.#view.setUint32(4, this.#seriesCount, true);
     const frame = this.#bytes.slice(0, this.#length);
     this.#length = HEADER_BYTES;
     this.#seriesCount = 0;
@@ -104,10 +134,25 @@ export class SeriesFrameWriter {
   }
 
   #reserve(byteCount: number): void {
-    if (this.#length + byteCount <= this.#bytes.length) return;
-    const larger = new Uint8Array((this.#length + byteCount) * 2);
+    const needed = this.#length + byteCount;
+    if (needed <= this.#bytes.length) return;
+    const spare = spareRooms.pop();
+    const larger =
+      spare !== undefined && spare.length >= needed ? spare : new Uint8Array(needed * 2);
     larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
+    this.#view = new DataView(larger.buffer);
+  }
+
+  /** Leaves the room of frames to the next writer; what was not finished is lost. */
+  close(): void {
+    const room = this.#bytes;
+    this.#length = HEADER_BYTES;
+    this.#seriesCount = 0;
+    if (room.length < SERIES_FRAME_BYTES_TARGET || room.length > SPARE_ROOM_BYTES_MAX) return;
+    this.#bytes = new Uint8Array(FRAME_BYTES_START);
+    this.#view = new DataView(this.#bytes.buffer);
+    if (spareRooms.length < SPARE_ROOMS_MAX) spareRooms.push(room);
   }
 }
 

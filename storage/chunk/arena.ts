@@ -17,6 +17,8 @@ const SLABS_MAX = 1 << 16;
 
 export class Arena {
   readonly #slabs: Uint8Array[] = [];
+  /** The same memory. */
+  readonly #words: Int32Array[] = [];
   readonly #free = new Map<number, number[]>();
   #nextUnit = 0;
   /** Units of the newest slab. */
@@ -51,7 +53,9 @@ export class Arena {
     assert(this.#slabs.length < SLABS_MAX, 'arena: full');
     let size = Math.min(SLAB_BYTES, FIRST_SLAB_BYTES * 4 ** Math.min(this.#slabs.length, 10));
     while (size < byteCountMin) size *= 4;
-    this.#slabs.push(new Uint8Array(new SharedArrayBuffer(size)));
+    const memory = new SharedArrayBuffer(size);
+    this.#slabs.push(new Uint8Array(memory));
+    this.#words.push(new Int32Array(memory));
     this.#reservedBytes += size;
     this.#unitCount = size / UNIT_BYTES;
     this.#nextUnit = 0;
@@ -69,6 +73,11 @@ export class Arena {
   /** The slab of a handle. */
   slab(handle: number): Uint8Array {
     return this.#slabs[handle >>> 16]!;
+  }
+
+  /** The slab of a handle in words of four bytes: the handle's is the one at `offset / 4`. */
+  words(handle: number): Int32Array {
+    return this.#words[handle >>> 16]!;
   }
 
   /** The byte offset of a handle in its slab. */

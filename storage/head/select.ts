@@ -16,10 +16,11 @@ import type { ChunkBytes } from '../block/format.ts';
 import { ChunkMerger } from '../block/merge-chunks.ts';
 import { type Deletion, NO_DELETIONS } from '../deletion/deletion.ts';
 import { chunksOf } from './block-source.ts';
-import { deletedRanges, deletedSeries } from './deleted-series.ts';
+import { type DeletedPart, deletedRanges, deletedSeries } from './deleted-series.ts';
 import type { Head } from './head.ts';
 import { Bitmap } from './bitmap.ts';
 import { NO_CHUNK } from './series-table.ts';
+import { SERIES_TOUCHED, touchSeries } from './touch-series.ts';
 
 /** Series looked at in one slice, whether or not they have data in the range. */
 const SERIES_PER_SLICE = 2000;
@@ -128,9 +129,23 @@ function* frames(
 ): Generator<Uint8Array | undefined, void> {
   const numbers = yield* matchSeries(head, selectors, range);
   const deleted = yield* deletedSeries(head, deletions, numbers);
+  try {
+    yield* framesOf(head, numbers, putter, deleted);
+  } finally {
+    putter.writer.close();
+  }
+}
+
+function* framesOf(
+  head: Head,
+  numbers: Uint32Array,
+  putter: SeriesPutter,
+  deleted: readonly DeletedPart[],
+): Generator<Uint8Array | undefined, void> {
   const { writer } = putter;
   for (let i = 0; i < numbers.length; i++) {
     const s = numbers[i]!;
+    if (i % SERIES_TOUCHED === 0) putter.touch(numbers, i);
     if (head.series.alive.has(s) && putter.wants(s)) {
       const later = deleted.length === 0 ? undefined : deletedRanges(deleted, s);
       const own = head.tombstones.of(s);
@@ -154,6 +169,8 @@ class SeriesPutter {
   readonly #hints: SelectHints | undefined;
   readonly #projector: LabelProjector | undefined;
   readonly #deleter = new ChunkMerger();
+  /** Kept so that reads ahead are not left out as useless. */
+  #touched = 0;
   readonly #scratchChunks: number[] = [];
   readonly #scratchSample = new Uint8Array(2 + XOR_SAMPLE_BYTES_MAX);
 
@@ -163,6 +180,14 @@ class SeriesPutter {
     this.#hints = hints;
     const projection = hints?.projection;
     this.#projector = projection === undefined ? undefined : new LabelProjector(projection);
+  }
+
+  /** Reads ahead where chunks of all these series are copied. */
+  touch(numbers: Uint32Array, from: number): void {
+    if (this.#hints === undefined || this.#hints.newestOnly || this.#hints.part !== undefined)
+      return;
+    const to = Math.min(from + SERIES_TOUCHED, numbers.length);
+    this.#touched ^= touchSeries(this.#head, numbers, from, to, this.#range.minTimeMs);
   }
 
   /** Whether the series is in the part that was asked for. */
@@ -264,21 +289,21 @@ class SeriesPutter {
     while (count > 0) {
       const c = this.#scratchChunks[--count]!;
       const handle = chunks.handle[c]!;
-      this.writer.putChunk(
+      this.writer.putChunkOfWords(
         chunks.minTime[c]!,
         chunks.maxTime[c]!,
-        arena.slab(handle),
-        arena.offset(handle),
+        arena.words(handle),
+        arena.offset(handle) >>> 2,
         chunks.byteLength[c]!,
       );
     }
     if (!hasOpen) return;
     const handle = series.openHandle[s]!;
-    this.writer.putChunk(
+    this.writer.putChunkOfWords(
       series.openMinTime[s]!,
       newestMs,
-      arena.slab(handle),
-      arena.offset(handle),
+      arena.words(handle),
+      arena.offset(handle) >>> 2,
       (series.xor.bitLength[s]! + 7) >>> 3,
     );
   }
