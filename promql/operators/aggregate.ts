@@ -5,7 +5,7 @@
  */
 import { assertNever } from '../../model/assert.ts';
 import { compareUtf8, type Labels } from '../../model/labels.ts';
-import { zeroedFloats } from '../../model/scratch-memory.ts';
+import { zeroedBytes, zeroedFloats } from '../../model/scratch-memory.ts';
 import { nextError } from '../functions/summation.ts';
 import type { Aggregation } from '../ast.ts';
 import { type Block, FLOAT, NONE } from './block.ts';
@@ -135,9 +135,9 @@ function extremeByGroup(block: Block, groupOf: Uint32Array, out: Block, isMax: b
 function avgByGroup(block: Block, groupOf: Uint32Array, out: Block): void {
   const { steps, values, present } = block;
   const sums = out.values;
-  const errors = new Float64Array(sums.length);
-  const counts = new Float64Array(sums.length);
-  const isIncremental = new Uint8Array(sums.length);
+  const errors = zeroedFloats(sums.length);
+  const counts = zeroedFloats(sums.length);
+  const isIncremental = zeroedBytes(sums.length);
   for (let row = 0; row < groupOf.length; row++) {
     const shift = (groupOf[row]! - row) * steps;
     const end = (row + 1) * steps;

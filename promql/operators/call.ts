@@ -3,6 +3,7 @@
  * small implementation each, here or in `call-histogram.ts`.
  */
 import { labelValue, METRIC_NAME, NO_LABELS } from '../../model/labels.ts';
+import { zeroedFloats } from '../../model/scratch-memory.ts';
 import { assert } from '../../model/assert.ts';
 import type { Call, Expr, MatrixSelector } from '../ast.ts';
 import type { FunctionName } from '../functions-table.ts';
@@ -78,7 +79,7 @@ function mapped(
   context: EvalContext,
 ): Block {
   const { steps, present } = floatsOnly(block);
-  const values = new Float64Array(block.values.length);
+  const values = zeroedFloats(block.values.length);
   for (let cell = 0; cell < values.length; cell++) {
     if (present[cell] === FLOAT) values[cell] = compute(block.values[cell]!, cell % steps);
   }

@@ -1,5 +1,6 @@
 /** The part of fetched series that one selector reads, where a fetch serves several. */
 import type { Histogram } from '../../model/histogram.ts';
+import { scratchFloats } from '../../model/scratch-memory.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
 import type { TimeRange } from '../../model/sample.ts';
 
@@ -42,8 +43,8 @@ function copied(
   const part = {
     labels: labels.filter((_, row) => lasts[row]! > firsts[row]!),
     ends: new Uint32Array(rows),
-    timestamps: new Float64Array(kept),
-    values: new Float64Array(kept),
+    timestamps: scratchFloats(kept),
+    values: scratchFloats(kept),
     histograms: histograms && ([] as (Histogram | undefined)[]),
     startTimes: startTimes && new Float64Array(kept),
     weights: weights && new Float64Array(kept),

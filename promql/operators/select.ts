@@ -6,6 +6,7 @@
  *   window        [from     to)   ->    both only move right as the steps advance
  */
 import type { SeriesColumns } from '../../model/series-columns.ts';
+import { scratchFloats } from '../../model/scratch-memory.ts';
 import { STALE_NAN_HIGH, STALE_NAN_LOW } from '../../model/sample.ts';
 import type { Histogram } from '../../model/histogram.ts';
 import { assert } from '../../model/assert.ts';
@@ -120,8 +121,8 @@ export function withoutStale(columns: SeriesColumns): SeriesColumns {
   const live = {
     labels: columns.labels,
     ends: new Uint32Array(ends.length),
-    timestamps: new Float64Array(kept),
-    values: new Float64Array(kept),
+    timestamps: scratchFloats(kept),
+    values: scratchFloats(kept),
     histograms: histograms === undefined ? undefined : new Array<Histogram | undefined>(kept),
     startTimes: startTimes && new Float64Array(kept),
     weights: weights && new Float64Array(kept),

@@ -4,6 +4,7 @@
  */
 import type { Histogram } from '../../model/histogram.ts';
 import type { Labels } from '../../model/labels.ts';
+import { scratchFloats } from '../../model/scratch-memory.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
 import { type FillRow, rateKernel } from '../functions/rate-kernel.ts';
 import {
@@ -24,8 +25,8 @@ export function columnsFromBlock(block: Block, firstMs: number, stepMs: number):
   const { labels, steps, present } = block;
   let count = 0;
   for (let cell = 0; cell < present.length; cell++) if (present[cell] !== NONE) count++;
-  const timestamps = new Float64Array(count);
-  const values = new Float64Array(count);
+  const timestamps = scratchFloats(count);
+  const values = scratchFloats(count);
   const histograms = block.histograms && new Array<Histogram | undefined>(count);
   const ends = new Uint32Array(labels.length);
   let to = 0;
