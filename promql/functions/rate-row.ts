@@ -6,7 +6,8 @@
  *                                           longer ones by half of it; a counter never below zero
  *
  * The hottest loop of the engine: the walk over the windows and the arithmetic stand in one
- * function, without an object or a call per window.
+ * function, without an object or a call per window. rate-row.wat does the same, operation by operation, where the samples
+ * are in scratch memory (rate-kernel.ts): who changes one changes the other.
  */
 import type { FunctionName } from '../functions-table.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';

@@ -73,7 +73,7 @@ export function aggregateFold(
   }
 }
 
-/** Compensated sums; the errors are added in at the end. */
+/** Compensated sums; the errors are added in at the end. sum-row.wat does the same in scratch memory. */
 export function sumByGroup(block: Block, groupOf: Uint32Array, out: Block): void {
   const { values: sums } = out;
   const errors = zeroedFloats(sums.length);

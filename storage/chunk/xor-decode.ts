@@ -1,7 +1,8 @@
 /**
  * XOR chunks, decoding (the format is drawn in xor-encode.ts). Bits are read 32 at a time from any place,
  * if need be a little past the chunk's end; whether the chunk had them is checked after every sample.
- * Hostile bytes give an error, never an overrun or a hang.
+ * Hostile bytes give an error, never an overrun or a hang. Queries have xor-decode.wat do the same (xor-kernel.ts): who
+ * changes one changes the other.
  */
 
 /** How far past a chunk's end one sample's bits can be looked for, in bytes. */
