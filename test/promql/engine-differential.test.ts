@@ -24,7 +24,7 @@ import { QueryWriter, TRANSCENDENTAL } from './engine-queries.ts';
 
 const programs = process.env['PROM_BIN'];
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const runs = Number(process.env['RUNS'] ?? 1000);
+const runs = Number(process.env['RUNS'] ?? 600);
 const SAMPLES_MAX = 50_000_000;
 
 if (programs === undefined) {

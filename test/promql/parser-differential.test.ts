@@ -14,7 +14,7 @@ import { checkout } from '../support/checkout.ts';
 
 const programs = process.env['PROM_BIN'];
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const numRuns = Number(process.env['RUNS'] ?? 300);
+const numRuns = Number(process.env['RUNS'] ?? 150);
 const golden = checkout('test/golden/promql/expressions.jsonl');
 
 if (programs === undefined) {

@@ -134,7 +134,7 @@ for (const kind of KINDS) {
         t.match(tsdb.stats(), { seriesCount: 0, chunkCount: 0 });
         await tsdb.close();
       }),
-      { seed, numRuns: 12 },
+      { seed, numRuns: Number(process.env['RUNS'] ?? 5) },
     );
     t.comment(`${recoded} runs had many chunks`);
   });
