@@ -5,9 +5,10 @@
  */
 import { Bitmap, type Span } from './bitmap.ts';
 
-/** So many candidates or more are not looked for one by one, nor any in a shorter list than this. */
+/** So many candidates or more are not looked for one by one. */
 const CANDIDATES_MAX = 4096;
-const LIST_SEARCHED_MIN = 4096;
+/** Numbers of lists that are marked before it pays to have the candidates as a list too. */
+const MARKED_PLAINLY = 2048;
 
 /** Steps since the last pause: of a nanosecond or two each. */
 export interface Slice {
@@ -23,6 +24,8 @@ export class Marks {
   /** All candidates, where there are few: once they are looked for. */
   #few: Uint32Array | undefined;
   #isCounted = false;
+  /** Numbers of lists that were marked. */
+  #listed = 0;
 
   constructor(candidates: Bitmap, slice: Slice) {
     this.marked = new Bitmap(candidates.size);
@@ -43,20 +46,29 @@ export class Marks {
     for (let i = 0; i < length; i++) this.marked.add(list[i]!);
   }
 
-  /** The same of a list that rises: over the list or over the candidates, whichever is shorter. */
+  /**
+   * The same of a list that rises: over the list or over the candidates, whichever is shorter. What was scraped
+   * together has neighbouring numbers, so of the candidates few lie between the first and the last of a list.
+   */
   addRising(list: Uint32Array, length: number): void {
-    const candidates = length < LIST_SEARCHED_MIN ? undefined : this.#fewCandidates();
-    const stepsEach = 32 - Math.clz32(length);
-    if (candidates !== undefined && candidates.length * stepsEach < length) {
-      this.#slice.steps += candidates.length * stepsEach;
-      this.#addFound(list, length, candidates);
-      return;
+    if (length === 0) return;
+    const candidates = this.#listed > MARKED_PLAINLY ? this.#fewCandidates() : undefined;
+    if (candidates !== undefined) {
+      const start = firstFrom(candidates, candidates.length, list[0]!, 0);
+      const end = firstFrom(candidates, candidates.length, list[length - 1]! + 1, start);
+      const stepsEach = 32 - Math.clz32(length);
+      if ((end - start) * stepsEach < length) {
+        this.#slice.steps += (end - start) * stepsEach + stepsEach;
+        this.#addFound(list, length, candidates, start, end);
+        return;
+      }
     }
     const { first, last } = this.#span;
     const from = firstFrom(list, length, first, 0);
     const to = firstFrom(list, length, last + 1, from);
     this.marked.addAll(list, from, to);
-    this.#slice.steps += stepsEach + to - from;
+    this.#listed += to - from;
+    this.#slice.steps += 1 + to - from;
   }
 
   #fewCandidates(): Uint32Array | undefined {
@@ -67,12 +79,17 @@ export class Marks {
     return this.#few;
   }
 
-  #addFound(list: Uint32Array, length: number, candidates: Uint32Array): void {
+  #addFound(
+    list: Uint32Array,
+    length: number,
+    candidates: Uint32Array,
+    start: number,
+    end: number,
+  ): void {
     let at = 0;
-    for (let i = 0; i < candidates.length; i++) {
+    for (let i = start; i < end; i++) {
       const s = candidates[i]!;
       at = firstFrom(list, length, s, at);
-      if (at === length) return;
       if (list[at] === s) this.marked.add(s);
     }
   }

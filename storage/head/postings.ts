@@ -63,12 +63,17 @@ export class Postings {
    * others are cleared. Yields now and then, so that a large index does not hold the loop.
    */
   *match(matchers: readonly CompiledMatcher[], result: Bitmap): Generator<undefined, void> {
-    const cheapFirst = [...matchers].sort((a, b) => cost(a) - cost(b));
+    const cheapFirst = [...matchers].sort((a, b) => this.#cost(a) - this.#cost(b));
     const slice: Slice = { steps: 0 };
     for (const matcher of cheapFirst) {
       if (result.isEmpty) return;
       yield* this.#matchOne(matcher, result, slice);
     }
+  }
+
+  /** Literals first, which leave little for the others; then what has few values to ask. */
+  #cost({ literals, matcher }: CompiledMatcher): number {
+    return literals === undefined ? 1 + (this.#index.get(matcher.name)?.size ?? 0) : 0;
   }
 
   *#matchOne(matcher: CompiledMatcher, result: Bitmap, slice: Slice): Generator<undefined, void> {
@@ -109,9 +114,4 @@ function markSome(
     if (slice.steps >= SLICE_STEPS) return false;
   }
   return true;
-}
-
-/** Literals first: they leave little for the others. */
-function cost(matcher: CompiledMatcher): number {
-  return matcher.literals === undefined ? 1 : 0;
 }
