@@ -1,11 +1,12 @@
-#!/usr/bin/env -S MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 node --enable-source-maps --single-threaded-gc --max-semi-space-size=4
+#!/usr/bin/env -S MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 node --enable-source-maps --no-parallel-scavenge --max-semi-space-size=4
 /**
  * The `starling` command. Exit codes: 0 ok, 1 failed, 2 wrong usage.
  *
  * The first line runs Node as a node needs it: its heap is small and most of its memory is buffers.
  *
- *   --single-threaded-gc      With helper threads collecting, three nodes under load took 65 CPU seconds,
- *                             26 of them off the loop; without, 52 and 13, and the loop itself no more.
+ *   --no-parallel-scavenge    The young generation is small: helper threads cost more than they help. The old one is
+ *                             marked by them, which keeps the loop free: with --single-threaded-gc its longest turns
+ *                             under load took 10 to 27 ms, now 5 to 8, and CPU seconds are the same.
  *   --max-semi-space-size=4   Buffers that live for one request are freed when the young generation is
  *                             collected. Of the 16 MiB that it is otherwise, little but buffers is garbage:
  *                             it fills so slowly that dead buffers make V8 mark the whole heap instead.
