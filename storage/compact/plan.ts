@@ -178,7 +178,8 @@ class GroupPlanner {
     };
     const { nowMs, waitMs } = this.#options;
     if (!this.#isPast(range)) hold('not past');
-    else if (blocks.some((one) => one.level <= 1 && one.uploadedAtMs + waitMs > nowMs)) {
+    // A time further ahead was noted by a clock that was wrong: nobody waits for that.
+    else if (blocks.some((one) => one.level <= 1 && Math.abs(nowMs - one.uploadedAtMs) < waitMs)) {
       hold('waits for replicas');
     } else {
       const fitting = this.#fitting(blocks);

@@ -101,6 +101,8 @@ t.test('planCompaction() respects marks, groups, waiting and bounds', (t) => {
   const fresh = block(4, 0, 2, { uploadedAtMs: OPTIONS.nowMs - 1000 });
   t.strictSame(jobsOf([...three, fresh]), []);
   t.strictSame(why([...three, fresh]), ['waits for replicas']);
+  const ahead = block(4, 0, 2, { uploadedAtMs: OPTIONS.nowMs + 24 * 3_600_000 });
+  t.strictSame(why([...three, ahead]), [], 'the clock of who saw it was wrong');
   t.strictSame(jobsOf([...three, { ...fresh, level: 2 }]).length, 1, 'what was compacted is whole');
   t.strictSame(why(three, { nowMs: HOUR_MS }), ['not past']);
   t.strictSame(jobsOf(three, { jobBlocksMax: 2 }), ['vertical 0-2: 1 2']);
