@@ -38,7 +38,8 @@ export function createShipping(
     storeId: identity.storeId,
     directoryOf: (tenant) => tenantDirectory(options, tenant),
     ownsIndex: (tenant) => ownersOf(views.current.ring, tenant)[0] === identity.instanceId,
-    retentionMsOf: () => options.config.limits.compactor_blocks_retention_period_ms,
+    retentionMsOf: () =>
+      deletions.isClockRight ? options.config.limits.compactor_blocks_retention_period_ms : 0,
     goneOf: (tenant) => dueDeletions(options, deletions, tenant),
   });
 }
@@ -124,7 +125,9 @@ export function createCompactor(
     deletionDelayMs,
     jobBytesMax,
     partialDelayMsOf: () => limits.compactor_partial_block_deletion_delay_ms,
-    retentionMsOf: (_tenant, resolutionMs) => retentionMsOf(limits, resolutionMs),
+    // By a clock that may be wrong nothing is past its retention.
+    retentionMsOf: (_tenant, resolutionMs) =>
+      deletions.isClockRight ? retentionMsOf(limits, resolutionMs) : 0,
     downsampling: downsamplingLevels(limits.out_of_order_time_window_ms),
     deletions: {
       due: (tenant) => dueDeletions(options, deletions, tenant),
