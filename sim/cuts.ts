@@ -28,6 +28,7 @@ export const OFF_MS = 12 * 60_000;
 /** The plan, the cut, and blocks that wait for their replicas. */
 const CUT_TIMEOUT_MS = 20 * 60_000;
 const LOOK_EVERY_MS = 30_000;
+const STATUS_TIMEOUT_MS = 10_000;
 const SHIP_ATTEMPTS_MAX = 5;
 const SHIP_RETRY_MS = 10_000;
 const ALL_TIMES = { minTimeMs: 0, maxTimeMs: Number.MAX_SAFE_INTEGER };
@@ -56,12 +57,22 @@ export async function checkCuts(scene: CutScene): Promise<void> {
       const uncut = countUncut(workload.history, found);
       const what = `${openRequests(scene)} requests to delete are not processed, ${uncut} of their samples are in blocks`;
       operator.report([{ invariant: 'cut', what }]);
+      await noteCompactors(scene);
       return;
     }
     await world.sleep(LOOK_EVERY_MS);
     found = await readBlocks(scene);
   }
   operator.report(checkKeptInBlocks(workload.history, found));
+}
+
+/** For who reads the trace: what each compactor would do. */
+async function noteCompactors({ operator, world }: CutScene): Promise<void> {
+  for (const machine of operator.members()) {
+    const outcome = await world.ask(machine, STATUS_TIMEOUT_MS, ({ api }) => api.compactor());
+    const status = outcome.kind === 'answer' ? JSON.stringify(outcome.value) : outcome.kind;
+    world.note(`the compactor of ${machine.name}: ${status}`);
+  }
 }
 
 /** Requests that a node knows and that are neither cancelled nor processed. */

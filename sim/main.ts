@@ -11,6 +11,7 @@
  *   node dist/sim/main.js --seed 1 --shape hour --minutes 60     how fast: an ordinary cluster, no faults
  *   node dist/sim/main.js --membership 50 [--only join]          what membership does, in numbers
  *   node dist/sim/main.js --compaction --seeds 1..20 [--planted NAME]   blocks in a bucket, days of them
+ *   node dist/sim/main.js --compaction --ages --seeds 1..20      the same; blocks are downsampled, and go by age
  *   node dist/sim/main.js --storage --seeds 1..5                 every crash of a tenant's directory, flipped bits
  *   node dist/sim/main.js --seeds 1..20 --twice                  each twice: the hashes must be equal
  *   node dist/sim/main.js --seed 7 --shrink                      a smaller story that fails, as a command
@@ -58,6 +59,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     seeds: { type: 'string' },
     compaction: { type: 'boolean', default: false },
+    ages: { type: 'boolean', default: false },
     membership: { type: 'string' },
     mixed: { type: 'boolean', default: false },
     storage: { type: 'boolean', default: false },
@@ -119,7 +121,9 @@ function measureMembership(count: number): void {
 async function runCompaction(): Promise<void> {
   let failures = 0;
   for (let seed = first; seed <= last && performance.now() < endMs; seed++) {
-    const base = { seed, ciphers: createNodeCiphers(), windowCount: COMPACTION_WINDOWS };
+    const hasAges = values.ages || bug?.trustsClocks === true;
+    const told = { windowCount: COMPACTION_WINDOWS, hasAges };
+    const base = { seed, ciphers: createNodeCiphers(), ...told };
     const verdict = await runCompactionStory(bug === undefined ? base : { ...base, planted: bug });
     const { lastLines, violations, ...counts } = verdict;
     const isOk = violations.length === 0;

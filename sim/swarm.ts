@@ -104,6 +104,8 @@ export const SHAPES: Readonly<Record<string, Partial<Swarm>>> = {
       'compactor.delete-request-cancel-period': '1m',
       'compactor.first-level-compaction-wait-period': '30s',
       'blocks-storage.tsdb.retention-period': '15m',
+      // Further away than any story goes, and nearer than wrong clocks do.
+      'limits.compactor-blocks-retention-period': '20h',
     },
     load: {
       writers: 3,

@@ -16,7 +16,10 @@ import { updateBucketIndex } from '../../storage/bucket/shipping.ts';
 import { Shipper } from '../../storage/bucket/shipper.ts';
 import { openRemoteBlock } from '../../storage/compact/remote-block.ts';
 import { BucketIndexCache, Compactor, Pacer } from '../../storage/index.ts';
+import { type Deletion, NO_DELETIONS } from '../../storage/deletion/deletion.ts';
 import { addBlockSamples } from '../block-samples.ts';
+import { LEVELS, RULE_SERIES, ageMaxOf, ruledOut } from './ages.ts';
+import { type BlockAnswer, type BlockQuery, queryBlocks } from './query.ts';
 
 export const HOUR_MS = 3_600_000;
 export const WINDOW_MS = 2 * HOUR_MS;
@@ -33,13 +36,23 @@ export interface CompactionNode {
   ship(range: TimeRange, contents: Contents): Promise<void>;
   /** What a query of a closed range gets from the bucket now. */
   read(range: TimeRange): Promise<Contents>;
+  /** What a PromQL query gets from it; undefined: nothing was ever shipped. */
+  query(query: BlockQuery): Promise<BlockAnswer | undefined>;
 }
 
-/** Starts a node; `ownsJob` says which jobs it takes for its own. */
+export interface CompactionNodeOptions {
+  readonly storeId: string;
+  /** Which jobs it takes for its own. */
+  readonly ownsJob: (key: string) => boolean;
+  /** Blocks are downsampled, and go by age. */
+  readonly hasAges: boolean;
+  /** Whether the node's clock is known to be right: others tell it. */
+  readonly isClockRight: () => boolean;
+}
+
 export async function bootCompactionNode(
   platform: Platform,
-  storeId: string,
-  ownsJob: (key: string) => boolean,
+  { hasAges, isClockRight, ownsJob, storeId }: CompactionNodeOptions,
 ): Promise<CompactionNode> {
   const { bucket, clock, disk, log, random } = platform;
   const compactor = new Compactor({
@@ -54,8 +67,13 @@ export async function bootCompactionNode(
     deletionDelayMs: WINDOW_MS,
     jobBytesMax: 1e9,
     partialDelayMsOf: () => 4 * HOUR_MS,
-    retentionMsOf: () => 0,
-    downsampling: [],
+    retentionMsOf: (_tenant, resolutionMs) =>
+      hasAges && isClockRight() ? ageMaxOf(resolutionMs) : 0,
+    downsampling: hasAges ? LEVELS : [],
+    deletions: {
+      due: () => (hasAges && isClockRight() ? ruledOut(clock.wallMs()).due : NO_DELETIONS),
+      processed: () => Promise.resolve(),
+    },
     ownsTenant: () => true,
     ownsJob: (_tenant, key) => ownsJob(key),
   });
@@ -69,8 +87,15 @@ export async function bootCompactionNode(
   runLater(INTERVAL_MS * random.float());
   await disk.makeDirectory(DIRECTORY);
   const indexes = new BucketIndexCache(bucket, clock);
+  const hiddenNow = (): readonly Deletion[] =>
+    hasAges ? ruledOut(clock.wallMs()).hidden : NO_DELETIONS;
   return {
     compactor,
+    query: async (query) => {
+      const index = await indexes.get(TENANT);
+      if (index === undefined) return undefined;
+      return queryBlocks({ bucket, clock, tenant: TENANT, index, hidden: hiddenNow() }, query);
+    },
     ship: (range, contents) => shipBlock(platform, storeId, range, contents),
     read: async (range) => {
       const found = new Map<number, Map<number, number>>();
@@ -86,6 +111,10 @@ export async function bootCompactionNode(
         } finally {
           await block.close();
         }
+      }
+      for (const { range: hidden } of hiddenNow()) {
+        const samples = found.get(RULE_SERIES) ?? new Map<number, number>();
+        for (const timeMs of samples.keys()) if (timeMs <= hidden.maxTimeMs) samples.delete(timeMs);
       }
       return found;
     },

@@ -8,16 +8,21 @@
 import type { TimeRange } from '../../model/sample.ts';
 import { toStarlingError } from '../../model/errors.ts';
 import type { Ciphers } from '../../platform/platform.ts';
+import { scanTenant } from '../../storage/bucket/scan.ts';
+import { openRemoteBlock } from '../../storage/compact/remote-block.ts';
 import type { Violation } from '../checkers/answer.ts';
 import { type ShippedSample, checkCompacted } from '../checkers/compacted.ts';
-import { EPOCH_MS } from '../clock.ts';
+import { AGED_FUNCTIONS, checkAged, checkAggregated } from '../checkers/aged.ts';
+import { EPOCH_MS, SimClock } from '../clock.ts';
 import type { Planted } from '../planted/index.ts';
 import type { SimRandom } from '../random.ts';
 import { type Machine, World } from '../world.ts';
+import { COARSE_MS, FINE_MS, FINE_RETENTION_MS, RULE_MATCHER, RULE_SERIES } from './ages.ts';
 import {
   type CompactionNode,
   type Contents,
   HOUR_MS,
+  TENANT,
   WINDOW_MS,
   bootCompactionNode,
 } from './node.ts';
@@ -27,6 +32,8 @@ export interface CompactionStoryOptions {
   readonly ciphers: Ciphers;
   /** Windows of two hours that are shipped. */
   readonly windowCount: number;
+  /** Blocks are downsampled, and go by age (`ages.ts`). */
+  readonly hasAges?: boolean;
   readonly planted?: Planted;
 }
 
@@ -39,12 +46,18 @@ export interface CompactionVerdict {
   /** Whole blocks in the bucket at the end. */
   readonly blocksLeft: number;
   readonly jobsDone: number;
+  /** Queries that were answered, and how many of them from aggregates. */
+  readonly queries: number;
+  readonly aggregated: number;
   readonly lastLines: readonly string[];
 }
 
 const REPLICAS = 3;
 const SERIES = 2;
 const SAMPLES = 6;
+/** Of ages: some in each window of aggregates. */
+const AGED_SAMPLES = 40;
+const CLOCK_LIMIT_MS = 5 * 60_000;
 const MINUTE_MS = 60_000;
 /** After that every index that a reader may use has what was shipped. */
 const INDEXED_MS = 100 * MINUTE_MS;
@@ -77,6 +90,8 @@ class CompactionStory {
   #reads = 0;
   #readErrors = 0;
   #jobsDone = 0;
+  #queries = 0;
+  #aggregated = 0;
 
   constructor(options: CompactionStoryOptions) {
     const { ciphers, planted, seed } = options;
@@ -94,7 +109,14 @@ class CompactionStory {
         const isReader = index === REPLICAS;
         const owns = (key: string): boolean =>
           !isReader && (!sharesWork || key.length % REPLICAS === index);
-        return bootCompactionNode(isReader ? given : platform, `store-${index}`, owns);
+        const { hasAges = false } = options;
+        const { wall } = this.#world.machines[index]!;
+        // The others tell a node that its clock is wrong.
+        const isClockRight = (): boolean =>
+          planted?.trustsClocks === true || Math.abs(wall.offsetMs) <= CLOCK_LIMIT_MS;
+        return bootCompactionNode(isReader ? given : platform, {
+          ...{ storeId: `store-${index}`, ownsJob: owns, hasAges, isClockRight },
+        });
       },
     });
     this.#random = this.#world.random.child('story');
@@ -119,6 +141,8 @@ class CompactionStory {
       readErrors: this.#readErrors,
       blocksLeft: this.#blocks().length,
       jobsDone: this.#jobsDone,
+      queries: this.#queries,
+      aggregated: this.#aggregated,
       lastLines: world.trace.lastLines(LINES_KEPT),
     };
   }
@@ -148,13 +172,22 @@ class CompactionStory {
     return this.#world.machines[REPLICAS]!;
   }
 
+  /** Nearly as long as samples stay, where they do not stay for ever. */
+  get #clockErrorMs(): number {
+    return (this.#options.hasAges === true ? 40 : 24) * HOUR_MS;
+  }
+
   /** One replica's block of a window, until it is in the bucket. */
   async #ship(window: number, replica: number, random: SimRandom): Promise<void> {
     const world = this.#world;
     const machine = world.machines[replica]!;
     await world.sleep(random.between(0, 40 * MINUTE_MS));
     const range = rangeOf(window);
-    const contents = contentsOf(window, replica);
+    const contents = contentsOf(
+      window,
+      replica,
+      this.#options.hasAges === true ? AGED_SAMPLES : SAMPLES,
+    );
     const samples = samplesOf(contents);
     const at = this.#shipped.length;
     this.#shipped.push(...samples.map((one) => ({ ...one, owedSinceMs: undefined })));
@@ -180,7 +213,7 @@ class CompactionStory {
       const kind = random.below(6);
       if (kind === 0) world.kill(machine);
       else if (kind === 1) world.losePower(machine);
-      else if (kind === 2) machine.wall.offsetMs = random.between(-24, 24) * HOUR_MS;
+      else if (kind === 2) machine.wall.offsetMs = random.between(-1, 1) * this.#clockErrorMs;
       else if (kind === 3) {
         world.pause(machine);
         await world.sleep(random.between(MINUTE_MS, 3 * HOUR_MS));
@@ -208,6 +241,7 @@ class CompactionStory {
       const from = border + random.below(3) - 1;
       const length = random.pick([0, 1, WINDOW_MS - 1, 6 * WINDOW_MS, 30 * WINDOW_MS]) ?? 0;
       await this.#read({ minTimeMs: from, maxTimeMs: from + length });
+      if (this.#options.hasAges === true) await this.#query(random);
     }
   }
 
@@ -218,7 +252,12 @@ class CompactionStory {
     this.#reads++;
     const outcome = await world.ask(this.#reader, CALL_MS, (node) => node.read(range));
     if (outcome.kind === 'answer') {
-      this.#report(checkCompacted(this.#shipped, { range, readAtMs }, outcome.value));
+      const times = {
+        ...{ range, readAtMs, askedWallMs: EPOCH_MS + readAtMs },
+        answeredWallMs: EPOCH_MS + world.loop.nowMs,
+      };
+      const check = this.#options.hasAges === true ? checkAged : checkCompacted;
+      this.#report(check(this.#shipped, times, outcome.value));
       return true;
     }
     this.#readErrors++;
@@ -229,11 +268,49 @@ class CompactionStory {
     return false;
   }
 
+  /** A function over windows that aggregates answer, once all of it was shipped, and while it is kept. */
+  async #query(random: SimRandom): Promise<void> {
+    const world = this.#world;
+    const resolutionMs = random.pick([FINE_MS, COARSE_MS]) ?? FINE_MS;
+    const name = random.pick(AGED_FUNCTIONS) ?? 'sum';
+    const rangeMs = resolutionMs * (1 + random.below(4));
+    const stepMs = resolutionMs * (1 + random.below(3));
+    const window = random.below(this.#options.windowCount);
+    const startMs = rangeOf(window).minTimeMs + rangeMs + resolutionMs * random.below(3);
+    const endMs = startMs + stepMs * random.below(12);
+    const readAtMs = world.loop.nowMs;
+    const span = this.#shipped.filter(
+      ({ timeMs }) => timeMs > startMs - rangeMs && timeMs <= endMs,
+    );
+    const isWhole = span.every(({ owedSinceMs = Infinity }) => owedSinceMs <= readAtMs);
+    const isShipped = endMs < EPOCH_MS + readAtMs - WINDOW_MS;
+    const isKept =
+      resolutionMs > FINE_MS ||
+      startMs - rangeMs > EPOCH_MS + readAtMs + CALL_MS - FINE_RETENTION_MS;
+    if (!isWhole || !isShipped || !isKept) return;
+    const series = 0; // the rule has none of it
+    const text = `${name}_over_time(sim{series="${series}"}[${rangeMs}ms])`;
+    const asked = { text, startMs, endMs, stepMs };
+    const outcome = await world.ask(this.#reader, CALL_MS, (node) => node.query(asked));
+    if (outcome.kind !== 'answer' || outcome.value === undefined) {
+      this.#readErrors++;
+      return;
+    }
+    const { points, resolutionMs: usedMs, warnings } = outcome.value;
+    this.#queries++;
+    if (usedMs > 0) this.#aggregated++;
+    const what = { function: name, series, startMs, endMs, stepMs, rangeMs };
+    this.#report(checkAggregated(this.#shipped, what, points.get(series) ?? new Map()));
+    if (warnings.length === 0) return;
+    this.#report([{ invariant: 'I16', what: `${text} is answered with ${warnings.join('; ')}` }]);
+  }
+
   /** Everything is there, and nothing is left to do. */
   async #audit(): Promise<void> {
     const { windowCount } = this.#options;
     const range = { minTimeMs: 0, maxTimeMs: rangeOf(windowCount).maxTimeMs };
     if (!(await this.#read(range))) this.#report([{ invariant: 'I15', what: 'the audit fails' }]);
+    if (this.#options.hasAges === true) this.#report(await this.#auditAges());
     for (const machine of this.#world.machines.slice(0, REPLICAS)) {
       this.#countJobs(machine);
       for (const one of machine.life?.node?.compactor.status().tenants ?? []) {
@@ -247,6 +324,23 @@ class CompactionStory {
     const left = this.#blocks();
     if (left.length <= days) return;
     this.#report([{ invariant: 'I15', what: `${left.length} blocks for ${days} days` }]);
+  }
+
+  /** What is left is an hour's aggregates, of the series that have no shorter retention. */
+  async #auditAges(): Promise<readonly Violation[]> {
+    const { loop, bucket: store } = this.#world;
+    const clock = new SimClock(loop, loop.world, { offsetMs: 0, driftPpm: 0 });
+    const bucket = store.sideOf(clock);
+    const { index } = await scanTenant(bucket, TENANT, { clock, previous: undefined });
+    const wrong: string[] = index.blocks.map(({ id }) => `${id} has samples`);
+    for (const { id, resolutionMs } of index.downsampled ?? []) {
+      if (resolutionMs < COARSE_MS) wrong.push(`${id} has aggregates of ${resolutionMs} ms`);
+      const reader = await openRemoteBlock(bucket, TENANT, id);
+      const ruled = await reader.select([RULE_MATCHER]);
+      if (ruled.length > 0) wrong.push(`${id} has series ${RULE_SERIES}`);
+      await reader.close();
+    }
+    return wrong.map((what) => ({ invariant: 'I16', what: `at the end ${what}` }));
   }
 
   #blocks(): readonly string[] {
@@ -273,15 +367,15 @@ function rangeOf(window: number): TimeRange {
 }
 
 /** A replica's samples of a window: first and last are at its borders, each replica lacks some. */
-function contentsOf(window: number, replica: number): Contents {
+function contentsOf(window: number, replica: number, count: number): Contents {
   const { minTimeMs } = rangeOf(window);
   const contents = new Map<number, Map<number, number>>();
   for (let series = 0; series < SERIES; series++) {
     const samples = new Map<number, number>();
-    for (let i = 0; i < SAMPLES; i++) {
+    for (let i = 0; i < count; i++) {
       if ((i + series + window) % (REPLICAS + 1) === replica) continue;
-      const timeMs = minTimeMs + Math.round((i * (WINDOW_MS - 1)) / (SAMPLES - 1));
-      samples.set(timeMs, (window * SAMPLES + i) * 10 + series);
+      const timeMs = minTimeMs + Math.round((i * (WINDOW_MS - 1)) / (count - 1));
+      samples.set(timeMs, (window * count + i) * 10 + series);
     }
     contents.set(series, samples);
   }

@@ -36,6 +36,10 @@ export const COMPACTION_BUGS: PlantedBugs = {
         }
       }),
   },
+  'trusted-clocks': {
+    sentence: 'retention goes by whatever the clock of a node says',
+    trustsClocks: true,
+  },
   'merge-border': {
     sentence: 'the bucket index says that a merged block ends a millisecond before its last sample',
     platform: (platform) =>

@@ -15,8 +15,8 @@ export interface Mutant {
   readonly edits: readonly Edit[];
   /** What the story needs, so that the bug can show: fault kinds; any, when it is not said. */
   readonly faults?: readonly string[];
-  /** Which story finds it: that of whole clusters, or that of one directory. */
-  readonly story?: 'storage';
+  /** Which story finds it: that of whole clusters, of one directory, or of blocks and their ages. */
+  readonly story?: 'ages' | 'storage';
   /** Clusters of this shape, for some minutes. */
   readonly shape?: 'deletion';
 }
@@ -25,6 +25,18 @@ const CUTS = ['flush', 'restart', 'restart-all', 'kill'];
 const POWER = ['power', 'restart-all', 'torn-power', 'kill'];
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
+  'ages-ignored': {
+    sentence: 'blocks are never removed for their age',
+    file: 'storage/compact/clean.js',
+    edits: [{ from: 'retentionMs > 0 && maxTimeMs', to: 'retentionMs < 0 && maxTimeMs' }],
+    story: 'ages',
+  },
+  'aggregates-beside-samples': {
+    sentence: 'aggregates are read although samples of their time are read as well',
+    file: 'actors/querier/choose-blocks.js',
+    edits: [{ from: 'near.every((other) => isIn(other, block))', to: 'near.length >= 0' }],
+    story: 'ages',
+  },
   'ack-before-durable': {
     sentence: 'an ingester acknowledges before its log is durable',
     file: 'actors/ingester/actor.js',
@@ -38,6 +50,17 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
       { from: 'acks >= tally.quorum', to: 'acks >= 1' },
       { from: 'count < quorum', to: 'count < 1' },
     ],
+  },
+  'ages-by-first-sample': {
+    sentence: 'blocks are removed when their first sample is past the retention',
+    file: 'storage/compact/clean.js',
+    edits: [
+      {
+        from: 'filter(({ id, maxTimeMs, resolutionMs }) =>',
+        to: 'filter(({ id, minTimeMs: maxTimeMs, resolutionMs }) =>',
+      },
+    ],
+    story: 'ages',
   },
   'block-border': {
     sentence: 'a block that is cut ends a millisecond early',
@@ -204,6 +227,18 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     file: 'membership/swim/merge.js',
     edits: [{ from: 'accusedIncarnation + 1', to: 'accusedIncarnation' }],
     faults: ['pause', 'flapping', 'partition', 'deaf', 'mute'],
+  },
+  'retention-by-any-clock': {
+    sentence: 'blocks of the bucket go by the clock of a node, be it right or wrong',
+    file: 'cli/node-bucket.js',
+    edits: [
+      {
+        from: 'deletions.isClockRight ? retentionMsOf(limits, resolutionMs) : 0',
+        to: 'retentionMsOf(limits, resolutionMs)',
+      },
+    ],
+    faults: ['clock-day-ahead', 'kill'],
+    shape: 'deletion',
   },
   'retention-early': {
     sentence: 'blocks go hours before their time, shipped or not',

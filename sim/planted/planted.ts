@@ -13,6 +13,8 @@ export interface Planted {
   readonly flags?: Readonly<Record<string, string>>;
   /** What the story needs, so that the bug can show; the seed draws the rest. */
   readonly swarm?: Partial<Pick<Swarm, 'faults' | 'replicationFactor'>>;
+  /** No node is told that its clock is wrong; shows in stories of ages. */
+  readonly trustsClocks?: true;
   platform?(platform: Platform, random: SimRandom): Platform;
   api?(api: NodeApi, random: SimRandom): NodeApi;
 }
