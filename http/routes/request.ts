@@ -2,6 +2,7 @@
  * What the query routes share: parameters from the URL and a form body together (the form wins for a
  * single-valued parameter given in both), the tenant, cancellation, and the success envelope.
  */
+import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import { StarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
@@ -40,11 +41,10 @@ async function readForm(context: Context): Promise<string> {
 export async function readBody(context: Context, bytesMax: number): Promise<Buffer> {
   const declared = Number(context.req.header('content-length') ?? 0);
   if (declared > bytesMax) throw tooLarge(declared, bytesMax);
-  const body = context.req.raw.body as AsyncIterable<Uint8Array> | null; // node's streams iterate
-  if (body === null) return Buffer.alloc(0);
-  const parts: Uint8Array[] = [];
+  const { incoming } = context.env as HttpBindings; // a web stream of it costs as much as a small query
+  const parts: Buffer[] = [];
   let bytes = 0;
-  for await (const part of body) {
+  for await (const part of incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += part.length;
     if (bytes > bytesMax) throw tooLarge(bytes, bytesMax);
     parts.push(part);
@@ -62,12 +62,15 @@ export function requestTenant(options: AppOptions, context: Context): TenantId {
 
 /** Fires when the client hangs up. */
 export function requestCancellation(context: Context): Cancellation {
-  const { signal } = context.req.raw;
+  const { outgoing } = context.env as HttpBindings;
   return {
     get isCancelled() {
-      return signal.aborted;
+      return outgoing.destroyed && !outgoing.writableEnded;
     },
-    onCancel: (callback) => signal.addEventListener('abort', () => callback(), { once: true }),
+    onCancel: (callback) =>
+      void outgoing.once('close', () => {
+        if (!outgoing.writableEnded) callback();
+      }),
   };
 }
 
