@@ -33,13 +33,16 @@ export function growTable(rows: number, room: number, grow: (capacity: number) =
   return rows * 2;
 }
 
-/** A longer column that begins with what `from` holds, and goes on with zeros. */
+/**
+ * A column of `length` that begins with what `from` holds, and goes on with zeros. Where a table got some of its larger
+ * columns and not all, `from` is longer than what is tried then, and no row is beyond that.
+ */
 export function grown<Kind extends Column>(
   Type: ColumnType<Kind>,
   from: Kind,
   length: number,
 ): Kind {
   const column = new Type(new SharedArrayBuffer(length * Type.BYTES_PER_ELEMENT));
-  column.set(from);
+  column.set(from.length > length ? from.subarray(0, length) : from);
   return column;
 }

@@ -76,9 +76,15 @@ export class Head {
   /** Adds a series from its canonical label bytes. */
   addSeries(words: Uint32Array, offset: number, labelBytes: Uint8Array, ref: number): number {
     const labels = decodeLabels(labelBytes);
-    const s = this.series.add(words, offset, ref);
     const handle = this.arena.allocate(labelBytes.length);
     this.arena.slab(handle).set(labelBytes, this.arena.offset(handle));
+    let s: number;
+    try {
+      s = this.series.add(words, offset, ref);
+    } catch (error) {
+      this.arena.free(handle, labelBytes.length); // no memory: the sender comes again
+      throw error;
+    }
     this.series.labelHandle[s] = handle;
     this.series.labelLength[s] = labelBytes.length;
     this.postings.add(s, labels);

@@ -11,6 +11,8 @@ const LIST_START = 4;
 /** By how much a shape grows when it is full. */
 const GROWTH = 1.5;
 
+/** A bitmap of so many bits a number or more becomes a list when numbers are taken out: twice what a list takes. */
+const SPARSE_BITS = 64;
 const NO_NUMBERS = new Uint32Array(0);
 
 /** A set of series numbers. */
@@ -47,6 +49,7 @@ export class Posting {
     if (this.#bits !== undefined) {
       this.#bits.andNot(removed);
       this.#length = this.#bits.count();
+      if (this.#length * SPARSE_BITS < this.#bits.size) this.#toList(this.#bits.toArray());
       return;
     }
     let kept = 0;
@@ -83,12 +86,17 @@ export class Posting {
       for (const n of list) bits.add(n);
       this.#bits = bits;
       this.#list = NO_NUMBERS;
-    } else {
-      const numbers = this.#bits?.toArray() ?? list;
-      if (this.#bits !== undefined) this.#isRising = true;
-      this.#bits = undefined;
+    } else if (this.#bits === undefined) {
       this.#list = new Uint32Array(capacity);
-      this.#list.set(numbers);
-    }
+      this.#list.set(list);
+    } else this.#toList(this.#bits.toArray());
+  }
+
+  /** `numbers` rise. */
+  #toList(numbers: Uint32Array): void {
+    this.#bits = undefined;
+    this.#isRising = true;
+    this.#list = new Uint32Array(Math.max(LIST_START, Math.ceil(numbers.length * GROWTH)));
+    this.#list.set(numbers);
   }
 }

@@ -11,6 +11,8 @@ import { Posting } from './posting.ts';
 
 /** Steps between two pauses: a fraction of a millisecond. */
 const SLICE_STEPS = 100_000;
+/** How often a matcher goes over a bitmap, about. */
+const PASSES = 6;
 /** What it costs to ask a value, beside the parts of a regular expression. */
 const VALUE_STEPS = 32;
 
@@ -68,6 +70,10 @@ export class Postings {
     for (const matcher of cheapFirst) {
       if (result.isEmpty) return;
       yield* this.#matchOne(matcher, result, slice);
+      slice.steps += PASSES * (result.size >>> 5);
+      if (slice.steps < SLICE_STEPS) continue;
+      yield;
+      slice.steps = 0;
     }
   }
 

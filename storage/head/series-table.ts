@@ -75,11 +75,14 @@ export class SeriesTable {
     return s;
   }
 
-  /** Adds a series whose fingerprint `find` did not find. Its other columns are zero. */
+  /** Adds a series whose fingerprint `find` did not find. Its other columns are zero. Throws `RangeError`. */
   add(words: Uint32Array, offset: number, ref: number): number {
-    const s = this.#free.pop() ?? this.length++;
+    const s = this.#free.at(-1) ?? this.length;
+    // What may find no memory comes first: until it is there, there is no series.
     if (s >= this.capacity) this.capacity = growTable(this.capacity, SERIES_ROOM, this.#grow);
     for (let i = 0; i < 4; i++) this.fingerprints[s * 4 + i] = words[offset + i]!;
+    this.#index.add(this.fingerprints, s);
+    if (this.#free.pop() === undefined) this.length++;
     this.alive.add(s);
     this.refs[s] = ref;
     this.openCapacity[s] = 0;
@@ -87,7 +90,6 @@ export class SeriesTable {
     this.#next[s] = s + 1;
     this.xor.count[s] = 0;
     this.recent.clear(s);
-    this.#index.add(this.fingerprints, s);
     return s;
   }
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { growTable, grown } from '../../model/columns.ts';
 import { FingerprintIndex } from '../../model/fingerprint-index.ts';
+import { SeriesTable } from '../../storage/head/series-table.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const ROWS_MAX = 3000;
@@ -84,5 +85,54 @@ t.test(
     };
     t.throws(() => growTable(1 << 14, 1 << 22, failing), TypeError);
     t.same([...grown(Uint16Array, Uint16Array.of(1, 2), 4)], [1, 2, 0, 0]);
+    t.same([...grown(Uint16Array, Uint16Array.of(1, 2, 0, 0, 0), 4)], [1, 2, 0, 0]);
   },
 );
+
+/** Runs with shared memory of so many bytes in all, of which nothing comes back. */
+function withSharedBytes(bytes: number, run: () => void): void {
+  const Real = globalThis.SharedArrayBuffer;
+  let left = bytes;
+  const Limited = new Proxy(Real, {
+    construct(target, [length]: [number]) {
+      if (length > left) throw new RangeError('Array buffer allocation failed');
+      left -= length;
+      return new target(length);
+    },
+  });
+  globalThis.SharedArrayBuffer = Limited;
+  try {
+    run();
+  } finally {
+    globalThis.SharedArrayBuffer = Real;
+  }
+}
+
+t.test('series are kept where there is memory for some of the larger columns only', async (t) => {
+  const wordsOf = (s: number): Uint32Array =>
+    Uint32Array.of(Math.imul(s, 0x9e37_79b1) >>> 0, s, 3, 4);
+  const check = (sharedBytes: number, expected: 'all' | 'some'): void => {
+    const table = new SeriesTable();
+    const refused: number[] = [];
+    withSharedBytes(sharedBytes, () => {
+      for (let s = 0; s < 40_000; s++) {
+        try {
+          table.add(wordsOf(s), 0, s + 1);
+        } catch (error) {
+          t.ok(error instanceof RangeError && error.message.includes('allocation'));
+          refused.push(s);
+        }
+      }
+    });
+    t.equal(refused.length > 0 ? 'some' : 'all', expected, `${sharedBytes} bytes`);
+    const first = refused[0] ?? 40_000;
+    t.equal(table.count, first);
+    t.equal(table.length, first);
+    let found = 0;
+    for (let s = 0; s < 40_000; s++) if (table.find(wordsOf(s), 0) === s) found++;
+    t.equal(found, first);
+  };
+  check(2 ** 31, 'all');
+  check(600 * 2 ** 20, 'all'); // most columns of four million
+  check(2 ** 23, 'some'); // nor twice as many as before
+});

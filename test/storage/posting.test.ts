@@ -3,6 +3,8 @@ import t from 'tap';
 import { Bitmap } from '../../storage/head/bitmap.ts';
 import { Marks } from '../../storage/head/marks.ts';
 import { Posting } from '../../storage/head/posting.ts';
+import { Postings } from '../../storage/head/postings.ts';
+import { compileMatcher } from '../../model/matchers.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const ROOM = 3000;
@@ -85,4 +87,32 @@ t.test('a posting of many takes a step for 32 numbers, one of few a step for eac
     ROOM / 16,
   );
   check([5, 900, 1700, 2600], 16);
+});
+
+t.test('a posting of which few are left takes as little as one that never had more', async (t) => {
+  const posting = new Posting(0);
+  for (let n = 1; n < ROOM; n++) posting.add(n);
+  posting.remove(bitmapOf(Array.from({ length: ROOM }, (_, n) => n).filter((n) => n !== 1700)));
+  const slice = { steps: 0 };
+  posting.mark(new Marks(bitmapOf([1700]), slice));
+  t.ok(slice.steps <= 2, `${slice.steps} steps`);
+  posting.add(3);
+  t.same(markedOf(posting, bitmapOf([3, 4, 1700])), [3, 1700]);
+});
+
+t.test('a match of very many matchers pauses, also where each is a literal', async (t) => {
+  const postings = new Postings();
+  const all = new Bitmap(100_000);
+  for (let s = 0; s < 100_000; s += 50) {
+    postings.add(s, ['__name__', 'up']);
+    all.add(s);
+  }
+  const matcher = compileMatcher({ name: '__name__', type: '=', value: 'up' });
+  const check = (count: number, pausesMin: number): void => {
+    const found = all.copy();
+    const pauses = [...postings.match(new Array(count).fill(matcher), found)].length;
+    t.ok(pauses >= pausesMin && found.count() === 2000, `${pauses} pauses`);
+  };
+  check(1, 0);
+  check(1000, 100);
 });
