@@ -6,7 +6,7 @@
  *
  *   --no-parallel-scavenge    The young generation is small: helper threads cost more than they help. The old one is
  *                             marked by them, which keeps the loop free: with --single-threaded-gc its longest turns
- *                             under load took 10 to 27 ms, now 5 to 8, and CPU seconds are the same.
+ *                             under load took 10 to 27 ms, now 5 to 13, and CPU seconds are the same.
  *   --max-semi-space-size=4   Buffers that live for one request are freed when the young generation is
  *                             collected. Of the 16 MiB that it is otherwise, little but buffers is garbage:
  *                             it fills so slowly that dead buffers make V8 mark the whole heap instead.

@@ -9,7 +9,7 @@
 /** A table of as many rows or more is not copied but for the one time that it takes its room. */
 const COPIED_ROWS_MAX = 1 << 14;
 
-export type Column = Float64Array | Uint8Array | Uint16Array | Uint32Array;
+type Column = Float64Array | Uint8Array | Uint16Array | Uint32Array;
 
 interface ColumnType<Kind extends Column> {
   readonly BYTES_PER_ELEMENT: number;

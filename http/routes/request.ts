@@ -2,13 +2,13 @@
  * What the query routes share: parameters from the URL and a form body together (the form wins for a
  * single-valued parameter given in both), the tenant, cancellation, and the success envelope.
  */
-import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import { StarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
 import type { Cancellation } from '../api.ts';
 import type { AppOptions } from '../options.ts';
 import { tenantOf } from '../tenant.ts';
+import { nodeBindings } from './node-bindings.ts';
 import { sendBytes } from './send-bytes.ts';
 
 /** A form body over this is refused. */
@@ -41,10 +41,13 @@ async function readForm(context: Context): Promise<string> {
 export async function readBody(context: Context, bytesMax: number): Promise<Buffer> {
   const declared = Number(context.req.header('content-length') ?? 0);
   if (declared > bytesMax) throw tooLarge(declared, bytesMax);
-  const { incoming } = context.env as HttpBindings; // a web stream of it costs as much as a small query
+  // No encoding is set, so that it comes in buffers; a body that is refused is answered, not cut.
+  const body: AsyncIterable<Buffer> = nodeBindings(context).incoming.iterator({
+    destroyOnReturn: false,
+  });
   const parts: Buffer[] = [];
   let bytes = 0;
-  for await (const part of incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+  for await (const part of body) {
     bytes += part.length;
     if (bytes > bytesMax) throw tooLarge(bytes, bytesMax);
     parts.push(part);
@@ -62,7 +65,7 @@ export function requestTenant(options: AppOptions, context: Context): TenantId {
 
 /** Fires when the client hangs up. */
 export function requestCancellation(context: Context): Cancellation {
-  const { outgoing } = context.env as HttpBindings;
+  const { outgoing } = nodeBindings(context);
   return {
     get isCancelled() {
       return outgoing.destroyed && !outgoing.writableEnded;

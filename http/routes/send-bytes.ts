@@ -3,9 +3,9 @@
  * stream. Nothing is copied: what a slow client has not taken yet waits as these bytes, for as long as the
  * listener lets it.
  */
-import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Context } from 'hono';
+import { nodeBindings } from './node-bindings.ts';
 
 /** Answers 200 with the parts one after the other. */
 export function sendBytes(
@@ -13,7 +13,7 @@ export function sendBytes(
   headers: Readonly<Record<string, string>>,
   parts: readonly Uint8Array[],
 ): Response {
-  const { outgoing } = context.env as HttpBindings; // what the listener gives every route
+  const { outgoing } = nodeBindings(context);
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   outgoing.writeHead(200, { ...headers, 'content-length': length });
   outgoing.cork(); // one packet for a short answer

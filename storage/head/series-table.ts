@@ -122,7 +122,7 @@ export class SeriesTable {
     this.#retired.splice(0, count);
   }
 
-  /** Replaces each column as it goes: one that is longer than the others does no harm. */
+  /** Replaces each column as it goes: one that is longer than the others does no harm, and is cut when less is tried. */
   readonly #grow = (capacity: number): void => {
     this.fingerprints = grown(Uint32Array, this.fingerprints, (capacity + 1) * 4);
     this.alive = this.alive.copy(capacity);
