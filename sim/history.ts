@@ -36,8 +36,15 @@ export interface ReadSample {
 
 const SAMPLES_PER_SERIES_MAX = 1_000_000;
 
+/** What was sent to one series. */
+interface SentSeries {
+  readonly byTime: Map<number, SentSample>;
+  /** By time, so that a read of a short span looks at that span only. */
+  readonly ordered: SentSample[];
+}
+
 export class History {
-  readonly #bySeries = new Map<number, Map<number, SentSample>>();
+  readonly #bySeries = new Map<number, SentSeries>();
   #acked: SentSample[] = [];
   #deleted: Deleted[] = [];
   /** Acknowledged, and asked to be deleted. */
@@ -65,14 +72,16 @@ export class History {
 
   /** A new sample of a series; its timestamp must be new there. */
   send(series: number, timestampMs: number): SentSample {
-    let samples = this.#bySeries.get(series);
-    if (samples === undefined) {
-      samples = new Map();
-      this.#bySeries.set(series, samples);
+    let sent = this.#bySeries.get(series);
+    if (sent === undefined) {
+      sent = { byTime: new Map(), ordered: [] };
+      this.#bySeries.set(series, sent);
     }
-    const value = series * SAMPLES_PER_SERIES_MAX + samples.size;
+    const value = series * SAMPLES_PER_SERIES_MAX + sent.byTime.size;
     const sample: SentSample = { series, timestampMs, value, ackedAtMs: undefined };
-    samples.set(timestampMs, sample);
+    sent.byTime.set(timestampMs, sample);
+    // Nearly always at the end.
+    sent.ordered.splice(firstAfter(sent.ordered, timestampMs), 0, sample);
     this.#sentCount++;
     return sample;
   }
@@ -134,13 +143,32 @@ export class History {
   }
 
   find(series: number, timestampMs: number): SentSample | undefined {
-    return this.#bySeries.get(series)?.get(timestampMs);
+    return this.#bySeries.get(series)?.byTime.get(timestampMs);
   }
 
-  /** All samples sent to a series, in the order of sending. */
+  /** All samples sent to a series, by time. */
   samplesOf(series: number): readonly SentSample[] {
-    return [...(this.#bySeries.get(series)?.values() ?? [])];
+    return this.#bySeries.get(series)?.ordered ?? [];
   }
+
+  /** Those of a span, inclusive at both ends, by time. */
+  samplesIn(series: number, fromMs: number, toMs: number): readonly SentSample[] {
+    const all = this.samplesOf(series);
+    return all.slice(firstAfter(all, fromMs - 1), firstAfter(all, toMs));
+  }
+}
+
+/** The index of the first sample later than a time of whole milliseconds. */
+function firstAfter(ordered: readonly SentSample[], timestampMs: number): number {
+  let from = 0;
+  let to = ordered.length;
+  if (to === 0 || ordered[to - 1]!.timestampMs <= timestampMs) return to;
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (ordered[middle]!.timestampMs <= timestampMs) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }
 
 function isIn(

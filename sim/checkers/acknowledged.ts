@@ -14,14 +14,10 @@ export function checkAcknowledged(
   const { askedAtMs, fromMs, node, series, toMs } = answer;
   const read = new Set(answer.samples.map((sample) => sample.timestampMs));
   const missing = history
-    .samplesOf(series)
+    .samplesIn(series, fromMs, toMs)
     .filter(
       ({ ackedAtMs, timestampMs }) =>
-        ackedAtMs !== undefined &&
-        ackedAtMs < askedAtMs &&
-        timestampMs >= fromMs &&
-        timestampMs <= toMs &&
-        !read.has(timestampMs),
+        ackedAtMs !== undefined && ackedAtMs < askedAtMs && !read.has(timestampMs),
     );
   const first = missing[0];
   if (first === undefined) return [];

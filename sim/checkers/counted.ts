@@ -12,9 +12,7 @@ export function checkCounted(
   count: number,
 ): readonly Violation[] {
   const { askedAtMs, fromMs, node, series, toMs } = asked;
-  const sent = history
-    .samplesOf(series)
-    .filter(({ timestampMs }) => timestampMs >= fromMs && timestampMs <= toMs);
+  const sent = history.samplesIn(series, fromMs, toMs);
   const owed = sent.filter(({ ackedAtMs }) => ackedAtMs !== undefined && ackedAtMs < askedAtMs);
   const where = `${node} counts ${count} samples of series ${series}`;
   if (count < owed.length) {

@@ -9,16 +9,14 @@ export function checkInvented(history: History, answer: CheckedAnswer): readonly
   const violations: Violation[] = [];
   let lastMs = Number.NEGATIVE_INFINITY;
   for (const { series, timestampMs, value } of answer.samples) {
-    const where = `${answer.node} shows ${value} at ${timestampMs} in series ${series}`;
+    const report = (invariant: string, why: string): void => {
+      const where = `${answer.node} shows ${value} at ${timestampMs} in series ${series}`;
+      violations.push({ invariant, what: `${where}, ${why}` });
+    };
     const sent = history.find(series, timestampMs);
-    if (series !== answer.series || sent === undefined) {
-      violations.push({ invariant: 'I2', what: `${where}, which nobody sent` });
-    } else if (!Object.is(sent.value, value)) {
-      violations.push({ invariant: 'I3', what: `${where}, but ${sent.value} was sent` });
-    }
-    if (timestampMs <= lastMs) {
-      violations.push({ invariant: 'I3', what: `${where}, not after the one before` });
-    }
+    if (series !== answer.series || sent === undefined) report('I2', 'which nobody sent');
+    else if (!Object.is(sent.value, value)) report('I3', `but ${sent.value} was sent`);
+    if (timestampMs <= lastMs) report('I3', 'not after the one before');
     lastMs = timestampMs;
   }
   return violations;

@@ -24,30 +24,34 @@ export interface CheckedPoints {
 /** What is wrong with the points of an answer. */
 export function checkPoints(history: History, answer: CheckedPoints): readonly Violation[] {
   const { askedAtMs, endMs, lookbackMs, node, points, series, startMs, stepMs } = answer;
-  const samples = history.samplesOf(series).toSorted((a, b) => a.timestampMs - b.timestampMs);
+  const samples = history.samplesIn(series, startMs - lookbackMs + 1, endMs);
   const byValue = new Map(samples.map((sample) => [sample.value, sample]));
   const violations: Violation[] = [];
-  const isOwed = ({ ackedAtMs }: SentSample): boolean =>
-    ackedAtMs !== undefined && ackedAtMs < askedAtMs;
+  let owed: SentSample | undefined;
+  let next = 0;
   for (let atMs = startMs; atMs <= endMs; atMs += stepMs === 0 ? endMs - startMs + 1 : stepMs) {
-    const inReach = samples.filter(
-      ({ timestampMs }) => timestampMs > atMs - lookbackMs && timestampMs <= atMs,
-    );
-    const owed = inReach.findLast(isOwed);
+    for (; next < samples.length && samples[next]!.timestampMs <= atMs; next++) {
+      const { ackedAtMs } = samples[next]!;
+      if (ackedAtMs !== undefined && ackedAtMs < askedAtMs) owed = samples[next];
+    }
+    const fromMs = atMs - lookbackMs;
+    if (owed !== undefined && owed.timestampMs <= fromMs) owed = undefined;
     const shown = points.get(atMs);
-    const where = `${node} shows ${String(shown)} at the step ${atMs} of series ${series}`;
+    const where = (): string =>
+      `${node} shows ${String(shown)} at the step ${atMs} of series ${series}`;
     if (shown === undefined) {
       if (owed !== undefined) {
-        violations.push({ invariant: 'I5', what: `${where}, but ${owed.value} is there` });
+        violations.push({ invariant: 'I5', what: `${where()}, but ${owed.value} is there` });
       }
       continue;
     }
     const sample = byValue.get(shown);
-    if (sample === undefined) violations.push({ invariant: 'I2', what: `${where}: never sent` });
-    else if (!inReach.includes(sample)) {
-      violations.push({ invariant: 'I3', what: `${where}, out of its reach` });
+    if (sample === undefined || sample.timestampMs <= fromMs || sample.timestampMs > atMs) {
+      const isSent = history.samplesOf(series).some(({ value }) => value === shown);
+      const [invariant, why] = isSent ? ['I3', 'out of its reach'] : ['I2', 'never sent'];
+      violations.push({ invariant, what: `${where()}: ${why}` });
     } else if (owed !== undefined && owed.timestampMs > sample.timestampMs) {
-      violations.push({ invariant: 'I5', what: `${where}, but ${owed.value} is later` });
+      violations.push({ invariant: 'I5', what: `${where()}, but ${owed.value} is later` });
     }
   }
   return violations;

@@ -10,14 +10,8 @@ export function checkSeries(
 ): readonly Violation[] {
   const { askedAtMs, fromMs, node, series, toMs } = asked;
   const isOwed = history
-    .samplesOf(series)
-    .some(
-      ({ ackedAtMs, timestampMs }) =>
-        ackedAtMs !== undefined &&
-        ackedAtMs < askedAtMs &&
-        timestampMs >= fromMs &&
-        timestampMs <= toMs,
-    );
+    .samplesIn(series, fromMs, toMs)
+    .some(({ ackedAtMs }) => ackedAtMs !== undefined && ackedAtMs < askedAtMs);
   const violations: Violation[] = [];
   if (isOwed && !found.includes(series)) {
     violations.push({ invariant: 'I5', what: `${node} does not name series ${series}` });

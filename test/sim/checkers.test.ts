@@ -13,9 +13,11 @@ import { checkFailStop, checkFullDisk } from '../../sim/checkers/fail-stop.ts';
 import { checkGray } from '../../sim/checkers/gray.ts';
 import { checkIsolation } from '../../sim/checkers/isolation.ts';
 import { doubtedIn } from '../../sim/checkers/living.ts';
+import { checkPoints } from '../../sim/checkers/points.ts';
 import { RECOVERY_MS, checkRecovered } from '../../sim/checkers/recovered.ts';
 import { checkRejected } from '../../sim/checkers/rejected.ts';
 import { checkRing } from '../../sim/checkers/ring-sanity.ts';
+import { checkSeries } from '../../sim/checkers/series.ts';
 import { checkSkewed } from '../../sim/checkers/skewed.ts';
 import { History } from '../../sim/history.ts';
 import { AvailabilityWatch } from '../../sim/watch.ts';
@@ -50,6 +52,39 @@ t.test('answers: counts, halves, other tenants, refused samples', (t) => {
   t.strictSame(names(checkIsolation(text, 'tenant-1', tenants, 'a')), []);
   t.strictSame(names(checkRejected('a', [])), []);
   t.strictSame(names(checkRejected('a', samples)), ['I4']);
+  t.end();
+});
+
+t.test('points: the newest sample in reach at each step, of those that are owed or may be', (t) => {
+  const history = new History();
+  const first = history.send(1, 100);
+  const late = history.send(1, 250);
+  const early = history.send(1, 150); // sent last, and older
+  history.acknowledge([first, early], 5);
+  t.strictSame(
+    history.samplesOf(1).map(({ timestampMs }) => timestampMs),
+    [100, 150, 250],
+  );
+  t.strictSame(history.samplesIn(1, 101, 250), [early, late]);
+  const check = (points: Readonly<Record<number, number>>, wanted: readonly string[]): void => {
+    const seen = new Map(Object.entries(points).map(([atMs, value]) => [Number(atMs), value]));
+    const asked = { node: 'a', series: 1, askedAtMs: 10, lookbackMs: 100, points: seen };
+    const found = checkPoints(history, { ...asked, startMs: 120, endMs: 320, stepMs: 100 });
+    t.strictSame(names(found), wanted, JSON.stringify(points));
+  };
+  check({ 120: first.value, 220: early.value }, []); // the third may show what was not acknowledged
+  check({ 120: first.value, 220: early.value, 320: late.value }, []);
+  check({ 220: early.value }, ['I5']);
+  check({ 120: first.value, 220: first.value }, ['I3']); // out of reach by 20 ms
+  check({ 120: early.value, 220: early.value }, ['I3']); // of the future
+  check({ 120: 7, 220: early.value }, ['I2']);
+  check({ 120: first.value, 220: early.value, 320: early.value }, ['I3']);
+
+  const asked = { node: 'a', series: 1, fromMs: 0, toMs: 1000, askedAtMs: 10 };
+  t.strictSame(names(checkSeries(history, asked, [1])), []);
+  t.strictSame(names(checkSeries(history, asked, [])), ['I5']);
+  t.strictSame(names(checkSeries(history, { ...asked, fromMs: 151 }, [])), []);
+  t.strictSame(names(checkSeries(history, asked, [1, 2])), ['I3']);
   t.end();
 });
 
