@@ -9,7 +9,7 @@
  */
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { EPOCH_MS, TIMER_MS_MIN, TURN_MS } from './clock.ts';
-import type { Loop } from './loop.ts';
+import type { Loop, Owner } from './loop.ts';
 import type { SimRandom } from './random.ts';
 
 const load = createRequire(import.meta.url);
@@ -109,6 +109,7 @@ function install(world: VirtualWorld): Undo {
   replaceTimers(world, replace);
   replaceDates(world, replace);
   replaceRandomness(world, replace);
+  undos.push(keepActorSystems(world, replace));
   setTripwires(world, replace);
   syncBuiltinESMExports();
   const onError = (error: unknown): void => world.onBroken(`unhandled: ${describe(error)}`);
@@ -238,6 +239,35 @@ function replaceRandomness({ random }: VirtualWorld, replace: Replace): void {
   );
   replace(globalThis.crypto, 'getRandomValues', fill);
   replace(globalThis.crypto, 'randomUUID', uuid);
+}
+
+/** What nact keeps of each system that was started in this process, by its name. */
+interface SystemMap {
+  readonly add: (system: { readonly name: string }) => void;
+  readonly remove: (name: string) => void;
+}
+
+/**
+ * A node that is killed stops no actors, so nact would keep it and its whole world for good: systems of dead lives are
+ * forgotten when the next life begins, all others when the run ends.
+ */
+function keepActorSystems({ loop }: VirtualWorld, replace: Replace): Undo {
+  const systems = load('nact/lib/system-map') as SystemMap;
+  const { add, remove } = systems;
+  const owners = new Map<string, Owner>();
+  const forget = (isForgotten: (owner: Owner) => boolean): void => {
+    for (const [name, owner] of owners) {
+      if (!isForgotten(owner)) continue;
+      remove(name);
+      owners.delete(name);
+    }
+  };
+  replace(systems, 'add', (system: { readonly name: string }): void => {
+    forget((owner) => !owner.isAlive);
+    owners.set(system.name, loop.current);
+    add(system);
+  });
+  return () => forget(() => true);
 }
 
 /** Module, optional member, and the functions that reach the world. Reads in step load modules. */

@@ -3,6 +3,8 @@
  * the disk across a loss of power, datagrams and streams. Method: small worlds of toy nodes.
  */
 import dns from 'node:dns';
+import { createRequire } from 'node:module';
+import { start } from 'nact';
 import t from 'tap';
 import { StarlingError } from '../../model/errors.ts';
 import { createNodeCiphers } from '../../platform/node/ciphers.ts';
@@ -158,6 +160,31 @@ t.test('World.kill(): nothing of a dead life runs any more', async (t) => {
   });
   t.strictSame(seen, ['second']);
 });
+
+t.test(
+  'World: what nact keeps of killed lives is forgotten, and all of it when a run ends',
+  async (t) => {
+    const world = toyWorld(8);
+    const systems = createRequire(import.meta.url)('nact/lib/system-map') as {
+      readonly find: (name: string) => unknown;
+    };
+    const isKept = (name: string): boolean => systems.find(name) !== undefined;
+    const startIn = async (machine: Machine<Platform>, name: string): Promise<void> => {
+      await platformOf(world, machine);
+      const begin = (): unknown => start({ name } as Parameters<typeof start>[0]); // its types forgot `name`
+      await world.ask(machine, 100, () => Promise.resolve(begin()));
+    };
+    await world.run(async () => {
+      const [first, second] = world.machines as [Machine<Platform>, Machine<Platform>];
+      await startIn(first, 'killed');
+      await startIn(second, 'alive');
+      world.kill(first);
+      await startIn(first, 'next');
+      t.strictSame(['killed', 'alive', 'next'].map(isKept), [false, true, true]);
+    });
+    t.strictSame(['killed', 'alive', 'next'].map(isKept), [false, false, false]);
+  },
+);
 
 t.test('SimDisk: what was synced survives a power loss, what was not may be lost', async (t) => {
   const outcomes = new Set<string>();
