@@ -56,6 +56,9 @@ export interface IngesterDependencies {
   readonly odd?: Odd;
 }
 
+/** After frames of so many bytes a read waits for its next turn; what is smaller leaves together with the end. */
+const FRAME_BYTES_PER_TURN = 128 * 1024;
+
 type Frames = AsyncGenerator<Uint8Array | undefined, void>;
 /** The same, of what takes no waiting. */
 type ReadyFrames = Generator<Uint8Array | undefined, void>;
@@ -256,9 +259,16 @@ export class IngesterActor implements Actor<IngesterMessage> {
       settledBeforeMs === undefined
         ? undefined
         : (tsdb?.heldFromMs(settledBeforeMs) ?? Number.POSITIVE_INFINITY);
+    let bytesInTurn = 0;
     for await (const frame of tsdb === undefined ? [] : start(tsdb)) {
-      if (frame !== undefined) await reply.frame(frame); // waits for credit; rejects when cancelled
-      await turns.next();
+      if (frame !== undefined) {
+        await reply.frame(frame); // waits for credit; rejects when cancelled
+        bytesInTurn += frame.length;
+      }
+      if (frame === undefined || bytesInTurn >= FRAME_BYTES_PER_TURN) {
+        await turns.next();
+        bytesInTurn = 0;
+      }
       if (reply.isCancelled) return; // what is open in head and blocks is given back
     }
     const oldestTimeMs = tsdb?.oldestTimeMs(clock.wallMs()) ?? Number.MIN_SAFE_INTEGER;

@@ -20,7 +20,7 @@ import {
   errorCatalogue,
 } from '../../model/errors.ts';
 import type { Clock, Log, RpcStream, Timer } from '../../platform/platform.ts';
-import { Inbound, type InboundAsk, type InboundBudget } from './inbound.ts';
+import { Inbound, type InboundAsk, type InboundBudget, STREAM_CREDIT } from './inbound.ts';
 import { unpackControl } from './payload.ts';
 import type { ReplyGate } from './reply.ts';
 import type { Call, Envelope, EnvelopeCodec, EnvelopeKind } from './types.ts';
@@ -38,6 +38,8 @@ const RECEIVE_WAITING_BYTES_MAX = 8 * 1024 * 1024;
 /** A frame before the hello. */
 export const HELLO_FRAME_BYTES_MAX = 1024;
 export const ASKS_PER_LINK_MAX = 10_000;
+/** Credit is given for so many frames at once: a short answer needs none. */
+const FRAMES_PER_CREDIT = STREAM_CREDIT / 2;
 /** Correlation ids end here; a new stream begins again. */
 const CORRELATION_ID_MAX = 0xffffffff;
 const NO_BYTES = new Uint8Array(0);
@@ -64,6 +66,8 @@ interface OutgoingAsk {
   readonly resolve: (payload: Uint8Array) => void;
   readonly reject: (error: StarlingError) => void;
   readonly onFrame: ((bytes: Uint8Array) => void) | undefined;
+  /** Frames that came since the peer was last given credit. */
+  framesUnpaid: number;
 }
 
 export class Link {
@@ -151,7 +155,7 @@ export class Link {
         this.#options.log.probe?.('link.deadline');
         this.#abandon(id, new StarlingError('request.deadline', { what, timeoutMs }));
       });
-      this.#outgoing.set(id, { timer, resolve, reject, onFrame });
+      this.#outgoing.set(id, { timer, resolve, reject, onFrame, framesUnpaid: 0 });
     });
     const kind = onFrame === undefined ? 'ask' : 'stream';
     this.#post(kind, {
@@ -326,7 +330,10 @@ export class Link {
         const ask = this.#outgoing.get(correlationId);
         if (ask?.onFrame === undefined) break;
         ask.onFrame(payload);
-        this.#post('credit', { correlationId, remainingMs: 1 });
+        ask.framesUnpaid++;
+        if (ask.framesUnpaid < FRAMES_PER_CREDIT) break;
+        this.#post('credit', { correlationId, remainingMs: ask.framesUnpaid });
+        ask.framesUnpaid = 0;
         break;
       }
       case 'hello':
