@@ -4,7 +4,7 @@
  */
 import type { StarlingError } from '../model/errors.ts';
 import type { TenantId } from '../model/ids.ts';
-import type { Matcher } from '../model/matchers.ts';
+import type { Selectors } from '../model/matchers.ts';
 import type { TimeRange } from '../model/sample.ts';
 import type { BlockUploads, CompactorStatus, TenantDeletion } from '../storage/index.ts';
 
@@ -54,7 +54,7 @@ export interface FlushOutcome {
 export interface SeriesRequest {
   readonly tenant: TenantId;
   /** Each inner list is one `match[]`; none: everything. */
-  readonly selectors: readonly (readonly Matcher[])[];
+  readonly selectors: Selectors;
   readonly range: TimeRange;
   /** 0: no limit. */
   readonly limit: number;
@@ -144,7 +144,7 @@ export interface ServiceRow {
 /** A request to delete series. */
 export interface DeletionRow {
   readonly id: string;
-  readonly selectors: readonly (readonly Matcher[])[];
+  readonly selectors: Selectors;
   readonly range: TimeRange;
   readonly createdAtMs: number;
   readonly cancelUntilMs: number;

@@ -12,6 +12,9 @@ export interface Matcher {
   readonly value: string;
 }
 
+/** Each inner list is one selector: a series counts when any of them matches. None: every series. */
+export type Selectors = readonly (readonly Matcher[])[];
+
 /** A compiled matcher. `literals` lists the only values that can match, when that set is known and small. */
 export interface CompiledMatcher {
   readonly matcher: Matcher;

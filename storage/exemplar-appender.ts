@@ -2,7 +2,7 @@
  * Exemplars on their way into and out of a tenant's ring: from a batch or from the log, by the series of the
  * head, and out by selectors. Only what the ring took is logged.
  */
-import { type CompiledMatcher, type Matcher, compileMatcher } from '../model/matchers.ts';
+import { type CompiledMatcher, type Selectors, compileMatcher } from '../model/matchers.ts';
 import { type Labels, labelValue } from '../model/labels.ts';
 import type { TimeRange } from '../model/sample.ts';
 import { decodeLabels, encodeLabels } from '../model/wire/labels-codec.ts';
@@ -74,7 +74,7 @@ export class TenantExemplars {
 
   /** Of series that any selector matches, without what was deleted. Undefined is a pause: go on after a turn of the loop. */
   *select(
-    selectors: readonly (readonly Matcher[])[],
+    selectors: Selectors,
     range: TimeRange,
     { deletions, memory }: RememberedDeletions,
   ): Generator<SeriesExemplars | undefined, void> {

@@ -46,7 +46,6 @@ export {
   selectLabelSets,
   selectLabelValues,
   type SelectHints,
-  type Selectors,
 } from './head/select.ts';
 export { cutJitterMs } from './cut-plan.ts';
 export type { LocalBlock } from './local-blocks.ts';

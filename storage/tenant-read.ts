@@ -6,6 +6,7 @@
  * `undefined` is a pause: the caller lets the loop turn, and looks whether it is still wanted.
  */
 import { type StarlingError, toStarlingError } from '../model/errors.ts';
+import type { Selectors } from '../model/matchers.ts';
 import type { TimeRange } from '../model/sample.ts';
 import type { Clock } from '../platform/platform.ts';
 import {
@@ -20,7 +21,6 @@ import type { MatchMemory } from './deletion/verdicts.ts';
 import type { Head } from './head/head.ts';
 import {
   type SelectHints,
-  type Selectors,
   selectFrames,
   selectLabelNames,
   selectLabelSets,

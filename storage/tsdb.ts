@@ -6,6 +6,7 @@
  */
 import { assert } from '../model/assert.ts';
 import { StarlingError, toStarlingError } from '../model/errors.ts';
+import type { Selectors } from '../model/matchers.ts';
 import type { TimeRange } from '../model/sample.ts';
 import type { WriteBatch } from '../model/wire/write-batch.ts';
 import { makeDurableDirectory } from '../platform/durable-directory.ts';
@@ -26,7 +27,7 @@ import { TenantExemplars, type TenantExemplarStats } from './exemplar-appender.t
 import type { SeriesExemplars } from './exemplars.ts';
 import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
 import { Head } from './head/head.ts';
-import type { SelectHints, Selectors } from './head/select.ts';
+import type { SelectHints } from './head/select.ts';
 import { readHorizon } from './horizon.ts';
 import type { LocalBlock } from './local-blocks.ts';
 import type { Pacer } from './pacer.ts';

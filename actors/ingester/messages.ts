@@ -15,7 +15,7 @@
  */
 import type { StarlingError } from '../../model/errors.ts';
 import type { InstanceId, TenantId } from '../../model/ids.ts';
-import type { Matcher } from '../../model/matchers.ts';
+import type { Selectors } from '../../model/matchers.ts';
 import type { MetricMetadata } from '../../model/metadata.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { WriteBatch } from '../../model/wire/write-batch.ts';
@@ -52,7 +52,7 @@ export interface ReadSummary {
 export interface ReadScope {
   readonly tenant: TenantId;
   /** Each inner list is one selector; a series counts when any of them matches. None: all series. */
-  readonly selectors: readonly (readonly Matcher[])[];
+  readonly selectors: Selectors;
   readonly range: TimeRange;
   /** The most items to answer with; 0 is no limit. */
   readonly limit: number;

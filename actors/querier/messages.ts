@@ -1,6 +1,6 @@
 /** The querier's whole protocol: what the HTTP edge asks. Local only. */
 import type { TenantId } from '../../model/ids.ts';
-import type { Matcher } from '../../model/matchers.ts';
+import type { Selectors } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { Reply } from '../runtime/index.ts';
 
@@ -41,7 +41,7 @@ export interface QueryOutcome {
 
 export interface SeriesQuery {
   readonly tenant: TenantId;
-  readonly selectors: readonly (readonly Matcher[])[];
+  readonly selectors: Selectors;
   readonly range: TimeRange;
   readonly limit: number;
 }

@@ -8,7 +8,7 @@
 import protobuf from 'protobufjs';
 import snappyjs from 'snappyjs';
 import { type Labels, compareLabels, labelsFromPairs, labelsKey } from '../../model/labels.ts';
-import type { Matcher } from '../../model/matchers.ts';
+import type { Matcher, Selectors } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { crc32c } from '../../model/wire/crc32c.ts';
 import { byteReader, isOverrun, readUint32, readUvarint } from '../../model/wire/varint.ts';
@@ -26,7 +26,7 @@ export interface NodeSourceOptions {
   readonly tenant: string | undefined;
   readonly timeoutMs: number;
   readonly fetch: typeof fetch;
-  readonly selectors: readonly (readonly Matcher[])[];
+  readonly selectors: Selectors;
 }
 
 export function exportFromNode(options: NodeSourceOptions): ExportSource {
@@ -94,10 +94,7 @@ async function readAll(response: Response, url: string): Promise<Uint8Array> {
   return Buffer.concat(parts);
 }
 
-function encodeRequest(
-  selectors: readonly (readonly Matcher[])[],
-  { maxTimeMs, minTimeMs }: TimeRange,
-): Uint8Array {
+function encodeRequest(selectors: Selectors, { maxTimeMs, minTimeMs }: TimeRange): Uint8Array {
   const writer = protobuf.Writer.create();
   for (const matchers of selectors) {
     writer.uint32(0x0a).fork();

@@ -1,11 +1,11 @@
 /** The selectors of an expression as they are written, each once, whatever is computed of them. */
-import type { Matcher } from '../../model/matchers.ts';
+import type { Matcher, Selectors } from '../../model/matchers.ts';
 import type { Expr } from '../ast.ts';
 import { childrenOf } from './children.ts';
 import { matcherKey, sortedMatchers } from './sort-matchers.ts';
 
 /** Their matchers. The tree's depth is bounded by the parser. */
-export function selectorsOf(expr: Expr): readonly (readonly Matcher[])[] {
+export function selectorsOf(expr: Expr): Selectors {
   const found = new Map<string, readonly Matcher[]>();
   const walk = (node: Expr): void => {
     if (node.kind === 'vector_selector') {

@@ -3,11 +3,11 @@
  * is a pause: the caller lets the loop turn. What was deleted is left out.
  */
 import { StarlingError } from '../../model/errors.ts';
-import { type CompiledMatcher, compileMatcher } from '../../model/matchers.ts';
+import { type CompiledMatcher, type Selectors, compileMatcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { LabelProjector, encodeLabels } from '../../model/wire/labels-codec.ts';
 import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/series-frame.ts';
-import { type SelectHints, type Selectors, isInPart } from '../head/select.ts';
+import { type SelectHints, isInPart } from '../head/select.ts';
 import type { Pacer } from '../pacer.ts';
 import type { BlockReader } from './block-reader.ts';
 import { AGGREGATES_OF, pickAggregates } from '../chunk/aggregate-chunk.ts';

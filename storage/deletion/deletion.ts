@@ -4,11 +4,8 @@
  *
  *   deletions of a tenant ──(touching.ts)──► few, mostly none ──(postings)──► ranges of each series
  */
-import type { CompiledMatcher, Matcher } from '../../model/matchers.ts';
+import type { CompiledMatcher, Selectors } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
-
-/** Each inner list is one selector; a series counts when any of them matches. None: every series. */
-export type Selectors = readonly (readonly Matcher[])[];
 
 export interface Deletion {
   /** Of the request; the same name is the same deletion for ever. */

@@ -6,10 +6,15 @@
  *
  * Invariant: a deletion is left out only when no series matches a selector of it and one of the read.
  */
-import { type CompiledMatcher, type Matcher, compileMatcher } from '../../model/matchers.ts';
+import {
+  type CompiledMatcher,
+  type Matcher,
+  type Selectors,
+  compileMatcher,
+} from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import { type MatchWork, chargedMatch } from './compiled.ts';
-import { type Deletion, NO_DELETIONS, type Selectors } from './deletion.ts';
+import { type Deletion, NO_DELETIONS } from './deletion.ts';
 import type { MatchMemory } from './verdicts.ts';
 
 /** For each read; some ten milliseconds. What one read finds out, the next ones know. */

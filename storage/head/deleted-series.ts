@@ -21,7 +21,7 @@ export function* deletedSeries(
 ): Generator<undefined, readonly DeletedPart[]> {
   const parts: DeletedPart[] = [];
   if (deletions.length === 0) return parts; // fast path: nearly always
-  const read = new Bitmap((numbers.at(-1) ?? -1) + 1);
+  const read = new Bitmap(head.series.length);
   for (const s of numbers) read.add(s);
   for (const { range, selectors } of deletions) {
     if (range.maxTimeMs < head.minTimeMs) continue;

@@ -28,6 +28,7 @@ import { SampleInserter } from './insert.ts';
 import { Postings } from './postings.ts';
 import { PENDING_MAX } from './recent-samples.ts';
 import { SampleLookup } from './sample-lookup.ts';
+import { MatchCache } from './match-cache.ts';
 import { NO_CHUNK, SeriesTable } from './series-table.ts';
 
 export const BLOCK_RANGE_MS = 2 * 3_600_000;
@@ -47,6 +48,7 @@ export const OUT_OF_ORDER = 3;
 
 export class Head {
   readonly series = new SeriesTable();
+  readonly matches = new MatchCache(this.series, (s) => this.labelsOf(s));
   readonly chunks = new ChunkTable();
   readonly arena = new Arena();
   readonly postings = new Postings();

@@ -4,7 +4,7 @@
  * series that went in the meantime is left out. While a cursor is open no series number gets a new
  * meaning: who does not run it to its end must `return()` it.
  */
-import { type Matcher, compileMatcher } from '../../model/matchers.ts';
+import { type Selectors, compileMatcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { WindowValue } from '../../model/window-value.ts';
 import type { LabelProjection } from '../../model/projection.ts';
@@ -19,17 +19,15 @@ import { chunksOf } from './block-source.ts';
 import { type DeletedPart, deletedRanges, deletedSeries } from './deleted-series.ts';
 import type { Head } from './head.ts';
 import { Bitmap } from './bitmap.ts';
+import { matchKey } from './match-cache.ts';
 import { NO_CHUNK } from './series-table.ts';
 import { SERIES_TOUCHED, touchSeries } from './touch-series.ts';
 
 /** Series looked at in one slice, whether or not they have data in the range. */
 const SERIES_PER_SLICE = 2000;
 
-/** Each inner list is one selector: a series counts when any of them matches. None: every series. */
-export type Selectors = readonly (readonly Matcher[])[];
-
 /**
- * The numbers of the series that match and have data in the range, rising. Yields between slices.
+ * The numbers of the series that match and have data in the range. Yields between slices.
  * Throws `query.parse` for a bad regular expression.
  */
 export function* matchSeries(
@@ -37,25 +35,32 @@ export function* matchSeries(
   selectors: Selectors,
   range: TimeRange,
 ): Generator<undefined, Uint32Array> {
-  const all = head.allSeries();
-  let found = all;
-  if (selectors.length > 0) {
-    found = new Bitmap(all.size);
-    for (const matchers of selectors) {
-      const matching = head.allSeries();
-      yield* head.postings.match(matchers.map(compileMatcher), matching);
-      found.or(matching);
-    }
-  }
-  const numbers = found.toArray();
+  const matching = yield* matchingSeries(head, selectors);
+  const numbers = new Uint32Array(matching.length);
   let kept = 0;
-  for (let i = 0; i < numbers.length; i++) {
-    const s = numbers[i]!;
+  for (let i = 0; i < matching.length; i++) {
+    const s = matching[i]!;
     const isIn = head.series.alive.has(s) && head.overlaps(s, range.minTimeMs, range.maxTimeMs);
     if (isIn) numbers[kept++] = s;
     if (i % (SERIES_PER_SLICE * 4) === SERIES_PER_SLICE * 4 - 1) yield;
   }
   return numbers.subarray(0, kept);
+}
+
+/** Whatever the time; some may have gone. */
+function* matchingSeries(head: Head, selectors: Selectors): Generator<undefined, Uint32Array> {
+  if (selectors.length === 0) return head.allSeries().toArray();
+  const key = matchKey(selectors);
+  const known = head.matches.find(key, selectors);
+  if (known !== undefined) return known;
+  const { length, reuses } = head.series;
+  const found = new Bitmap(length);
+  for (const matchers of selectors) {
+    const matching = head.allSeries();
+    yield* head.postings.match(matchers.map(compileMatcher), matching);
+    found.or(matching);
+  }
+  return head.matches.note(key, found.toArray(), { length, reuses });
 }
 
 /** What a reader of samples looks at; without hints it gets whole label sets and chunks. */

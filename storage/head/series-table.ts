@@ -21,6 +21,8 @@ const SERIES_ROOM = 1 << 22;
 export class SeriesTable {
   /** Numbers handed out so far; some may be free. */
   length = 0;
+  /** How often a number was handed out again. */
+  reuses = 0;
   capacity = CAPACITY_START;
   /** One entry more than the capacity: what came next last time is a guess, and one that reads past the end makes each look-up slower. */
   fingerprints = new Uint32Array((CAPACITY_START + 1) * 4);
@@ -83,6 +85,7 @@ export class SeriesTable {
     for (let i = 0; i < 4; i++) this.fingerprints[s * 4 + i] = words[offset + i]!;
     this.#index.add(this.fingerprints, s);
     if (this.#free.pop() === undefined) this.length++;
+    else this.reuses++;
     this.alive.add(s);
     this.refs[s] = ref;
     this.openCapacity[s] = 0;

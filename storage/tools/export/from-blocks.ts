@@ -6,7 +6,7 @@
  *   block 2 ─┴─► one series at a time, with the chunks that any block has of it
  */
 import { type Labels, compareLabels } from '../../../model/labels.ts';
-import type { Matcher } from '../../../model/matchers.ts';
+import type { Selectors } from '../../../model/matchers.ts';
 import type { TimeRange } from '../../../model/sample.ts';
 import { BlockReader } from '../../block/block-reader.ts';
 import type { SourceSeries } from '../../block/cut.ts';
@@ -35,7 +35,7 @@ export interface BlocksExport extends ExportSource {
 /** Each inner list of `selectors` is one; none: everything. Throws `bucket.*`, `disk.failed`. */
 export async function exportFromBlocks(
   place: BlockPlace,
-  selectors: readonly (readonly Matcher[])[],
+  selectors: Selectors,
   pacer: Pacer,
 ): Promise<BlocksExport> {
   const listed = (await listPlace(place)).filter(isExported);
@@ -76,7 +76,7 @@ function touches({ meta }: ListedBlock, { maxTimeMs, minTimeMs }: TimeRange): bo
 }
 
 interface Wanted {
-  readonly selectors: readonly (readonly Matcher[])[];
+  readonly selectors: Selectors;
   readonly deletions: readonly Deletion[];
 }
 

@@ -1,0 +1,127 @@
+/**
+ * The series that selectors matched lately, for dashboards and rules ask the same again and again. Labels of a series
+ * never change, so that what matched once matches until its number is reused; series that came since are asked one by
+ * one. Numbers of series that went stay among them.
+ *
+ *   key of the selectors -> numbers that matched of the series there were then       (latest use last)
+ *
+ * Short lists are in the order of fingerprints, so that replicas answer alike whatever order their series came in.
+ */
+import { type Labels, labelValue } from '../../model/labels.ts';
+import { type CompiledMatcher, type Selectors, compileMatcher } from '../../model/matchers.ts';
+import type { SeriesTable } from './series-table.ts';
+
+/** Of one head. */
+const ENTRIES_MAX = 64;
+const NUMBERS_MAX = 64 * 1024;
+/** Of larger matches, reading the series costs much more than finding them. */
+const NUMBERS_PER_ENTRY_MAX = 16 * 1024;
+const KEY_CHARS_MAX = 2048;
+/** When more series came than this, the postings are faster. */
+const NEW_SERIES_MAX = 256;
+/** Lists up to this long are put in order: a fraction of a millisecond. */
+export const ORDERED_MAX = 4096;
+/** A number stands beside 32 bits in an exact double. */
+const SERIES_MAX = 2 ** 21;
+
+/** How far a table of series is: what was matched at one moment holds at another. */
+export interface TableState {
+  readonly length: number;
+  readonly reuses: number;
+}
+
+interface Entry extends TableState {
+  readonly numbers: Uint32Array;
+}
+
+/** The matches of one head. */
+export class MatchCache {
+  readonly #series: SeriesTable;
+  readonly #labelsOf: (s: number) => Labels;
+  readonly #entries = new Map<string, Entry>();
+  #numbersHeld = 0;
+
+  constructor(series: SeriesTable, labelsOf: (s: number) => Labels) {
+    this.#series = series;
+    this.#labelsOf = labelsOf;
+  }
+
+  /** What matches now; undefined: not known. Not to be written to. */
+  find(key: string, selectors: Selectors): Uint32Array | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    this.#forget(key, entry);
+    const { length, reuses } = this.#series;
+    if (entry.reuses !== reuses || length - entry.length > NEW_SERIES_MAX) return undefined;
+    const added = entry.length === length ? [] : this.#matchFrom(entry.length, selectors);
+    const { numbers } = entry;
+    const all =
+      added.length === 0 ? numbers : this.#ordered(Uint32Array.from([...numbers, ...added]));
+    this.#keep(key, { numbers: all, length, reuses });
+    return all;
+  }
+
+  /** Notes all that matched, unless the table is not as it was when the match began; returns them in their order. */
+  note(key: string, matched: Uint32Array, began: TableState): Uint32Array {
+    const numbers = this.#ordered(matched);
+    const { length, reuses } = this.#series;
+    const isSame = began.length === length && began.reuses === reuses;
+    if (isSame && numbers.length <= NUMBERS_PER_ENTRY_MAX && key.length <= KEY_CHARS_MAX)
+      this.#keep(key, { numbers, length, reuses });
+    return numbers;
+  }
+
+  #keep(key: string, kept: Entry): void {
+    const before = this.#entries.get(key);
+    if (before !== undefined) this.#forget(key, before);
+    this.#entries.set(key, kept);
+    this.#numbersHeld += kept.numbers.length;
+    for (const [oldest, entry] of this.#entries) {
+      if (this.#entries.size <= ENTRIES_MAX && this.#numbersHeld <= NUMBERS_MAX) break;
+      this.#forget(oldest, entry);
+    }
+  }
+
+  #forget(key: string, entry: Entry): void {
+    this.#entries.delete(key);
+    this.#numbersHeld -= entry.numbers.length;
+  }
+
+  /** Those that match of the series from number `from` on. */
+  #matchFrom(from: number, selectors: Selectors): readonly number[] {
+    const compiled = selectors.map((matchers) => matchers.map(compileMatcher));
+    const { alive, length } = this.#series;
+    const found: number[] = [];
+    for (let s = from; s < length; s++) {
+      if (!alive.has(s)) continue;
+      const labels = this.#labelsOf(s);
+      if (compiled.some((matchers) => matchesAll(matchers, labels))) found.push(s);
+    }
+    return found;
+  }
+
+  /** By the first word of the fingerprint; series that share one come by number. */
+  #ordered(numbers: Uint32Array): Uint32Array {
+    if (numbers.length > ORDERED_MAX || this.#series.length > SERIES_MAX) return numbers;
+    const { fingerprints } = this.#series;
+    const keys = new Float64Array(numbers.length);
+    for (let i = 0; i < keys.length; i++)
+      keys[i] = fingerprints[numbers[i]! * 4]! * SERIES_MAX + numbers[i]!;
+    keys.sort();
+    const ordered = new Uint32Array(keys.length);
+    for (let i = 0; i < keys.length; i++) ordered[i] = keys[i]! % SERIES_MAX;
+    return ordered;
+  }
+}
+
+/** Equal for equal selectors only. */
+export function matchKey(selectors: Selectors): string {
+  return JSON.stringify(
+    selectors.map((matchers) => matchers.map(({ name, type, value }) => [name, type, value])),
+  );
+}
+
+/** An absent label equals an empty one. */
+function matchesAll(matchers: readonly CompiledMatcher[], labels: Labels): boolean {
+  return matchers.every((matcher) => matcher.matches(labelValue(labels, matcher.matcher.name)));
+}
