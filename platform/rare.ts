@@ -35,6 +35,8 @@ export const PROBES = [
   'push.no_quorum',
   'push.refused',
   'push.without_all',
+  'query.ahead',
+  'query.ahead_in_vain',
   'read.blocks',
   'read.blocks_again',
   'read.hedged',

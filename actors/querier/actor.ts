@@ -9,24 +9,14 @@ import { EXPERIMENTAL_LANGUAGE, parseExpr, selectorsOf } from '../../promql/inde
 import type { SelectHints } from '../../storage/index.ts';
 import type { ReadScope } from '../ingester/messages.ts';
 import type { Actor, Reply } from '../runtime/index.ts';
-import {
-  EVALUATE_JOB,
-  type EvaluateInput,
-  type EvaluateOutput,
-  runEvaluateJob,
-} from './evaluate-job.ts';
 import { NodeBytes } from './byte-budget.ts';
 import { EXEMPLARS_JOB, type ExemplarsInput, runExemplarsJob } from './exemplars-job.ts';
 import { FairQueue } from './fair-queue.ts';
-import type { Gathered } from './gather.ts';
-import { resolutionNotes, resolutionUsedMs } from './resolution-notes.ts';
 import type {
   ExemplarsQuery,
   MetadataQuery,
   NamesOutcome,
   QuerierMessage,
-  Query,
-  QueryOutcome,
   RemoteRead,
   RemoteReadOutcome,
   SeriesQuery,
@@ -38,14 +28,13 @@ import {
   type RemoteReadOutput,
   runRemoteReadJob,
 } from './remote-read-job.ts';
+import { bytesOf, transferable } from './frames.ts';
+import { QueryRunner } from './query-runner.ts';
 import { METADATA_JOB, type MetadataInput, runMetadataJob } from './metadata-job.ts';
 import { NAMES_JOB, type NamesInput, type NamesOutput, runNamesJob } from './names-job.ts';
-import { type PlanInput, parsedQuery, plannedQuery } from './planned-query.ts';
-import { Quarantine } from './quarantine.ts';
 import { type ReadMessage, SeriesSource, type SeriesSourceDependencies } from './series-source.ts';
 import type { QuerySettings } from './settings.ts';
 import { Ticket } from './ticket.ts';
-import { estimateSteps } from './workload.ts';
 
 /** Queries that run or wait, of all tenants. */
 export const QUERIES_MAX = 1000;
@@ -54,8 +43,6 @@ export const QUERIES_BYTES_MAX = 2 * QUERY_BYTES_MAX;
 export const NAMES_TIMEOUT_MS = 30_000;
 /** Work up to this size is done on the loop: two or three milliseconds; the bytes are those of two replicas. */
 const INLINE_BYTES_MAX = 192 * 1024;
-const INLINE_WORK_MAX = 20_000;
-const BYTES_PER_ROW = 500;
 
 export interface QuerierDependencies extends SeriesSourceDependencies {
   readonly workers: Workers;
@@ -70,7 +57,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
   readonly #bytes = new NodeBytes(QUERIES_BYTES_MAX);
   #inFlight = 0;
   readonly #queue: FairQueue;
-  readonly #quarantine: Quarantine;
+  readonly #runner: QueryRunner;
   readonly #source: SeriesSource;
 
   constructor(dependencies: QuerierDependencies) {
@@ -82,7 +69,9 @@ export class QuerierActor implements Actor<QuerierMessage> {
       runningPerTenantMax: settings.concurrentPerTenantMax,
       waitingPerTenantMax: settings.queuedPerTenantMax,
     });
-    this.#quarantine = new Quarantine(clock);
+    const { inlineBytesMax = INLINE_BYTES_MAX, probe, workers } = dependencies;
+    const source = this.#source;
+    this.#runner = new QueryRunner({ clock, inlineBytesMax, probe, settings, source, workers });
   }
 
   receive(message: QuerierMessage): void {
@@ -114,7 +103,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
         const timeoutMaxMs = this.#dependencies.settings.timeoutMs;
         const timeoutMs = Math.min(message.query.timeoutMs ?? timeoutMaxMs, timeoutMaxMs);
         this.#run(message, timeoutMs, (ticket, queueMs) =>
-          this.#query(message.query, { queueMs, timeoutMs }, ticket),
+          this.#runner.run(message.query, { queueMs, timeoutMs }, ticket),
         );
         break;
       }
@@ -183,90 +172,6 @@ export class QuerierActor implements Actor<QuerierMessage> {
     });
   }
 
-  async #query(
-    query: Query,
-    { queueMs, timeoutMs }: { readonly queueMs: number; readonly timeoutMs: number },
-    ticket: Ticket,
-  ): Promise<QueryOutcome> {
-    const { clock, settings } = this.#dependencies;
-    const { delayedNameRemoval, isExperimental, samplesMax } = settings;
-    this.#quarantine.check(query.tenant, query.query);
-    const startedMs = clock.monotonicMs();
-    const { endMs, startMs, stepMs } = query;
-    const expr = parsedQuery({ query: query.query, isExperimental });
-    const work = estimateSteps(expr, {
-      steps: stepMs === 0 ? 1 : Math.floor((endMs - startMs) / stepMs) + 1,
-      spanMs: stepMs === 0 ? 0 : endMs - startMs,
-      stepsMax: samplesMax,
-    });
-    const mode = query.maxSourceResolution ?? settings.maxSourceResolution;
-    const run: PlanInput = {
-      query: query.query,
-      startMs,
-      endMs,
-      stepMs,
-      lookbackMs: query.lookbackMs ?? settings.lookbackMs,
-      downsampling: await this.#source.downsamplingFor(query.tenant, mode),
-      isExperimental,
-      delayedNameRemoval,
-    };
-    const planned = plannedQuery(run, expr);
-    const { selections } = planned.plan;
-    const gathered = await Promise.all(
-      selections.map((selection) => {
-        const { matchers, maxTimeMs, minTimeMs, newestOnly, projection, value } = selection;
-        const { resolutionMs = 0 } = selection;
-        const range = { minTimeMs, maxTimeMs };
-        const scope = { tenant: query.tenant, selectors: [matchers], range, limit: 0 };
-        const hints: SelectHints = { newestOnly, projection, value };
-        const message = { type: 'select', hints } as const;
-        return this.#source.gather(message, scope, { timeoutMs, ticket, mode, resolutionMs });
-      }),
-    );
-    const input: EvaluateInput = {
-      ...run,
-      samplesMax,
-      limit: query.limit,
-      wants: query.wants ?? {},
-      before: { queueMs, gatherMs: clock.monotonicMs() - startedMs },
-      stopFlag: ticket.stopFlag,
-      selections: selections.map(({ maxTimeMs, minTimeMs, projection, value }, i) => ({
-        frames: gathered[i]!.frames.flat(),
-        value: value ?? 'kept',
-        resolutionMs: resolutionUsedMs(gathered[i]!.use),
-        range: { minTimeMs, maxTimeMs },
-        isProjected: projection !== undefined,
-      })),
-    };
-    const isSmall =
-      bytesOf(gathered) <= this.#inlineBytesMax && work * rowsOf(gathered) <= INLINE_WORK_MAX;
-    const output = isSmall
-      ? runEvaluateJob(input, () => clock.monotonicMs(), planned)
-      : await this.#evaluateInWorker(query, input, gathered, ticket);
-    const uses = gathered.map(({ use }) => use);
-    const notes = resolutionNotes(uses, selections, mode);
-    const before = retentionWarning(selections, gathered);
-    const warnings = [...output.warnings, ...before, ...notes.warnings];
-    return { ...output, warnings, infos: [...output.infos, ...notes.infos] };
-  }
-
-  async #evaluateInWorker(
-    { query, tenant }: Query,
-    input: EvaluateInput,
-    gathered: readonly Gathered[],
-    ticket: Ticket,
-  ): Promise<EvaluateOutput> {
-    const { workers } = this.#dependencies;
-    const buffers = transferable(gathered);
-    try {
-      return await workers.run<EvaluateOutput>(EVALUATE_JOB, input, buffers, ticket.signal);
-    } catch (error) {
-      if (error instanceof StarlingError && error.id === 'node.worker_ended')
-        this.#quarantine.noteDeath(tenant, query);
-      throw error;
-    }
-  }
-
   async #remoteRead({ body, tenant }: RemoteRead, ticket: Ticket): Promise<RemoteReadOutcome> {
     const { settings, workers } = this.#dependencies;
     const { kind, queries } = decodeReadRequest(body);
@@ -285,7 +190,8 @@ export class QuerierActor implements Actor<QuerierMessage> {
       samplesMax: settings.samplesMax,
       stopFlag: ticket.stopFlag,
     };
-    const isSmall = bytesOf(gathered) <= this.#inlineBytesMax;
+    const isSmall =
+      bytesOf(gathered.flatMap(({ frames }) => frames.flat())) <= this.#inlineBytesMax;
     const { data } = isSmall
       ? runRemoteReadJob(input)
       : await workers.run<RemoteReadOutput>(
@@ -308,7 +214,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const effort = { timeoutMs: NAMES_TIMEOUT_MS, ticket };
     const gathered = await this.#source.gatherRecent(message, scope, effort);
     const input: ExemplarsInput = { frames: gathered.frames.flat(), stopFlag: ticket.stopFlag };
-    if (bytesOf([gathered]) <= this.#inlineBytesMax) return runExemplarsJob(input);
+    if (bytesOf(gathered.frames.flat()) <= this.#inlineBytesMax) return runExemplarsJob(input);
     return workers.run<NamesOutput>(EXEMPLARS_JOB, input, transferable([gathered]), ticket.signal);
   }
 
@@ -322,7 +228,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const gathered = await this.#source.gatherRecent(message, scope, effort);
     const frames = gathered.frames.flat();
     const input: MetadataInput = { frames, limit, limitPerMetric, stopFlag: ticket.stopFlag };
-    if (bytesOf([gathered]) <= this.#inlineBytesMax) return runMetadataJob(input);
+    if (bytesOf(gathered.frames.flat()) <= this.#inlineBytesMax) return runMetadataJob(input);
     return workers.run<NamesOutput>(METADATA_JOB, input, transferable([gathered]), ticket.signal);
   }
 
@@ -337,7 +243,7 @@ export class QuerierActor implements Actor<QuerierMessage> {
     const gathered = await this.#source.gather(message, scope, effort);
     const frames = gathered.frames.flat();
     const input: NamesInput = { kind, frames, limit: query.limit, stopFlag: ticket.stopFlag };
-    if (bytesOf([gathered]) <= this.#inlineBytesMax) return runNamesJob(input);
+    if (bytesOf(gathered.frames.flat()) <= this.#inlineBytesMax) return runNamesJob(input);
     const { workers } = this.#dependencies;
     return workers.run<NamesOutput>(NAMES_JOB, input, transferable([gathered]), ticket.signal);
   }
@@ -347,40 +253,3 @@ export class QuerierActor implements Actor<QuerierMessage> {
 const SAMPLES_ONLY = { mode: 'raw', resolutionMs: 0 } as const;
 /** Names are in blocks of aggregates too. */
 const NAMES = { mode: 'auto', resolutionMs: 0 } as const;
-
-function bytesOf(gathered: readonly Gathered[]): number {
-  let bytes = 0;
-  for (const { frames } of gathered) for (const frame of frames.flat()) bytes += frame.length;
-  return bytes;
-}
-
-/** How many series frames may hold, at most. */
-function rowsOf(gathered: readonly Gathered[]): number {
-  return Math.max(1, bytesOf(gathered) / BYTES_PER_ROW);
-}
-
-/** Frames own their buffers: they move to the worker. */
-function transferable(gathered: readonly Gathered[]): readonly ArrayBuffer[] {
-  const buffers = new Set<ArrayBuffer>();
-  for (const { frames } of gathered) {
-    for (const { buffer, byteLength } of frames.flat()) {
-      if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffers.add(buffer);
-    }
-  }
-  return [...buffers];
-}
-
-function retentionWarning(
-  selections: readonly { readonly minTimeMs: number }[],
-  gathered: readonly Gathered[],
-): readonly string[] {
-  for (let i = 0; i < selections.length; i++) {
-    const oldest = gathered[i]!.oldestTimeMs;
-    if (selections[i]!.minTimeMs < oldest) {
-      return [
-        `the query reaches before ${Math.floor(oldest)} ms, the oldest time this cluster still holds: older data is missing from the answer`,
-      ];
-    }
-  }
-  return [];
-}

@@ -30,6 +30,8 @@ export interface GatherOptions {
   readonly pullRegistry: (instance: InstanceId) => Promise<void>;
   /** Whether all that matters to reads in the registry of an instance is known here. */
   readonly knowsRegistryOf: (instance: InstanceId) => Promise<boolean>;
+  /** Told of a whole answer while others are waited for. */
+  readonly onEarly?: ((frames: readonly Uint8Array[]) => void) | undefined;
   /** What all answers of the query together may hold. */
   readonly bytes: QueryBytes;
   readonly probe?: Probe;
@@ -192,6 +194,11 @@ class Round {
     this.#open.delete(instance);
     this.#progress.answers.set(instance, { frames: ask.frames, bytes: ask.bytes, summary });
     this.#check();
+    this.#tellEarly(ask.frames);
+  }
+
+  #tellEarly(frames: readonly Uint8Array[]): void {
+    if (!this.#isSettled && this.#open.size > 0) this.#options.onEarly?.(frames);
   }
 
   #onFailure(instance: InstanceId, error: StarlingError): void {

@@ -37,12 +37,14 @@ export interface IngesterRead {
   readonly ticket: Ticket;
   /** Who to ask first, of all that may be asked; who is left out is not asked. */
   readonly order: (instances: readonly InstanceId[]) => readonly InstanceId[];
+  /** Told of a whole answer while others are waited for. */
+  readonly onEarly?: ((frames: readonly Uint8Array[]) => void) | undefined;
 }
 
 /** Whole answers of enough instances, or an error. Cancelled when the ticket ends. */
 export function gatherIngesters(
   dependencies: IngesterReaderDependencies,
-  { message, order, path, range, ticket, timeoutMs }: IngesterRead,
+  { message, onEarly, order, path, range, ticket, timeoutMs }: IngesterRead,
 ): Promise<GatheredFrom> {
   const { clock, hedgeMs = HEDGE_MS, probe, view } = dependencies;
   const runtime = dependencies.runtime();
@@ -68,6 +70,7 @@ export function gatherIngesters(
     },
     knowsRegistryOf: (instance) => knowsRegistryOf(dependencies, instance),
     bytes: ticket.bytes,
+    onEarly,
     probe,
   });
 }

@@ -43,6 +43,8 @@ export type ReadMessage =
 export interface ReadEffort extends Omit<BlocksWish, 'range'> {
   readonly timeoutMs: number;
   readonly ticket: Ticket;
+  /** Told of an ingester's whole answer while others are waited for. */
+  readonly onEarly?: (frames: readonly Uint8Array[]) => void;
 }
 
 export interface GatheredAll extends Gathered {
@@ -108,7 +110,7 @@ export class SeriesSource {
   gatherRecent(
     message: OutgoingMessage,
     { range, tenant }: Pick<ReadScope, 'range' | 'tenant'>,
-    { ticket, timeoutMs }: Pick<ReadEffort, 'ticket' | 'timeoutMs'>,
+    { onEarly, ticket, timeoutMs }: Pick<ReadEffort, 'onEarly' | 'ticket' | 'timeoutMs'>,
   ): Promise<Gathered> {
     return gatherIngesters(this.#dependencies, {
       path: ingesterPathOf(tenant),
@@ -116,6 +118,7 @@ export class SeriesSource {
       range,
       timeoutMs,
       ticket,
+      onEarly,
       order: (instances) => this.#order(instances),
     });
   }
