@@ -7,6 +7,7 @@ import { checkAlgebra } from './checkers/algebra.ts';
 import { checkAudited } from './checkers/audited.ts';
 import { checkRejected } from './checkers/rejected.ts';
 import { type SeriesSpan, type TextQuery } from './load-target.ts';
+import { auditTold } from './teller.ts';
 import { groupBySeries, METRIC_NAME, overSpan, readSamples, SERIES_LABEL } from './texts.ts';
 import { FUTURE_MS, type Workload } from './workload.ts';
 
@@ -18,7 +19,7 @@ type Span = Omit<SeriesSpan, 'series'>;
 
 /** Asks each node. A node that cannot answer is a violation. */
 export async function audit(load: Workload, nodes: readonly string[]): Promise<void> {
-  const { epochMs } = load.target;
+  const { beside, epochMs } = load.target;
   const toMs = epochMs + Math.ceil(load.target.nowMs());
   const seriesByTenant = new Map<string, number[]>();
   for (const series of load.history.seriesNumbers) {
@@ -32,6 +33,7 @@ export async function audit(load: Workload, nodes: readonly string[]): Promise<v
       if (counts !== undefined) await auditCounts(load, node, span, counts);
       await auditFuture(load, node, span);
     }
+    if (beside !== undefined) await auditTold({ load, beside, everyMs: 0 }, node);
   }
 }
 

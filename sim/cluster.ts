@@ -9,10 +9,11 @@ import { parseTenantId } from '../model/ids.ts';
 import type { Matcher } from '../model/matchers.ts';
 import type { QueryAnswer } from '../http/api.ts';
 import { EPOCH_MS } from './clock.ts';
-import type { DeletionTarget, LoadTarget } from './load-target.ts';
+import type { BesideTarget, DeletionTarget, LoadTarget } from './load-target.ts';
 import type { Planted } from './planted/index.ts';
 import type { SimRandom } from './random.ts';
-import { SERIES_LABEL } from './texts.ts';
+import type { OwedSince } from './said.ts';
+import { SERIES_LABEL, selectorOf } from './texts.ts';
 import type { BootNode, World } from './world.ts';
 
 const GRPC_PORT = 9095;
@@ -62,7 +63,10 @@ export function bootStarling(
 }
 
 /** The load's view of a world of real nodes. */
-export function loadTargetOf(world: World<RunningNode>): LoadTarget {
+export function loadTargetOf(
+  world: World<RunningNode>,
+  owedSince = whileAllLive(world),
+): LoadTarget {
   const machineOf = (name: string): World<RunningNode>['machines'][number] => {
     const machine = world.machines.find((one) => one.name === name);
     assert(machine !== undefined, `sim: there is no machine ${name}`);
@@ -109,10 +113,37 @@ export function loadTargetOf(world: World<RunningNode>): LoadTarget {
         return wholeText(answer);
       }),
     deletions: deletionsOf(world, machineOf),
+    beside: besideOf(world, machineOf, owedSince),
   };
 }
 
 type MachineOf = (name: string) => World<RunningNode>['machines'][number];
+
+function besideOf(
+  world: World<RunningNode>,
+  machineOf: MachineOf,
+  owedSince: OwedSince,
+): BesideTarget {
+  return {
+    metadata: (node, tenant, metric, timeoutMs) =>
+      world.ask(machineOf(node), timeoutMs, async ({ api }) => {
+        const limits = { limit: -1, limitPerMetric: -1 };
+        const asked = { tenant: parseTenantId(tenant), metric, cancellation: NEVER };
+        return wholeText(await api.metadata({ ...asked, ...limits }));
+      }),
+    exemplars: (node, { fromMs, series, tenant, toMs }, timeoutMs) =>
+      world.ask(machineOf(node), timeoutMs, async ({ api }) => {
+        const answer = await api.exemplars({
+          tenant: parseTenantId(tenant),
+          query: selectorOf(series),
+          range: { minTimeMs: fromMs, maxTimeMs: toMs },
+          cancellation: NEVER,
+        });
+        return wholeText(answer);
+      }),
+    owedSince,
+  };
+}
 
 function deletionsOf(world: World<RunningNode>, machineOf: MachineOf): DeletionTarget {
   return {
@@ -140,6 +171,11 @@ function deletionsOf(world: World<RunningNode>, machineOf: MachineOf): DeletionT
         api.deletions.cancel(parseTenantId(tenant), id),
       ),
   };
+}
+
+/** What may be in memory only. */
+function whileAllLive(world: World<RunningNode>): OwedSince {
+  return { metadataMs: () => world.lastEndMs, exemplarsMs: () => world.lastEndMs };
 }
 
 const NEVER = { isCancelled: false, onCancel: (): void => undefined };

@@ -1,5 +1,6 @@
 /** What the load sees of a cluster: nodes that take bodies and texts, and answer in JSON. */
 import type { SimRandom } from './random.ts';
+import type { OwedSince } from './said.ts';
 import type { Outcome } from './world.ts';
 
 /** A PromQL query; a step of 0 is an instant query at the end. */
@@ -41,6 +42,21 @@ export interface LoadTarget {
   series(node: string, query: SeriesSpan, timeoutMs: number): Promise<Outcome<string>>;
   /** Where series can be deleted. */
   readonly deletions?: DeletionTarget;
+  /** Where metadata and exemplars can be asked for. */
+  readonly beside?: BesideTarget;
+}
+
+export interface BesideTarget {
+  /** The JSON of what is known of a metric, or of all of them. */
+  metadata(
+    node: string,
+    tenant: string,
+    metric: string | undefined,
+    timeoutMs: number,
+  ): Promise<Outcome<string>>;
+  /** The JSON of the exemplars of a series in the span. */
+  exemplars(node: string, span: SeriesSpan, timeoutMs: number): Promise<Outcome<string>>;
+  readonly owedSince: OwedSince;
 }
 
 export interface DeletionTarget {
@@ -83,6 +99,10 @@ export interface LoadShape {
   readonly futureChance?: number;
   /** How often a writer reads at once what it wrote. */
   readonly readBackChance?: number;
+  /** How often a body has an exemplar of its first sample. */
+  readonly exemplarChance?: number;
+  /** How far apart requests about metadata and exemplars are; undefined: there are none. */
+  readonly tellEveryMs?: number;
   /** How far apart requests to delete are; undefined: there are none. */
   readonly deleteEveryMs?: number;
 }

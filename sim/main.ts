@@ -20,12 +20,7 @@
  * Exit code 1 when a seed failed; its line is followed by what was violated and how to replay it.
  */
 import { parseArgs } from 'node:util';
-import {
-  EVALUATE_JOB,
-  type EvaluateInput,
-  runEvaluateJob,
-} from '../actors/querier/evaluate-job.ts';
-import { NAMES_JOB, type NamesInput, runNamesJob } from '../actors/querier/names-job.ts';
+import { jobs } from '../cli/jobs.ts';
 import { PROBES } from '../platform/rare.ts';
 import { createNodeCiphers } from '../platform/node/ciphers.ts';
 import { checkRepeatable } from './checkers/repeatable.ts';
@@ -38,7 +33,6 @@ import { type Verdict, runStory } from './story.ts';
 import { FAULTS } from './faults/index.ts';
 import { shrink } from './shrink.ts';
 import { SHAPES, type Swarm, describeSwarm } from './swarm.ts';
-import type { SimJobs } from './workers.ts';
 
 const MINUTES = 5;
 /** Blocks of two hours: a day and a little. */
@@ -47,12 +41,6 @@ const LINES_ON_FAILURE = 40;
 const STORAGE_FLIPS = 200;
 /** Of mixed stories one in so many is of a shape that seeds do not draw. */
 const MIXED_EVERY = 8;
-
-// A job and its caller share the type; the table erases it.
-const jobs: SimJobs = new Map<string, (input: unknown) => { readonly output: unknown }>([
-  [EVALUATE_JOB, (input) => ({ output: runEvaluateJob(input as EvaluateInput) })],
-  [NAMES_JOB, (input) => ({ output: runNamesJob(input as NamesInput) })],
-]);
 
 const { values } = parseArgs({
   options: {

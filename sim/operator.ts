@@ -38,6 +38,9 @@ export class StoryOperator implements Operator<RunningNode> {
   readonly violations: Violation[] = [];
   /** The one machine whose data may be lost; its disk may be replaced. */
   damaged: NodeMachine | undefined;
+  /** Heads were cut before their time, or may be: what is in the log does not go back as far as the load. */
+  cutsHeads = false;
+  #hasForgotten = false;
   readonly #options: OperatorOptions;
   readonly #durable = new DurableChecker();
   #memberCount: number;
@@ -92,8 +95,18 @@ export class StoryOperator implements Operator<RunningNode> {
     return machine;
   }
 
+  /**
+   * Exemplars that were acknowledged before need not be there any more: no refill brings them, and a log that a cut of the
+   * head made shorter does not bring back those before it (ADR 15).
+   */
+  exemplarsOwedSinceMs(): number {
+    if (this.damaged !== undefined || this.#hasForgotten) return Infinity;
+    return this.cutsHeads ? this.#options.world.lastEndMs : Number.NEGATIVE_INFINITY;
+  }
+
   async forget(helper: NodeMachine, machine: NodeMachine): Promise<void> {
     const { world } = this.#options;
+    this.#hasForgotten = true;
     const outcome = await world.ask(helper, CALL_TIMEOUT_MS, ({ api }) => api.forget(machine.name));
     const why = outcome.kind === 'error' ? String(outcome.error) : outcome.kind;
     world.note(`${helper.name} is asked to forget ${machine.name}: ${why}`);
@@ -102,6 +115,7 @@ export class StoryOperator implements Operator<RunningNode> {
   /** False: not all of it is in the bucket. */
   async flush(machine: NodeMachine): Promise<boolean> {
     const { world } = this.#options;
+    this.cutsHeads = true;
     const outcome = await world.ask(machine, FLUSH_TIMEOUT_MS, ({ api }) => api.flush());
     const done = outcome.kind === 'answer' ? JSON.stringify(outcome.value) : '';
     const why = outcome.kind === 'error' ? String(outcome.error) : outcome.kind;

@@ -94,15 +94,17 @@ export class Readers {
   /** Asks, counts, and looks for what belongs to others; undefined: no answer. */
   async ask(node: string, query: TextQuery): Promise<string | undefined> {
     const { target } = this.#load;
-    return this.#judge(node, query, () => target.query(node, query, READ_TIMEOUT_MS));
+    return this.judge(node, query, () => target.query(node, query, READ_TIMEOUT_MS));
   }
 
-  async #judge(
+  /** Counts a request, and looks for what belongs to others; undefined: no answer. */
+  async judge(
     node: string,
-    { endMs, startMs, tenant }: { readonly tenant: string; startMs: number; endMs: number },
+    asked: { readonly tenant: string; readonly startMs: number; readonly endMs: number },
     request: () => Promise<Outcome<string>>,
   ): Promise<string | undefined> {
     const load = this.#load;
+    const { endMs, startMs, tenant } = asked;
     const askedAtMs = load.target.nowMs();
     load.counts.reads++;
     const outcome = await request();
@@ -164,7 +166,7 @@ export class Readers {
     const { history, target } = this.#load;
     const askedAtMs = target.nowMs();
     const when = { tenant: query.tenant, startMs: query.fromMs, endMs: query.toMs };
-    const text = await this.#judge(node, when, () => target.series(node, query, READ_TIMEOUT_MS));
+    const text = await this.judge(node, when, () => target.series(node, query, READ_TIMEOUT_MS));
     if (text === undefined) return;
     const found = readSeriesNumbers(text);
     this.#load.report(checkSeries(history, { node, ...query, askedAtMs }, found));

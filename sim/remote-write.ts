@@ -7,6 +7,21 @@ export interface WriteSeries {
   /** Sorted by name. */
   readonly labels: readonly (readonly [name: string, value: string])[];
   readonly samples: readonly (readonly [timestampMs: number, value: number])[];
+  readonly exemplars?: readonly WriteExemplar[];
+}
+
+export interface WriteExemplar {
+  readonly trace: string;
+  readonly timestampMs: number;
+  readonly value: number;
+}
+
+export interface WriteMetadata {
+  readonly metric: string;
+  /** Its number in remote write. */
+  readonly type: number;
+  readonly help: string;
+  readonly unit: string;
 }
 
 const LITERAL_BYTES_MAX = 65_536;
@@ -16,20 +31,45 @@ export function encodePush(series: readonly WriteSeries[]): Uint8Array {
   return snappyLiterals(Buffer.concat(series.map((one) => field(1, seriesMessage(one)))));
 }
 
-function seriesMessage({ labels, samples }: WriteSeries): Buffer {
-  return Buffer.concat([
-    ...labels.map(([name, value]) =>
-      field(1, Buffer.concat([field(1, Buffer.from(name)), field(2, Buffer.from(value))])),
+/** A body that says what metrics are, and has no series. */
+export function encodeMetadata(metadata: readonly WriteMetadata[]): Uint8Array {
+  return snappyLiterals(
+    Buffer.concat(
+      metadata.map(({ help, metric, type, unit }) =>
+        field(
+          3,
+          Buffer.concat([
+            ...[Buffer.of(0x08), uvarint(type), field(2, Buffer.from(metric))],
+            ...[field(4, Buffer.from(help)), field(5, Buffer.from(unit))],
+          ]),
+        ),
+      ),
     ),
+  );
+}
+
+function seriesMessage({ exemplars = [], labels, samples }: WriteSeries): Buffer {
+  return Buffer.concat([
+    ...labels.map(labelField),
     ...samples.map(([timestampMs, value]) => {
-      const bits = Buffer.alloc(8);
-      bits.writeDoubleLE(value);
-      return field(
-        2,
-        Buffer.concat([Buffer.of(0x09), bits, Buffer.of(0x10), uvarint(timestampMs)]),
-      );
+      const parts = [Buffer.of(0x09), doubleBits(value), Buffer.of(0x10), uvarint(timestampMs)];
+      return field(2, Buffer.concat(parts));
+    }),
+    ...exemplars.map(({ timestampMs, trace, value }) => {
+      const parts = [Buffer.of(0x11), doubleBits(value), Buffer.of(0x18), uvarint(timestampMs)];
+      return field(3, Buffer.concat([labelField(['trace_id', trace]), ...parts]));
     }),
   ]);
+}
+
+function labelField([name, value]: readonly [name: string, value: string]): Buffer {
+  return field(1, Buffer.concat([field(1, Buffer.from(name)), field(2, Buffer.from(value))]));
+}
+
+function doubleBits(value: number): Buffer {
+  const bits = Buffer.alloc(8);
+  bits.writeDoubleLE(value);
+  return bits;
 }
 
 function field(number: number, bytes: Buffer): Buffer {

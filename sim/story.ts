@@ -24,6 +24,7 @@ import { FAULTS } from './faults/index.ts';
 import { StoryOperator } from './operator.ts';
 import type { Planted } from './planted/index.ts';
 import { SimRandom } from './random.ts';
+import type { OwedSince } from './said.ts';
 import { type Swarm, drawSwarm } from './swarm.ts';
 import { AvailabilityWatch } from './watch.ts';
 import { Workload } from './workload.ts';
@@ -69,6 +70,8 @@ const LONG_REST_MS = 20_000;
 const END_MS = 15_000;
 /** Before a fault, where deletions are to be cut. */
 const OFF_CHANCE = 0.15;
+/** Of a tenant: more than are said. */
+const EXEMPLARS_MAX = 50_000;
 /** Machines that may be added. */
 const SPARE_COUNT = 2;
 
@@ -80,12 +83,7 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
   const faults = drawn.faults.filter((name) => !faultsOut.includes(name));
   const swarm = { ...drawn, faults, load: { ...drawn.load, tenantCount } };
   const bug = options.planted;
-  const flags = new Map<string, string>([
-    ['replication-factor', String(swarm.replicationFactor)],
-    ...(swarm.tenantCount > 1 ? ([['multitenancy', 'true']] as const) : []),
-    ...(swarm.hasBucket ? ([['bucket', 's3://sim']] as const) : []),
-    ...Object.entries({ ...swarm.flags, ...options.flags }),
-  ]);
+  const flags = flagsOf(swarm, options.flags);
   const plantedBug = bug && { bug, random: seedRandom.child('planted') };
   const world = new World<RunningNode>({
     seed: options.seed,
@@ -98,9 +96,14 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
   });
   const bucketRandom = world.random.child('bucket');
   world.bucket.latencyMs = () => bucketRandom.between(1, 10);
-  const workload = new Workload(loadTargetOf(world), swarm.load);
+  const owedSince: OwedSince = {
+    metadataMs: () => world.lastEndMs,
+    exemplarsMs: () => operator.exemplarsOwedSinceMs(),
+  };
+  const workload = new Workload(loadTargetOf(world, owedSince), swarm.load);
   const { machineCount } = swarm;
   const operator = new StoryOperator({ world, workload, flags, machineCount });
+  operator.cutsHeads = swarm.oddities.includes('blocks.early-cut');
   const watch = new AvailabilityWatch();
   const telling = { world, workload, operator, swarm, watch, minutes: options.minutes };
   workload.onRequest = ({ failed, ...seen }) => {
@@ -134,6 +137,21 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
     swarm,
     lastLines: world.trace.lastLines(),
   };
+}
+
+/** The settings of nodes. */
+function flagsOf(swarm: Swarm, more: StoryOptions['flags']): Map<string, string> {
+  return new Map<string, string>([
+    ['replication-factor', String(swarm.replicationFactor)],
+    ...(swarm.tenantCount > 1
+      ? ([
+          ['multitenancy', 'true'],
+          ['limits.max-global-exemplars-per-user', String(EXEMPLARS_MAX)],
+        ] as const)
+      : []),
+    ...(swarm.hasBucket ? ([['bucket', 's3://sim']] as const) : []),
+    ...Object.entries({ ...swarm.flags, ...more }),
+  ]);
 }
 
 /** What all parts of the story share. */

@@ -49,6 +49,7 @@ export function drawSwarm(random: SimRandom): Swarm {
   for (const name of names) if (random.chance(share)) faults.add(name);
   while (faults.size < FAULT_KINDS_MIN) faults.add(random.pick(names) ?? 'kill');
   const tenantCount = random.chance(0.5) ? 1 : 3;
+  const beside = random.child('beside');
   return {
     machineCount,
     replicationFactor: random.pick([1, 2, 3, 3, 3]) ?? 3,
@@ -63,6 +64,8 @@ export function drawSwarm(random: SimRandom): Swarm {
       lateChance: random.pick([0, 0.05]) ?? 0,
       futureChance: random.pick([0, 0.02]) ?? 0,
       readBackChance: random.pick([0, 0.1]) ?? 0,
+      exemplarChance: beside.pick([0.05, 0.3]) ?? 0,
+      tellEveryMs: beside.pick([300, 1000, 3000]) ?? 1000,
     },
     oddities: ODDITIES.filter(() => random.chance(ODDITY_CHANCE)),
     restMsMax: REST_MS_MAX,
@@ -116,6 +119,8 @@ export const SHAPES: Readonly<Record<string, Partial<Swarm>>> = {
       repeatChance: 0.1,
       lateChance: 0.05,
       readBackChance: 0.2,
+      exemplarChance: 0.2,
+      tellEveryMs: 1500,
       deleteEveryMs: 15_000,
     },
   },
@@ -139,6 +144,8 @@ export const SHAPES: Readonly<Record<string, Partial<Swarm>>> = {
       repeatChance: 0,
       lateChance: 0,
       readBackChance: 0.2,
+      exemplarChance: 0.2,
+      tellEveryMs: 15_000,
     },
   },
 };

@@ -1,7 +1,9 @@
 /** The texts of the load: the queries it asks, the series it writes, and how answers are read. */
+import type { ToldExemplar } from './checkers/exemplars.ts';
+import type { ToldMetadata } from './checkers/metadata.ts';
 import type { ReadSample, SentSample } from './history.ts';
 import type { SeriesSpan, TextQuery } from './load-target.ts';
-import type { WriteSeries } from './remote-write.ts';
+import type { WriteExemplar, WriteSeries } from './remote-write.ts';
 
 export const SERIES_LABEL = 'series';
 export const METRIC_NAME = 'sim_samples';
@@ -12,8 +14,13 @@ export function ownerMark(tenant: string): string {
   return `owned-by-${tenant}`;
 }
 
-export function writeSeriesOf(sample: SentSample, tenant: string): WriteSeries {
+export function writeSeriesOf(
+  sample: SentSample,
+  tenant: string,
+  exemplar?: WriteExemplar,
+): WriteSeries {
   return {
+    ...(exemplar === undefined ? {} : { exemplars: [exemplar] }),
     labels: [
       ['__name__', METRIC_NAME],
       [OWNER_LABEL, ownerMark(tenant)],
@@ -63,6 +70,36 @@ export function readSamples(text: string): readonly ReadSample[] {
 export function readSeriesNumbers(text: string): readonly number[] {
   const found = JSON.parse(text) as Record<string, string>[];
   return found.map((labels) => Number(labels[SERIES_LABEL]));
+}
+
+interface ExemplarRow {
+  readonly seriesLabels: Readonly<Record<string, string>>;
+  readonly exemplars: readonly {
+    readonly labels: Readonly<Record<string, string>>;
+    readonly value: string;
+    readonly timestamp: number;
+  }[];
+}
+
+/** The exemplars of an answer, in its order. */
+export function readExemplars(text: string): readonly ToldExemplar[] {
+  const rows = JSON.parse(text) as readonly ExemplarRow[];
+  return rows.flatMap(({ exemplars, seriesLabels }) =>
+    exemplars.map(({ labels, timestamp, value }) => ({
+      series: Number(seriesLabels[SERIES_LABEL]),
+      timestampMs: Math.round(timestamp * 1000),
+      value: Number(value),
+      trace: labels['trace_id'] ?? '',
+    })),
+  );
+}
+
+/** What an answer says of metrics. */
+export function readMetadata(text: string): readonly ToldMetadata[] {
+  const byMetric = JSON.parse(text) as Record<string, readonly Omit<ToldMetadata, 'metric'>[]>;
+  return Object.entries(byMetric).flatMap(([metric, entries]) =>
+    entries.map((entry) => ({ metric, ...entry })),
+  );
 }
 
 /** Samples by the number of their series. */

@@ -11,6 +11,8 @@ import type { LoadShape, LoadTarget, RequestEnd } from './load-target.ts';
 import type { SimRandom } from './random.ts';
 import { Readers } from './readers.ts';
 import { encodePush } from './remote-write.ts';
+import { Said, type SaidExemplar } from './said.ts';
+import { runTeller } from './teller.ts';
 import { writeSeriesOf } from './texts.ts';
 
 const PUSH_TIMEOUT_MS = 12_000;
@@ -22,6 +24,7 @@ export const FUTURE_MS = 5 * 24 * 3_600_000;
 
 export class Workload {
   readonly history = new History();
+  readonly said = new Said();
   readonly violations: Violation[] = [];
   readonly counts = {
     pushErrors: 0,
@@ -32,6 +35,8 @@ export class Workload {
     readErrors: 0,
     deletions: 0,
     cancellations: 0,
+    exemplars: 0,
+    metadataSaid: 0,
   };
   /** Failed reads by what they said first. */
   readonly readErrorsBy = new Map<string, number>();
@@ -57,8 +62,12 @@ export class Workload {
       this.#running.push(this.#write(i, random.child(`writer ${i}`)));
     }
     this.#running.push(this.readers.run(random.child('reader')));
-    const { deleteEveryMs } = this.shape;
-    const { deletions } = this.target;
+    const { deleteEveryMs, tellEveryMs } = this.shape;
+    const { beside, deletions } = this.target;
+    if (tellEveryMs !== undefined && beside !== undefined) {
+      const options = { load: this, beside, everyMs: tellEveryMs };
+      this.#running.push(runTeller(options, random.child('teller')));
+    }
     if (deleteEveryMs === undefined || deletions === undefined) return;
     const deleter = random.child('deleter');
     this.#running.push(runDeleter({ load: this, deletions, everyMs: deleteEveryMs }, deleter));
@@ -91,9 +100,13 @@ export class Workload {
     }
   }
 
+  /** Asks a node, counts, and looks for what belongs to others; undefined: no answer. */
+  judge: Readers['judge'] = (node, asked, request) => this.readers.judge(node, asked, request);
+
   async #write(writer: number, random: SimRandom): Promise<void> {
     const { everyMs, lateChance, repeatChance, seriesPerWriter } = this.shape;
-    const { futureChance = 0, readBackChance = 0 } = this.shape;
+    const { exemplarChance = 0, futureChance = 0, readBackChance = 0 } = this.shape;
+    const exemplars = random.child('exemplars');
     const { history, target } = this;
     while (!this.isStopped) {
       await target.sleep((everyMs * random.between(0.5, 1.5)) / this.pace);
@@ -103,8 +116,12 @@ export class Workload {
       const samples = Array.from({ length: seriesPerWriter }, (_, i) =>
         history.send(first + i, timestampMs),
       );
-      await this.#push(samples, random);
-      if (random.chance(repeatChance)) await this.#push(samples, random);
+      const exemplar =
+        samples[0] !== undefined && exemplars.chance(exemplarChance)
+          ? this.said.newExemplar(samples[0])
+          : undefined;
+      await this.#push(samples, random, exemplar);
+      if (random.chance(repeatChance)) await this.#push(samples, random, exemplar);
       if (random.chance(lateChance)) await this.#pushLate(samples, random);
       if (random.chance(futureChance)) await this.#pushFuture(first, random);
       if (random.chance(readBackChance)) await this.readers.readBack(samples, random);
@@ -136,10 +153,17 @@ export class Workload {
     this.report([{ invariant: 'I4', what: `${node} took a sample of ${timestampMs}` }]);
   }
 
-  async #push(samples: readonly SentSample[], random: SimRandom): Promise<void> {
+  /** `exemplar`: of the first sample. */
+  async #push(
+    samples: readonly SentSample[],
+    random: SimRandom,
+    exemplar?: SaidExemplar,
+  ): Promise<void> {
     const { target } = this;
     const tenant = this.tenantOf(samples[0]?.series ?? 0);
-    const body = encodePush(samples.map((sample) => writeSeriesOf(sample, tenant)));
+    const body = encodePush(
+      samples.map((sample, i) => writeSeriesOf(sample, tenant, i === 0 ? exemplar : undefined)),
+    );
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const node = random.pick(target.readyNodes());
       const startMs = target.nowMs();
@@ -150,8 +174,14 @@ export class Workload {
         this.onRequest({ kind: 'push', node, startMs, endMs: target.nowMs(), failed });
       }
       if (outcome?.kind === 'answer') {
-        if (outcome.value) this.history.acknowledge(samples, target.nowMs());
-        else this.counts.refused++;
+        if (!outcome.value) this.counts.refused++;
+        else {
+          this.history.acknowledge(samples, target.nowMs());
+          if (exemplar !== undefined) {
+            exemplar.acked ??= { askedAtMs: startMs, doneAtMs: target.nowMs() };
+            this.counts.exemplars++;
+          }
+        }
         return;
       }
       if (outcome?.kind === 'error') {

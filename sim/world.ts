@@ -74,6 +74,8 @@ export class World<Node> {
   /** The one that all machines share, if they do. */
   readonly bucket: SimBucketStore;
   readonly machines: readonly Machine<Node>[];
+  /** True time at which a process ended last, however it ended. */
+  lastEndMs = Number.NEGATIVE_INFINITY;
   /** What broke the run itself: real effects, errors nobody handled. */
   readonly broken: string[] = [];
   readonly #options: WorldOptions<Node>;
@@ -196,6 +198,7 @@ export class World<Node> {
     const { life } = machine;
     if (life === undefined) return;
     this.note(`kill ${machine.name}`);
+    this.lastEndMs = this.loop.nowMs;
     life.owner.isAlive = false;
     this.loop.release(life.owner);
     machine.life = undefined;

@@ -1,5 +1,5 @@
 /** Planted bugs of answers: what a node says to its clients is not what it should say. */
-import type { NodeApi, QueryAnswer, QueryRequest } from '../../http/api.ts';
+import type { NamesAnswer, NodeApi, QueryAnswer, QueryRequest } from '../../http/api.ts';
 import type { SimRandom } from '../random.ts';
 import { ownerMark } from '../texts.ts';
 import { type PlantedBugs, RARE } from './planted.ts';
@@ -63,6 +63,16 @@ export const ANSWER_BUGS: PlantedBugs = {
     sentence: 'an answer lacks its last sample',
     api: (api, random) => edited(api, random, (text) => text.replace(/,\[[\d.]+,"[^"]*"\]\]/, ']')),
   },
+  'lost-exemplars': {
+    sentence: 'some answers have no exemplars',
+    api: (api, random) => ({
+      ...api,
+      exemplars: async (request) => {
+        const answer = await api.exemplars(request);
+        return random.chance(RARE) ? { ...answer, data: new TextEncoder().encode('[]') } : answer;
+      },
+    }),
+  },
   'off-by-one': {
     sentence: 'the last millisecond of a range is not read',
     api: (api) => ({
@@ -92,6 +102,21 @@ export const ANSWER_BUGS: PlantedBugs = {
     sentence: 'some answers are empty, without a warning',
     api: (api, random) =>
       edited(api, random, (text) => text.replace(/"result":\[.*\]/s, '"result":[]')),
+  },
+  'stale-metadata': {
+    sentence: 'a node tells of metrics what it told first',
+    api: (api) => {
+      const first = new Map<string, NamesAnswer>();
+      return {
+        ...api,
+        metadata: async (request) => {
+          const asked = `${request.tenant} ${request.metric ?? ''}`;
+          const answer = first.get(asked) ?? (await api.metadata(request));
+          first.set(asked, answer);
+          return answer;
+        },
+      };
+    },
   },
   'wrong-tenant': {
     sentence: 'some queries are answered from the data of another tenant',

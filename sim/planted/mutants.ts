@@ -156,6 +156,17 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
       },
     ],
   },
+  'exemplars-unlogged': {
+    sentence: 'exemplars are in memory only',
+    file: 'storage/tsdb.js',
+    edits: [
+      {
+        from: 'this.#exemplars.append(batch, this.#appendBounds(nowMs))',
+        to: 'void this.#exemplars.append(batch, this.#appendBounds(nowMs))',
+      },
+    ],
+    faults: ['kill', 'power', 'restart-all', 'restart'],
+  },
   'failed-sync-forgiven': {
     sentence: 'a node goes on after a failed fsync',
     file: 'storage/committer.js',
@@ -190,6 +201,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     file: 'storage/wal/open.js',
     edits: [{ from: 'if (tally.lossCount > 0) {', to: 'if (tally.lossCount < 0) {' }],
     faults: ['rotten-bits', 'lost-writes', 'misdirected-writes', 'kill'],
+  },
+  'metadata-on-one-is-enough': {
+    sentence: 'metadata is acknowledged when one of its owners has it',
+    file: 'actors/distributor/metadata-push.js',
+    edits: [{ from: 'least >= writeQuorum', to: 'least >= 1' }],
+    faults: ['kill', 'kill-some'],
   },
   'merge-loses-newest': {
     sentence: 'a merge leaves out the sample at the end of the range',

@@ -10,7 +10,7 @@ import { audit } from '../../sim/audit.ts';
 import { bootStarling, isReady, loadTargetOf } from '../../sim/cluster.ts';
 import { Workload } from '../../sim/workload.ts';
 import { type Machine, World } from '../../sim/world.ts';
-import { queryJobs } from '../support/query-jobs.ts';
+import { jobs } from '../../cli/jobs.ts';
 
 /** Reads mind for so long that a cluster once had fewer copies. */
 const YOUNG_MS = 17 * 60_000;
@@ -45,7 +45,7 @@ async function tell(
     seed,
     machineCount,
     ciphers: createNodeCiphers(),
-    jobs: queryJobs,
+    jobs,
     bootNode: bootStarling(machineCount, flags),
   });
   const workload = new Workload(loadTargetOf(world), {

@@ -9,10 +9,12 @@ import type { Violation } from '../../sim/checkers/answer.ts';
 import { checkAudited } from '../../sim/checkers/audited.ts';
 import { NOTICE_MS, checkAvailable } from '../../sim/checkers/available.ts';
 import { checkCounted } from '../../sim/checkers/counted.ts';
+import { checkExemplars } from '../../sim/checkers/exemplars.ts';
 import { checkFailStop, checkFullDisk } from '../../sim/checkers/fail-stop.ts';
 import { checkGray } from '../../sim/checkers/gray.ts';
 import { checkIsolation } from '../../sim/checkers/isolation.ts';
 import { doubtedIn } from '../../sim/checkers/living.ts';
+import { checkMetadata } from '../../sim/checkers/metadata.ts';
 import { checkPoints } from '../../sim/checkers/points.ts';
 import { RECOVERY_MS, checkRecovered } from '../../sim/checkers/recovered.ts';
 import { checkRejected } from '../../sim/checkers/rejected.ts';
@@ -20,6 +22,7 @@ import { checkRing } from '../../sim/checkers/ring-sanity.ts';
 import { checkSeries } from '../../sim/checkers/series.ts';
 import { checkSkewed } from '../../sim/checkers/skewed.ts';
 import { History } from '../../sim/history.ts';
+import { Said, type SaidExemplar, type SaidMetadata } from '../../sim/said.ts';
 import { AvailabilityWatch } from '../../sim/watch.ts';
 
 const names = (violations: readonly Violation[]): readonly string[] =>
@@ -85,6 +88,68 @@ t.test('points: the newest sample in reach at each step, of those that are owed 
   t.strictSame(names(checkSeries(history, asked, [])), ['I5']);
   t.strictSame(names(checkSeries(history, { ...asked, fromMs: 151 }, [])), []);
   t.strictSame(names(checkSeries(history, asked, [1, 2])), ['I3']);
+  t.end();
+});
+
+t.test('metadata: what was acknowledged since no process ended, and only what was said', (t) => {
+  const said = new Said();
+  const [first, second] = [said.newMetric('a', 'mark'), said.newMetric('a', 'mark')];
+  first.acked = { askedAtMs: 5, doneAtMs: 6 };
+  const check = (
+    told: readonly Omit<SaidMetadata, 'acked' | 'tenant'>[],
+    count: number,
+    asked: { readonly askedAtMs?: number; readonly owedSinceMs?: number; metric?: string } = {},
+  ): void => {
+    const question = { node: 'a', metric: undefined, askedAtMs: 10, owedSinceMs: 4, ...asked };
+    const found = checkMetadata(said.metadataOf('a'), { ...question, told });
+    t.equal(found.length, count, JSON.stringify([told, asked]));
+  };
+  check([first], 0);
+  check([first, second], 0); // the second may be there or not
+  check([], 1);
+  check([], 0, { askedAtMs: 6 });
+  check([], 0, { owedSinceMs: 5 });
+  check([], 0, { metric: second.metric });
+  check([], 1, { metric: first.metric });
+  check([first, first], 1);
+  check([first, { ...second, help: 'of somebody else' }], 1);
+  check([first, { ...second, metric: 'unheard' }], 1);
+  t.strictSame(said.metadataOf('b'), []);
+  t.end();
+});
+
+t.test('exemplars: those of acknowledged samples, in order, of the series and the span', (t) => {
+  const history = new History();
+  const said = new Said();
+  const [one, two] = [history.send(1, 100), history.send(1, 200)];
+  const told = [said.newExemplar(one), said.newExemplar(two)] as const;
+  const check = (
+    shown: readonly SaidExemplar[],
+    count: number,
+    asked: { readonly toMs?: number; readonly owedSinceMs?: number } = {},
+  ): void => {
+    const question = { node: 'a', series: 1, fromMs: 50, toMs: 300, askedAtMs: 100_000 };
+    const given = { ...question, owedSinceMs: 0, ...asked, told: shown };
+    const found = checkExemplars(said, history, given);
+    t.equal(found.length, count, JSON.stringify([shown, asked]));
+  };
+  check([], 0);
+  history.acknowledge([one, two], 6);
+  for (const exemplar of told) exemplar.acked = { askedAtMs: 5, doneAtMs: 6 };
+  check(told, 0);
+  check([told[0]], 1);
+  check([told[0]], 0, { owedSinceMs: 5 });
+  check([told[0]], 0, { toMs: 199 });
+  check(told, 1, { toMs: 199 });
+  check([told[1], told[0]], 1);
+  check([...told, told[1]], 1);
+  check([told[0], { ...told[1], value: 7 }], 1);
+  check([told[0], { ...told[1], series: 2 }], 1);
+  const deleted = history.delete({ series: 1, fromMs: 200, toMs: 200 });
+  check([told[0]], 0);
+  check(told, 0);
+  deleted.doneAtMs = 1;
+  check(told, 1);
   t.end();
 });
 

@@ -18,7 +18,7 @@ import { History } from '../../sim/history.ts';
 import { PLANTED } from '../../sim/planted/index.ts';
 import { type StoryOptions, type Verdict, runStory } from '../../sim/story.ts';
 import type { Swarm } from '../../sim/swarm.ts';
-import { queryJobs } from '../support/query-jobs.ts';
+import { jobs } from '../../cli/jobs.ts';
 
 const MINUTES = 0.1;
 
@@ -28,7 +28,7 @@ function run(seed: number, more: Partial<StoryOptions> = {}): Promise<Verdict> {
     minutes: MINUTES,
     ...more,
     ciphers: createNodeCiphers(),
-    jobs: queryJobs,
+    jobs,
   });
 }
 

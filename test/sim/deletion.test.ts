@@ -10,14 +10,14 @@ import { HIDE_MS, checkDeleted } from '../../sim/checkers/deleted.ts';
 import { History } from '../../sim/history.ts';
 import { runStory } from '../../sim/story.ts';
 import { SHAPES } from '../../sim/swarm.ts';
-import { queryJobs } from '../support/query-jobs.ts';
+import { jobs } from '../../cli/jobs.ts';
 
 t.test('runStory() hides what was deleted, and nothing else', async (t) => {
   const swarm = SHAPES['deletion'];
   if (swarm === undefined) throw new Error('there is no shape deletion');
   const ciphers = createNodeCiphers();
   const { counts, probes, violations } = await runStory({
-    ...{ seed: 3, minutes: 1.5, ciphers, jobs: queryJobs, swarm },
+    ...{ seed: 3, minutes: 1.5, ciphers, jobs, swarm },
   });
   t.strictSame(violations, []);
   t.ok((counts['deletions'] ?? 0) > 2, JSON.stringify(counts));
@@ -29,7 +29,7 @@ t.test('runStory() hides what was deleted, and nothing else', async (t) => {
 t.test('a seed tells the same story, whatever ran before in the process', async (t) => {
   const { cutsDeletions: _, ...swarm } = { ...SHAPES['deletion'], tenantCount: 1, faults: [] };
   const hashOf = async (seed: number): Promise<string> => {
-    const base = { seed, minutes: 0.7, ciphers: createNodeCiphers(), jobs: queryJobs, swarm };
+    const base = { seed, minutes: 0.7, ciphers: createNodeCiphers(), jobs, swarm };
     const { counts, hash } = await runStory(base);
     t.ok((counts['deletions'] ?? 0) > 0, JSON.stringify(counts));
     return hash;

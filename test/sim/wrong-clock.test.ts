@@ -10,7 +10,7 @@ import { audit } from '../../sim/audit.ts';
 import { bootStarling, isReady, loadTargetOf } from '../../sim/cluster.ts';
 import { Workload } from '../../sim/workload.ts';
 import { World } from '../../sim/world.ts';
-import { queryJobs } from '../support/query-jobs.ts';
+import { jobs } from '../../cli/jobs.ts';
 
 const DAY_MS = 24 * 3_600_000;
 const WAIT_MS = 120_000;
@@ -24,7 +24,7 @@ async function tell(machineCount: number, offsetMs: number): Promise<void> {
     seed: 21,
     machineCount,
     ciphers: createNodeCiphers(),
-    jobs: queryJobs,
+    jobs,
     bootNode: bootStarling(machineCount, flags),
   });
   const target = loadTargetOf(world);
