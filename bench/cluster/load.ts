@@ -17,6 +17,8 @@ export const METRICS = 50;
 export interface LoadOptions {
   /** A multiple of 2,000. */
   readonly seriesCount: number;
+  /** Gauges are multiples of 1 / this. */
+  readonly gaugeParts?: number;
   readonly rounds: number;
   readonly startMs: number;
 }
@@ -36,15 +38,26 @@ interface Template {
 type Kind = 'bucket' | 'constant' | 'counter' | 'gauge';
 
 export function buildLoad(options: LoadOptions): Load {
-  const requests = Math.ceil(options.seriesCount / SERIES_PER_REQUEST);
-  const templates = Array.from({ length: requests }, (_, request) => buildTemplate(request));
+  const writers = requestWriters(options);
   const bodies = Array.from({ length: options.rounds }, (_, round) =>
-    templates.map((template, request) => {
-      patch(template, request, round, options.startMs + round * SCRAPE_INTERVAL_MS);
-      return Buffer.from(snappyjs.compress(template.bytes));
-    }),
+    writers.map((write) => Buffer.from(snappyjs.compress(write(round)))),
   );
   return { ...options, bodies };
+}
+
+/** For each request of a round: makes its protobuf, which holds until the next one. */
+export function requestWriters(
+  options: Omit<LoadOptions, 'rounds'> & { readonly intervalMs?: number },
+): readonly ((round: number) => Buffer)[] {
+  const { gaugeParts = 1000, intervalMs = SCRAPE_INTERVAL_MS, startMs } = options;
+  const requests = Math.ceil(options.seriesCount / SERIES_PER_REQUEST);
+  return Array.from({ length: requests }, (_, request) => {
+    const template = buildTemplate(request);
+    return (round) => {
+      patch(template, { request, round, timestampMs: startMs + round * intervalMs, gaugeParts });
+      return template.bytes;
+    };
+  });
 }
 
 /** Request r holds the series of ten pods: 2,000 series of all 50 metrics, 40 of each. */
@@ -82,10 +95,10 @@ function kindOf(metric: number): Kind {
   return metric < 46 ? 'constant' : 'bucket';
 }
 
-/** Ordinal 0..1999 of a metric; 500 pods of four containers, or 200 of ten buckets. */
+/** Of 100,000 series ordinal 0..1999 of a metric; 500 pods of four containers, or 200 of ten buckets. */
 function labelsOf(metric: number, kind: Kind, ordinal: number): (readonly [string, string])[] {
   const isBucket = kind === 'bucket';
-  const pod = isBucket ? Math.floor(ordinal / 10) % 500 : Math.floor(ordinal / 4) % 500;
+  const pod = isBucket ? Math.floor(ordinal / 10) : Math.floor(ordinal / 4);
   const labels: (readonly [string, string])[] = [
     [
       '__name__',
@@ -115,7 +128,14 @@ function field(tag: number, bytes: Buffer): Buffer {
   return Buffer.concat([Buffer.from(header), bytes]);
 }
 
-function patch(template: Template, request: number, round: number, timestampMs: number): void {
+interface Patch {
+  readonly request: number;
+  readonly round: number;
+  readonly timestampMs: number;
+  readonly gaugeParts: number;
+}
+
+function patch(template: Template, { gaugeParts, request, round, timestampMs }: Patch): void {
   const { bytes, valueOffsets, kinds } = template;
   const stamp = Buffer.alloc(6);
   let rest = timestampMs;
@@ -125,7 +145,9 @@ function patch(template: Template, request: number, round: number, timestampMs: 
   }
   for (let i = 0; i < valueOffsets.length; i++) {
     const at = valueOffsets[i]!;
-    bytes.writeDoubleLE(valueOf(kinds[i]!, request * SERIES_PER_REQUEST + i, round), at);
+    const value = valueOf(kinds[i]!, request * SERIES_PER_REQUEST + i, round);
+    const isGauge = kinds[i] === 'gauge';
+    bytes.writeDoubleLE(isGauge ? Math.round(value * gaugeParts) / gaugeParts : value, at);
     stamp.copy(bytes, at + 9);
   }
 }
@@ -141,7 +163,7 @@ function valueOf(kind: Kind, series: number, round: number): number {
     case 'counter':
       return (series % 1000) * 100 + round * (10 + (series % 50)) + (noise % 10);
     case 'gauge':
-      return Math.round((50 + 30 * Math.sin(round / 20 + series) + noise / 100) * 1000) / 1000;
+      return 50 + 30 * Math.sin(round / 20 + series) + noise / 100;
   }
 }
 

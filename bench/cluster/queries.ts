@@ -50,6 +50,9 @@ export const queries: readonly BenchQuery[] = [
   },
 ];
 
+/** What is asked, and whose CPU counts. */
+type Asked = Pick<Target, 'pids' | 'queryUrl'>;
+
 export interface QueryTiming {
   /** Over the passes, and of the first one. */
   readonly medianMs: number;
@@ -60,7 +63,7 @@ export interface QueryTiming {
 }
 
 /** By query: in each pass the median of seven after one warm-up, of these the median. `endMs` is the newest round's time. */
-export async function timeQueries(target: Target, endMs: number): Promise<readonly QueryTiming[]> {
+export async function timeQueries(target: Asked, endMs: number): Promise<readonly QueryTiming[]> {
   const passes: (readonly QueryPass[])[] = [];
   for (let pass = 0; pass < PASSES; pass++) {
     const timings: QueryPass[] = [];
@@ -78,7 +81,7 @@ export async function timeQueries(target: Target, endMs: number): Promise<readon
 
 type QueryPass = Omit<QueryTiming, 'firstMs'>;
 
-async function timeQuery(target: Target, query: BenchQuery, endMs: number): Promise<QueryPass> {
+async function timeQuery(target: Asked, query: BenchQuery, endMs: number): Promise<QueryPass> {
   const parameters = new URLSearchParams({ query: query.query, nocache: '1' });
   if (query.isRange) {
     parameters.set('start', String((endMs - 3_600_000) / 1000));

@@ -19,10 +19,10 @@ export interface Target {
 }
 
 const READY_TIMEOUT_MS = 60_000;
-const mainScript = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
+export const mainScript = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
 
 /** Ports that were free a moment ago. */
-async function freePorts(count: number): Promise<readonly number[]> {
+export async function freePorts(count: number): Promise<readonly number[]> {
   const servers = await Promise.all(
     Array.from(
       { length: count },
@@ -118,15 +118,20 @@ export async function startVictoriaMetrics(bin: string): Promise<Target> {
   };
 }
 
-function start(command: string, args: readonly string[]): ChildProcess {
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+export function start(
+  command: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): ChildProcess {
+  const env = { ...process.env, ...environment };
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'], env });
   child.on('exit', (code) => {
     if (code !== 0 && code !== null) console.error(`${command} exited with ${code}`);
   });
   return child;
 }
 
-async function waitFor(url: string): Promise<void> {
+export async function waitFor(url: string): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT_MS;
   while (performance.now() < deadline) {
     try {
@@ -150,6 +155,15 @@ async function waitForReplication(url: string, wanted: number): Promise<void> {
 }
 
 async function stopAll(children: readonly ChildProcess[], directory: string): Promise<void> {
+  await endAll(children);
+  rmSync(directory, { recursive: true, force: true });
+}
+
+/** Ends processes, and waits until they are gone. */
+export async function endAll(
+  children: readonly ChildProcess[],
+  signal: NodeJS.Signals = 'SIGTERM',
+): Promise<void> {
   await Promise.all(
     children.map(
       (child) =>
@@ -159,10 +173,9 @@ async function stopAll(children: readonly ChildProcess[], directory: string): Pr
             return;
           }
           child.once('exit', () => resolve());
-          child.kill('SIGTERM');
+          child.kill(signal);
           setTimeout(() => child.kill('SIGKILL'), 20_000).unref();
         }),
     ),
   );
-  rmSync(directory, { recursive: true, force: true });
 }
