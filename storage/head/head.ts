@@ -6,8 +6,8 @@
  *
  * Chunks are cut at times that depend on the clock of the samples only, not on when this node began:
  * two hours are divided by a power of two so that about 120 samples fall into a piece, shifted by an
- * offset from the fingerprint, and never across a two-hour border. Replicas therefore cut alike, and
- * equal chunks are equal bytes.
+ * offset from the fingerprint, and never across a two-hour border, next to which no short piece is left.
+ * Replicas therefore cut alike, and equal chunks are equal bytes.
  */
 import type { HistogramSample } from '../../model/histogram-sample.ts';
 import type { Labels } from '../../model/labels.ts';
@@ -426,12 +426,18 @@ function roomFor(bytes: number): number {
   return Math.ceil(bytes / OPEN_CHUNK_BYTES_STEP) * OPEN_CHUNK_BYTES_STEP;
 }
 
-/** The time at which a chunk that begins at `timeMs` must end: the next border of its grid. */
+/**
+ * The time at which a chunk that begins at `timeMs` must end: the next border of its grid. The one border that lies
+ * nearer to an end of the two hours than half a piece is left out, so that there are as many chunks as pieces.
+ */
 export function cutTime(timeMs: number, intervalMs: number, fingerprintWord: number): number {
   const wanted = BLOCK_RANGE_MS / (SAMPLES_PER_CHUNK_TARGET * intervalMs);
   const divisions = Math.min(Math.max(Math.round(Math.log2(wanted)), 0), DIVISIONS_MAX);
   const pieceMs = BLOCK_RANGE_MS / 2 ** divisions;
   const offsetMs = fingerprintWord % Math.floor(pieceMs);
-  const pieceEnd = (Math.floor((timeMs - offsetMs) / pieceMs) + 1) * pieceMs + offsetMs;
-  return Math.min(pieceEnd, (Math.floor(timeMs / BLOCK_RANGE_MS) + 1) * BLOCK_RANGE_MS);
+  const rangeStart = Math.floor(timeMs / BLOCK_RANGE_MS) * BLOCK_RANGE_MS;
+  const rangeEnd = rangeStart + BLOCK_RANGE_MS;
+  let pieceEnd = (Math.floor((timeMs - offsetMs) / pieceMs) + 1) * pieceMs + offsetMs;
+  if (pieceEnd - rangeStart < pieceMs / 2) pieceEnd += pieceMs;
+  return rangeEnd - pieceEnd <= pieceMs / 2 ? rangeEnd : pieceEnd;
 }

@@ -9,7 +9,15 @@ import { compileMatcher } from '../../model/matchers.ts';
 import { encodeLabels } from '../../model/wire/labels-codec.ts';
 import type { Deletion } from '../../storage/deletion/deletion.ts';
 import { Bitmap } from '../../storage/head/bitmap.ts';
-import { APPENDED, CONFLICT, DUPLICATE, Head, OUT_OF_ORDER } from '../../storage/head/head.ts';
+import {
+  APPENDED,
+  BLOCK_RANGE_MS,
+  CONFLICT,
+  DUPLICATE,
+  Head,
+  OUT_OF_ORDER,
+  cutTime,
+} from '../../storage/head/head.ts';
 import { Postings } from '../../storage/head/postings.ts';
 import { selectFrames } from '../../storage/head/select.ts';
 import { NO_CHUNK } from '../../storage/head/series-table.ts';
@@ -73,6 +81,38 @@ t.test(`completeOpenChunk() between appends changes no chunk (seed ${seed})`, as
     { seed, numRuns: 60 },
   );
 });
+
+t.test(
+  'cutTime() divides each two hours into as many chunks as pieces, none under half a piece',
+  async (t) => {
+    const start = Math.floor(START_MS / BLOCK_RANGE_MS) * BLOCK_RANGE_MS;
+    const check = (intervalMs: number, offsetMs: number, minutes: readonly number[]): void => {
+      const ends: number[] = [];
+      for (let at = start; at < start + BLOCK_RANGE_MS;) {
+        const end = cutTime(at, intervalMs, offsetMs);
+        assert(end > at, 'a chunk of nothing');
+        ends.push((at = end));
+      }
+      t.same(
+        ends.map((end) => (end - start) / 60_000),
+        minutes,
+        `${intervalMs} ms, ${offsetMs / 60_000} min`,
+      );
+    };
+    const minute = 60_000; // two hours in Unix time are a multiple of all pieces, so offsets are from there
+    check(15_000, 0, [30, 60, 90, 120]);
+    check(15_000, 5 * minute, [35, 65, 95, 120]);
+    check(15_000, 14 * minute, [44, 74, 104, 120]);
+    check(15_000, 15 * minute, [15, 45, 75, 120]);
+    check(15_000, 16 * minute, [16, 46, 76, 120]);
+    check(15_000, 29 * minute, [29, 59, 89, 120]);
+    check(30_000, 20 * minute, [80, 120]);
+    check(30_000, 40 * minute, [40, 120]);
+    check(60_000, 40 * minute, [120]);
+    check(600_000, 50 * minute, [120]);
+    check(600_000, 70 * minute, [120]);
+  },
+);
 
 t.test('append() compares a sample with what the series has, encoded or not', async (t) => {
   for (const isRead of [false, true]) {
