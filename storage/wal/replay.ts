@@ -1,6 +1,6 @@
 /**
- * Reads a log directory: the newest checkpoint, then the segments after it. Bounded: one read of
- * `READ_BYTES` is held at a time, and no slice of work is longer than `SLICE_PAGES` pages.
+ * Reads a log directory: the newest checkpoint, then the segments after it. Bounded: `READ_BYTES` are worked on
+ * while as many are read, and no slice of work is longer than `SLICE_PAGES` pages.
  *
  * Damage in one segment does not hide what later ones hold: reading goes on, and every bad place is
  * told. Only the end of the last segment may be unfinished; there it is the caller who cuts it off.
@@ -81,9 +81,14 @@ export async function readSegment(
 ): Promise<SegmentResult | undefined> {
   const scanner = new SegmentScanner(path, sink);
   const file = await attempt(path, () => platform.disk.open(path, 'read'));
+  const read = (offset: number): Promise<Uint8Array> =>
+    attempt(path, () => file.read(offset, READ_BYTES));
+  let ahead = read(0);
   try {
     for (let offset = 0; ; offset += READ_BYTES) {
-      const bytes = await attempt(path, () => file.read(offset, READ_BYTES));
+      const bytes = await ahead;
+      if (bytes.length === READ_BYTES) ahead = read(offset + READ_BYTES);
+      ahead.catch(() => undefined); // thrown where it is waited for
       for (let at = 0; at < bytes.length; at += SLICE_PAGES * PAGE_BYTES) {
         scanSlice(scanner, bytes, at, offset);
         await nextTurn(platform.clock);
@@ -95,6 +100,7 @@ export async function readSegment(
       }
     }
   } finally {
+    await ahead.catch(() => undefined); // what matters was thrown
     await closeQuietly(file);
   }
 }

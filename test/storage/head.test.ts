@@ -20,6 +20,7 @@ import {
 } from '../../storage/head/head.ts';
 import { Postings } from '../../storage/head/postings.ts';
 import { selectFrames } from '../../storage/head/select.ts';
+import { SeriesOfRef } from '../../storage/head/series-of-ref.ts';
 import { NO_CHUNK } from '../../storage/head/series-table.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -113,6 +114,20 @@ t.test(
     check(600_000, 70 * minute, [120]);
   },
 );
+
+t.test('SeriesOfRef finds what was set, and takes memory by series, not by refs', async (t) => {
+  const refs = new SeriesOfRef();
+  const check = (ref: number, expected: number): boolean => t.equal(refs.get(ref), expected);
+  const far = [5000, 1023, 1024, 2 ** 32, 2 ** 52];
+  for (const [s, ref] of far.entries()) refs.set(ref, s);
+  for (const [s, ref] of far.entries()) check(ref, s);
+  for (let i = 0; i < 3000; i++) refs.set(10_000 + i, i); // the column reaches them in time
+  for (let i = 0; i < 3000; i += 500) check(10_000 + i, i);
+  for (const [s, ref] of far.entries()) check(ref, s);
+  for (const ref of [0, 1, 1025, 9999, 13_000, 2 ** 40]) check(ref, -1);
+  refs.set(5000, 77);
+  check(5000, 77);
+});
 
 t.test('append() compares a sample with what the series has, encoded or not', async (t) => {
   for (const isRead of [false, true]) {
