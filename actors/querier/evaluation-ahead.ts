@@ -1,11 +1,12 @@
 /**
  * A small query is evaluated by what the first instance answered while the others are waited for: replicas mostly hold
- * the same, byte for byte, and then the output is there when the last of them has answered. Where they differ it is
+ * the same (same-series.ts), and then the output is there when the last of them has answered. Where they differ it is
  * dropped, and all answers are merged and evaluated as ever.
  *
  *   first answers to all selections ─► (a turn later) evaluated ─► all answers whole ─► equal: the output | else: dropped
  */
 import type { EvaluateOutput } from './evaluate-job.ts';
+import { SameSeries } from './same-series.ts';
 
 /** However often replicas differed, one query of so many is tried. */
 const PAUSE_MAX = 64;
@@ -25,6 +26,8 @@ export class EvaluationAhead {
   readonly #first: Frames[] = [];
   #count = 0;
   #output: EvaluateOutput | undefined;
+  /** By selection: what the output is of. */
+  #series: readonly SameSeries[] = [];
   #isOver = false;
 
   constructor(options: AheadOptions) {
@@ -43,8 +46,9 @@ export class EvaluationAhead {
     if (this.#isOver) return;
     try {
       this.#output = this.#options.evaluate(this.#first);
+      if (this.#output !== undefined) this.#series = this.#first.map((one) => new SameSeries(one));
     } catch {
-      // Whether it is an error is for all answers to say.
+      this.#output = undefined; // whether it is an error is for all answers to say
     }
   }
 
@@ -52,8 +56,15 @@ export class EvaluationAhead {
   settle(answers: readonly (readonly Frames[])[]): EvaluateOutput | 'differs' | 'none' {
     this.#isOver = true;
     if (this.#output === undefined) return 'none';
-    const isSame = answers.every((all, i) => all.every((one) => areEqual(one, this.#first[i]!)));
-    return isSame ? this.#output : 'differs';
+    return this.#isSame(answers) ? this.#output : 'differs';
+  }
+
+  #isSame(answers: readonly (readonly Frames[])[]): boolean {
+    try {
+      return answers.every((all, i) => all.every((one) => this.#series[i]!.isIn(one)));
+    } catch {
+      return false; // an answer that cannot be read
+    }
   }
 }
 
@@ -72,9 +83,4 @@ export class AheadLuck {
     this.#pause = isSame ? 0 : Math.min(Math.max(this.#pause * 2, 1), PAUSE_MAX);
     this.#left = this.#pause;
   }
-}
-
-function areEqual(a: Frames, b: Frames): boolean {
-  if (a === b) return true;
-  return a.length === b.length && a.every((frame, i) => Buffer.compare(frame, b[i]!) === 0);
 }

@@ -1,11 +1,9 @@
 /**
  * The series that selectors matched lately, for dashboards and rules ask the same again and again. Labels of a series
  * never change, so that what matched once matches until its number is reused; series that came since are asked one by
- * one. Numbers of series that went stay among them.
+ * one. Numbers of series that went stay among them. Lists rise.
  *
  *   key of the selectors -> numbers that matched of the series there were then       (latest use last)
- *
- * Short lists are in the order of fingerprints, so that replicas answer alike whatever order their series came in.
  */
 import { type Labels, labelValue } from '../../model/labels.ts';
 import { type CompiledMatcher, type Selectors, compileMatcher } from '../../model/matchers.ts';
@@ -19,10 +17,6 @@ const NUMBERS_PER_ENTRY_MAX = 16 * 1024;
 const KEY_CHARS_MAX = 2048;
 /** When more series came than this, the postings are faster. */
 const NEW_SERIES_MAX = 256;
-/** Lists up to this long are put in order: a fraction of a millisecond. */
-export const ORDERED_MAX = 4096;
-/** A number stands beside 32 bits in an exact double. */
-const SERIES_MAX = 2 ** 21;
 
 /** How far a table of series is: what was matched at one moment holds at another. */
 export interface TableState {
@@ -55,20 +49,17 @@ export class MatchCache {
     if (entry.reuses !== reuses || length - entry.length > NEW_SERIES_MAX) return undefined;
     const added = entry.length === length ? [] : this.#matchFrom(entry.length, selectors);
     const { numbers } = entry;
-    const all =
-      added.length === 0 ? numbers : this.#ordered(Uint32Array.from([...numbers, ...added]));
+    const all = added.length === 0 ? numbers : Uint32Array.from([...numbers, ...added]);
     this.#keep(key, { numbers: all, length, reuses });
     return all;
   }
 
-  /** Notes all that matched, unless the table is not as it was when the match began; returns them in their order. */
-  note(key: string, matched: Uint32Array, began: TableState): Uint32Array {
-    const numbers = this.#ordered(matched);
+  /** Notes all that matched, unless the table is not as it was when the match began. */
+  note(key: string, numbers: Uint32Array, began: TableState): void {
     const { length, reuses } = this.#series;
     const isSame = began.length === length && began.reuses === reuses;
     if (isSame && numbers.length <= NUMBERS_PER_ENTRY_MAX && key.length <= KEY_CHARS_MAX)
       this.#keep(key, { numbers, length, reuses });
-    return numbers;
   }
 
   #keep(key: string, kept: Entry): void {
@@ -98,19 +89,6 @@ export class MatchCache {
       if (compiled.some((matchers) => matchesAll(matchers, labels))) found.push(s);
     }
     return found;
-  }
-
-  /** By the first word of the fingerprint; series that share one come by number. */
-  #ordered(numbers: Uint32Array): Uint32Array {
-    if (numbers.length > ORDERED_MAX || this.#series.length > SERIES_MAX) return numbers;
-    const { fingerprints } = this.#series;
-    const keys = new Float64Array(numbers.length);
-    for (let i = 0; i < keys.length; i++)
-      keys[i] = fingerprints[numbers[i]! * 4]! * SERIES_MAX + numbers[i]!;
-    keys.sort();
-    const ordered = new Uint32Array(keys.length);
-    for (let i = 0; i < keys.length; i++) ordered[i] = keys[i]! % SERIES_MAX;
-    return ordered;
   }
 }
 

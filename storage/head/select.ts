@@ -27,7 +27,7 @@ import { SERIES_TOUCHED, touchSeries } from './touch-series.ts';
 const SERIES_PER_SLICE = 2000;
 
 /**
- * The numbers of the series that match and have data in the range. Yields between slices.
+ * The numbers of the series that match and have data in the range, rising. Yields between slices.
  * Throws `query.parse` for a bad regular expression.
  */
 export function* matchSeries(
@@ -60,7 +60,9 @@ function* matchingSeries(head: Head, selectors: Selectors): Generator<undefined,
     yield* head.postings.match(matchers.map(compileMatcher), matching);
     found.or(matching);
   }
-  return head.matches.note(key, found.toArray(), { length, reuses });
+  const numbers = found.toArray();
+  head.matches.note(key, numbers, { length, reuses });
+  return numbers;
 }
 
 /** What a reader of samples looks at; without hints it gets whole label sets and chunks. */

@@ -1,0 +1,85 @@
+/**
+ * Whether answers of instances hold the same series with the same bytes, in whatever order: each head has its series in
+ * the order in which they came to it.
+ */
+import { type SeriesFrameHandler, readSeriesFrame } from '../../model/wire/series-frame.ts';
+
+type Frames = readonly Uint8Array[];
+
+/** The series of one answer, to compare others with. Throws `protobuf.corrupt`. */
+export class SameSeries {
+  readonly #frames: Frames;
+  readonly #series: Places;
+  /** By a part of the fingerprint: which series. */
+  readonly #byFingerprint = new Map<number, number>();
+
+  constructor(frames: Frames) {
+    this.#frames = frames;
+    this.#series = new Places(frames);
+    for (let i = 0; i < this.#series.count; i++) this.#byFingerprint.set(this.#series.keyOf(i), i);
+  }
+
+  /** False also where series come in several pieces that may be equal to others. Throws `protobuf.corrupt`. */
+  isIn(frames: Frames): boolean {
+    if (frames === this.#frames || areEqual(frames, this.#frames)) return true;
+    const { count } = this.#series;
+    if (this.#byFingerprint.size !== count) return false;
+    const others = new Places(frames);
+    if (others.count !== count) return false;
+    const isFound = new Uint8Array(count);
+    for (let i = 0; i < count; i++) {
+      const own = this.#byFingerprint.get(others.keyOf(i));
+      if (own === undefined || isFound[own] === 1) return false;
+      if (!this.#series.bytesOf(own).equals(others.bytesOf(i))) return false;
+      isFound[own] = 1;
+    }
+    return true;
+  }
+}
+
+/** Where the series of frames stand. */
+class Places implements SeriesFrameHandler {
+  readonly #buffers: readonly Buffer[];
+  readonly #frame: number[] = [];
+  readonly #start: number[] = [];
+  #reading = 0;
+
+  constructor(frames: Frames) {
+    this.#buffers = frames.map(({ buffer, byteOffset, length }) =>
+      Buffer.from(buffer, byteOffset, length),
+    );
+    for (const frame of frames) {
+      readSeriesFrame(frame, this);
+      this.#reading++;
+    }
+  }
+
+  get count(): number {
+    return this.#start.length;
+  }
+
+  onSeries(fingerprintOffset: number): void {
+    this.#frame.push(this.#reading);
+    this.#start.push(fingerprintOffset);
+  }
+
+  onChunk(): void {
+    // They are among the bytes of their series.
+  }
+
+  /** 48 bits of the fingerprint: enough to find a series, which is then compared whole. */
+  keyOf(i: number): number {
+    return this.#buffers[this.#frame[i]!]!.readUIntLE(this.#start[i]!, 6);
+  }
+
+  /** Fingerprint, labels and chunks. */
+  bytesOf(i: number): Buffer {
+    const frame = this.#frame[i]!;
+    const end = this.#frame[i + 1] === frame ? this.#start[i + 1]! : this.#buffers[frame]!.length;
+    return this.#buffers[frame]!.subarray(this.#start[i], end);
+  }
+}
+
+function areEqual(a: Frames, b: Frames): boolean {
+  return a.length === b.length && a.every((frame, i) => Buffer.compare(frame, b[i]!) === 0);
+}
