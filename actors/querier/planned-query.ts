@@ -32,12 +32,26 @@ export interface PlannedQuery {
   readonly plan: Plan;
 }
 
+const REMEMBERED_MAX = 256;
+const REMEMBERED_CHARS_MAX = 1024;
+/** The trees of the latest short queries, oldest first: dashboards ask the same text again and again. Nobody changes a tree. */
+const remembered = new Map<string, Expr>();
+
 /** Throws `query.parse`. */
 export function parsedQuery({
-  isExperimental,
+  isExperimental = false,
   query,
 }: Pick<PlanInput, 'isExperimental' | 'query'>): Expr {
-  return parseExpr(query, isExperimental === true ? EXPERIMENTAL_LANGUAGE : {});
+  const key = `${isExperimental ? 'experimental' : ''}:${query}`;
+  const expr = remembered.get(key) ?? parseExpr(query, isExperimental ? EXPERIMENTAL_LANGUAGE : {});
+  if (query.length > REMEMBERED_CHARS_MAX) return expr;
+  remembered.delete(key);
+  remembered.set(key, expr);
+  for (const oldest of remembered.keys()) {
+    if (remembered.size <= REMEMBERED_MAX) break;
+    remembered.delete(oldest);
+  }
+  return expr;
 }
 
 /** Throws `query.parse` or `query.execution`. */

@@ -5,6 +5,7 @@ import { runEvaluateJob } from '../../actors/querier/evaluate-job.ts';
 import { NodeBytes, QueryBytes } from '../../actors/querier/byte-budget.ts';
 import { type GatherOptions, gather } from '../../actors/querier/gather.ts';
 import { runNamesJob } from '../../actors/querier/names-job.ts';
+import { parsedQuery } from '../../actors/querier/planned-query.ts';
 import { Ticket } from '../../actors/querier/ticket.ts';
 import { estimateSteps } from '../../actors/querier/workload.ts';
 import { packControl } from '../../actors/runtime/index.ts';
@@ -318,3 +319,19 @@ t.test(
     t.throws(() => run('names', names), refusal('request.canceled', /left/));
   },
 );
+
+t.test('parsedQuery() gives the tree of its text and language, however often', async (t) => {
+  const tree = (query: string, isExperimental = false): unknown =>
+    parsedQuery({ query, isExperimental });
+  t.equal(tree('a + b'), tree('a + b'), 'kept');
+  t.strictSame(tree('a + b'), parseExpr('a + b'));
+  t.not(tree('a + b'), tree('a + c'));
+  t.not(tree('a + b'), tree('a + b', true));
+  for (let i = 0; i < 2; i++) {
+    t.throws(() => tree('limitk(1, a)'), refusal('query.parse'));
+    t.ok(tree('limitk(1, a)', true));
+  }
+  const first = tree('first');
+  for (let i = 0; i < 1000; i++) tree(`a + ${i}`);
+  t.not(tree('first'), first, 'the oldest are forgotten');
+});

@@ -17,6 +17,7 @@ import {
   type QueryResult,
   selectionsOf,
 } from '../../promql/index.ts';
+import { frozen } from '../support/frozen.ts';
 import {
   checkSorted,
   compareAnnotations,
@@ -74,7 +75,7 @@ function checkEval(store: ScriptStore, command: EvalCommand, engine: ScriptEngin
   const { query, startMs, endMs, stepMs, instant } = command;
   let expr: Expr;
   try {
-    expr = parseExpr(query, EXPERIMENTAL_LANGUAGE);
+    expr = frozen(parseExpr(query, EXPERIMENTAL_LANGUAGE)); // a querier keeps trees
   } catch (error) {
     assert(error instanceof Error);
     assert(fail !== undefined, error.message);
