@@ -15,14 +15,16 @@ const LOOKS_PER_SLICE_MAX = 200;
 export class Pacer {
   readonly #clock: Clock;
   readonly #isCancelled: () => boolean;
+  readonly #sliceMs: number;
   #startedMs: number;
   #units = 0;
   #looks = 0;
 
   /** Once `isCancelled` says so, the next pause throws `node.not_ready`. */
-  constructor(clock: Clock, isCancelled: () => boolean = () => false) {
+  constructor(clock: Clock, isCancelled: () => boolean = () => false, sliceMs = SLICE_MS) {
     this.#clock = clock;
     this.#isCancelled = isCancelled;
+    this.#sliceMs = sliceMs;
     this.#startedMs = clock.monotonicMs();
   }
 
@@ -33,7 +35,8 @@ export class Pacer {
     this.#looks += Math.floor(this.#units / UNITS_PER_LOOK);
     this.#units = 0;
     return (
-      this.#looks >= LOOKS_PER_SLICE_MAX || this.#clock.monotonicMs() - this.#startedMs >= SLICE_MS
+      this.#looks >= LOOKS_PER_SLICE_MAX ||
+      this.#clock.monotonicMs() - this.#startedMs >= this.#sliceMs
     );
   }
 
@@ -41,6 +44,11 @@ export class Pacer {
   async pause(): Promise<void> {
     await new Promise<void>((resolve) => this.#clock.nextTurn(resolve));
     if (this.#isCancelled()) throw new StarlingError('node.not_ready', { why: 'it is stopping' });
+    this.begin();
+  }
+
+  /** Begins the next slice: for who pauses by other means. */
+  begin(): void {
     this.#startedMs = this.#clock.monotonicMs();
     this.#units = 0;
     this.#looks = 0;

@@ -30,6 +30,9 @@ import type { PinnedBlock } from './local-blocks.ts';
 import { Pacer } from './pacer.ts';
 import type { TenantBlocks, TenantView } from './tenant-blocks.ts';
 
+/** Most small queries are one slice of a head. */
+const HEAD_SLICE_MS = 3;
+
 /** What is read. */
 export interface ReadSource {
   readonly clock: Clock;
@@ -85,10 +88,11 @@ export async function* readFrames(
     for (const block of wanted) yield* blockFrames(source, { ...request, deletions }, block, hints);
     if (!hasHead(view)) return;
     const range = view.headRange;
+    const pacer = new Pacer(source.clock, undefined, HEAD_SLICE_MS);
     const frames =
       hints === undefined
-        ? selectLabelSets(head, selectors, range, deletions)
-        : selectFrames(head, selectors, range, hints, deletions);
+        ? selectLabelSets(head, selectors, range, deletions, pacer)
+        : selectFrames(head, selectors, range, hints, deletions, pacer);
     yield* checked(view, frames);
   } finally {
     view.end();

@@ -120,6 +120,7 @@ export class MembershipActor implements Actor<MembershipMessage> {
         break;
       case 'exchanged':
         this.#receiveExchange(message.answer, message.pull);
+        this.#dependencies.runtime().peers.dialAhead([message.with]);
         break;
       case 'forget':
         this.#forgets.set(message.instance, [
@@ -300,7 +301,7 @@ export class MembershipActor implements Actor<MembershipMessage> {
         await registryFile.save(effect.registry);
         break;
       case 'publish':
-        views.publish(effect.registry);
+        this.#dependencies.runtime().peers.dialAhead(views.publish(effect.registry).instances);
         break;
       case 'reply-ack':
         this.#sendBallots([effect.to], { ...NO_BALLOT, ...effect, kind: 'ack' });

@@ -1,7 +1,7 @@
 /**
- * Links to other nodes: one per peer and lane, dialled when first needed, and those that peers dialled
- * to us. Both ends prove who they are before anything else passes; a link to an instance opens only
- * when that very instance answers, whoever listens at its address by now.
+ * Links to other nodes: one per peer and lane, dialled when first needed or, in a small cluster, ahead; and
+ * those that peers dialled to us. Both ends prove who they are before anything else passes; a link to an
+ * instance opens only when that very instance answers, whoever listens at its address by now.
  */
 import { assert } from '../../model/assert.ts';
 import { StarlingError } from '../../model/errors.ts';
@@ -23,6 +23,8 @@ export const HELLO_TIMEOUT_MS = 5000;
 export const REDIAL_BACKOFF_MS = 250;
 /** Streams that peers may hold open to us. */
 export const INBOUND_STREAMS_MAX = 4096;
+/** Of more instances a node needs the streams to some, which are dialled when they are. */
+const DIALLED_AHEAD_MAX = 32;
 
 export interface PeersOptions {
   readonly self: InstanceId;
@@ -108,6 +110,24 @@ export class Peers {
     const link = this.#dial(address, lane, instance, key);
     this.#dialled.set(key, { address, link });
     return link;
+  }
+
+  /**
+   * Opens the streams of queries and writes to these instances, so that the first ones do not wait for them. What fails
+   * is dialled when it is needed.
+   */
+  dialAhead(instances: readonly InstanceId[]): void {
+    if (instances.length > DIALLED_AHEAD_MAX) return;
+    for (const instance of instances) {
+      if (instance === this.#options.self) continue;
+      for (const lane of ['read', 'write'] as const) {
+        try {
+          this.linkTo(instance, lane);
+        } catch {
+          // not known yet, or not reachable a moment ago
+        }
+      }
+    }
   }
 
   async close(): Promise<void> {

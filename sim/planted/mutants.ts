@@ -184,7 +184,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     file: 'storage/tenant-read.js',
     edits: [
       {
-        from: 'selectFrames(head, selectors, range, hints, deletions)',
+        from: 'selectFrames(head, selectors, range, hints, deletions, pacer)',
         to: 'selectFrames(head, selectors, range, hints, [])',
       },
     ],

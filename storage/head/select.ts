@@ -16,6 +16,7 @@ import type { ChunkBytes } from '../block/format.ts';
 import { ChunkMerger } from '../block/merge-chunks.ts';
 import { type Deletion, NO_DELETIONS } from '../deletion/deletion.ts';
 import { chunksOf } from './block-source.ts';
+import type { Pacer } from '../pacer.ts';
 import { type DeletedPart, deletedRanges, deletedSeries } from './deleted-series.ts';
 import type { Head } from './head.ts';
 import { Bitmap } from './bitmap.ts';
@@ -25,6 +26,8 @@ import { SERIES_TOUCHED, touchSeries } from './touch-series.ts';
 
 /** Series looked at in one slice, whether or not they have data in the range. */
 const SERIES_PER_SLICE = 2000;
+/** The clock is looked at after a few dozen: while code is cold, a series takes ten times as long. */
+const UNITS_PER_SERIES = 4;
 
 /**
  * The numbers of the series that match and have data in the range, rising. Yields between slices.
@@ -91,7 +94,7 @@ export function isInPart(lastWord: number, { count, index }: SeriesPart): boolea
 
 /**
  * Series frames of matching series, with chunks, without what was deleted. `undefined` is a pause: go on after
- * a turn of the loop.
+ * a turn of the loop. By the number of series, and by time where there is a pacer.
  */
 export function selectFrames(
   head: Head,
@@ -99,9 +102,10 @@ export function selectFrames(
   range: TimeRange,
   hints: SelectHints = { projection: undefined, newestOnly: false },
   deletions: readonly Deletion[] = NO_DELETIONS,
+  pacer?: Pacer,
 ): Generator<Uint8Array | undefined, void> {
   const putter = new SeriesPutter(head, range, hints);
-  return reading(head, frames(head, selectors, range, putter, deletions));
+  return reading(head, frames(head, selectors, range, putter, deletions, pacer));
 }
 
 /** Series frames of the label sets of matching series, without chunks. Pauses as `selectFrames`. */
@@ -110,9 +114,10 @@ export function selectLabelSets(
   selectors: Selectors,
   range: TimeRange,
   deletions: readonly Deletion[] = NO_DELETIONS,
+  pacer?: Pacer,
 ): Generator<Uint8Array | undefined, void> {
   const putter = new SeriesPutter(head, range, undefined);
-  return reading(head, frames(head, selectors, range, putter, deletions));
+  return reading(head, frames(head, selectors, range, putter, deletions, pacer));
 }
 
 function* reading<Item, Result>(
@@ -133,11 +138,12 @@ function* frames(
   range: TimeRange,
   putter: SeriesPutter,
   deletions: readonly Deletion[],
+  pacer: Pacer | undefined,
 ): Generator<Uint8Array | undefined, void> {
   const numbers = yield* matchSeries(head, selectors, range);
   const deleted = yield* deletedSeries(head, deletions, numbers);
   try {
-    yield* framesOf(head, numbers, putter, deleted);
+    yield* framesOf(head, numbers, putter, deleted, pacer);
   } finally {
     putter.writer.close();
   }
@@ -148,8 +154,10 @@ function* framesOf(
   numbers: Uint32Array,
   putter: SeriesPutter,
   deleted: readonly DeletedPart[],
+  pacer: Pacer | undefined,
 ): Generator<Uint8Array | undefined, void> {
   const { writer } = putter;
+  pacer?.begin();
   for (let i = 0; i < numbers.length; i++) {
     const s = numbers[i]!;
     if (i % SERIES_TOUCHED === 0) putter.touch(numbers, i);
@@ -160,9 +168,14 @@ function* framesOf(
       if (ranges === undefined) putter.put(s);
       else putter.putUndeleted(s, ranges);
     }
-    const isSliceFull = i % SERIES_PER_SLICE === SERIES_PER_SLICE - 1 || putter.takesSlice(s);
-    if (writer.length >= SERIES_FRAME_BYTES_TARGET) yield writer.finish();
-    else if (isSliceFull) yield undefined;
+    const isFrameFull = writer.length >= SERIES_FRAME_BYTES_TARGET;
+    const isSliceFull =
+      i % SERIES_PER_SLICE === SERIES_PER_SLICE - 1 ||
+      putter.takesSlice(s) ||
+      pacer?.spend(UNITS_PER_SERIES) === true;
+    if (!isFrameFull && !isSliceFull) continue;
+    yield isFrameFull ? writer.finish() : undefined;
+    pacer?.begin();
   }
   if (writer.seriesCount > 0) yield writer.finish();
 }

@@ -202,6 +202,24 @@ t.test('an address that changed is called at once', async (t) => {
   t.equal(await put(a, 'b'), 'kept', 'no back-off is left from the old address');
 });
 
+t.test('the streams of a small cluster are open before the first ask', async (t) => {
+  const rpc = new MemoryWire();
+  const clock = new FakeClock();
+  const resolve = (id: InstanceId): string | undefined => (id === 'unknown' ? undefined : id);
+  const a = await node('a', rpc, clock, { resolve });
+  const b = await node('b', rpc, clock);
+  box(b);
+  const ids = (...names: readonly string[]): InstanceId[] => names as InstanceId[];
+  a.runtime.peers.dialAhead(ids('a', 'unknown', 'b', 'b'));
+  await turns();
+  t.equal(b.runtime.peers.linkCount, 2, 'for reads and for writes, each once');
+  t.equal(await put(a, 'b'), 'kept');
+  t.equal(b.runtime.peers.linkCount, 2, 'and asks use them');
+  const many = Array.from({ length: 40 }, (_, i) => `other-${i}`);
+  a.runtime.peers.dialAhead(ids(...many));
+  t.equal(a.runtime.peers.linkCount, 2, 'of many instances only those that are needed');
+});
+
 t.test('what an actor does not declare, or cannot be decoded, never reaches it', async (t) => {
   const rpc = new MemoryWire();
   const b = await node('b', rpc);

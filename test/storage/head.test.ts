@@ -22,6 +22,8 @@ import { Postings } from '../../storage/head/postings.ts';
 import { selectFrames } from '../../storage/head/select.ts';
 import { SeriesOfRef } from '../../storage/head/series-of-ref.ts';
 import { NO_CHUNK } from '../../storage/head/series-table.ts';
+import { Pacer } from '../../storage/pacer.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const START_MS = 1_700_000_000_000;
@@ -275,4 +277,26 @@ t.test('what is appended while chunks are dropped counts afterwards', async (t) 
   head.append(1, { timestamps, values: new Uint32Array(2) }, 0);
   for (const _ of cursor) continue;
   t.equal(head.minTimeMs, START_MS + 6_000_000);
+});
+
+t.test('a read pauses by time where it is given a pacer, and misses nothing by it', async (t) => {
+  const head = new Head();
+  for (let n = 0; n < 1000; n++) {
+    const labels = encodeLabels(labelsFromPairs([['__name__', `m${n}`]]));
+    const s = head.addSeries(Uint32Array.of(n, 2, 3, 4), 0, labels, n + 1);
+    head.append(s, { timestamps: Float64Array.of(START_MS), values: new Uint32Array(2) }, 0);
+  }
+  let nowMs = 0;
+  const slow = new FakeClock();
+  slow.monotonicMs = () => nowMs++; // each look at the clock takes a millisecond
+  const range = { minTimeMs: 0, maxTimeMs: 2 ** 45 };
+  const read = (pacer?: Pacer): readonly (Uint8Array | undefined)[] => [
+    ...selectFrames(head, [], range, undefined, [], pacer),
+  ];
+  const framesOf = (steps: readonly (Uint8Array | undefined)[]): Buffer =>
+    Buffer.concat(steps.filter((step) => step !== undefined));
+  const paced = read(new Pacer(slow, undefined, 3));
+  t.ok(paced.filter((step) => step === undefined).length >= 10);
+  t.equal(read().filter((step) => step === undefined).length, 0);
+  t.ok(framesOf(paced).equals(framesOf(read())));
 });
