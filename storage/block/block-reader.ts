@@ -9,10 +9,11 @@
  */
 import { StarlingError } from '../../model/errors.ts';
 import type { Labels } from '../../model/labels.ts';
+import { SymbolFields } from './symbol-fields.ts';
 import { type CompiledMatcher, type Matcher, compileMatcher } from '../../model/matchers.ts';
 import { BLOCK_INDEX_FILE, BLOCK_META_FILE, BLOCK_TOMBSTONES_FILE } from '../filenames.ts';
 import { type BlockFiles, type ByteSource, type PageOptions, PagedSource } from './byte-source.ts';
-import { ChunkSegmentReader, type RawChunk } from './chunk-segment-reader.ts';
+import { type ChunkPlace, ChunkSegmentReader, type RawChunk } from './chunk-segment-reader.ts';
 import { IndexReader } from './index-reader.ts';
 import type { SeriesEntry } from './series-reader.ts';
 import { matchPostings } from './match-postings.ts';
@@ -35,6 +36,8 @@ export class BlockReader {
   readonly meta: BlockMeta;
   readonly tombstones: Tombstones;
   readonly index: IndexReader;
+  /** For one series at a time. */
+  readonly fields: SymbolFields;
   readonly #indexSource: PagedSource;
   readonly #chunks: ChunkSegmentReader;
   /** A block does not change: what is not in it never will be. */
@@ -50,6 +53,7 @@ export class BlockReader {
     this.tombstones = parts.tombstones;
     this.#indexSource = indexSource;
     this.index = index;
+    this.fields = new SymbolFields(index.symbols);
     this.#chunks = chunks;
   }
 
@@ -126,6 +130,11 @@ export class BlockReader {
   /** The chunk if its bytes are at hand, else undefined: then ask `readChunk`. */
   peekChunk(ref: number): RawChunk | undefined {
     return this.#chunks.peek(ref);
+  }
+
+  /** Hot: where the chunk is, if its bytes are at hand; false: ask `readChunk`. */
+  tryPlaceChunk(ref: number, into: ChunkPlace): boolean {
+    return this.#chunks.tryPlace(ref, into);
   }
 
   /** The chunk at `ref`. Throws `block.corrupt`. */

@@ -82,14 +82,24 @@ export class PagedSource {
     });
   }
 
-  /** The range when it lies in one page that is here, else undefined: then ask `read`. */
-  peek(offset: number, byteCount: number): Uint8Array | undefined {
+  /** The page in which `place` found something last. */
+  get page(): Uint8Array {
+    return this.#lastPage;
+  }
+
+  /** Hot: where in `page` the range begins, when it lies in one page that is here; else -1. */
+  place(offset: number, byteCount: number): number {
     const { pageBytes } = this.#options;
     const number = Math.floor(offset / pageBytes);
-    if (number !== this.#lastNumber && !this.#use(number)) return undefined;
+    if (number !== this.#lastNumber && !this.#use(number)) return -1;
     const from = offset - number * pageBytes;
-    if (from + byteCount > this.#lastPage.length) return undefined;
-    return this.#lastPage.subarray(from, from + byteCount);
+    return from + byteCount > this.#lastPage.length ? -1 : from;
+  }
+
+  /** The range when it lies in one page that is here, else undefined: then ask `read`. */
+  peek(offset: number, byteCount: number): Uint8Array | undefined {
+    const from = this.place(offset, byteCount);
+    return from < 0 ? undefined : this.#lastPage.subarray(from, from + byteCount);
   }
 
   /** All of the range. Throws `block.corrupt` when the file has less. */

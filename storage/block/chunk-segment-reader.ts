@@ -29,7 +29,16 @@ export interface RawChunk {
   readonly data: Uint8Array;
 }
 
+/** The same where it stands: `bytes[from..to)`. Filled by whom it is given to. */
+export interface ChunkPlace {
+  encoding: number;
+  bytes: Uint8Array;
+  from: number;
+  to: number;
+}
+
 const LENGTH_BYTES_MAX = 5;
+const NO_BYTES = new Uint8Array(0);
 
 export class ChunkSegmentReader {
   readonly #block: string;
@@ -74,12 +83,21 @@ export class ChunkSegmentReader {
 
   /** The chunk if its bytes are at hand, else undefined: then ask `read`. */
   peek(ref: number): RawChunk | undefined {
+    const place: ChunkPlace = { encoding: 0, bytes: NO_BYTES, from: 0, to: 0 };
+    return this.tryPlace(ref, place) ? rawChunk(place) : undefined;
+  }
+
+  /** Hot: where the chunk is, if its bytes are at hand; false: ask `read`. */
+  tryPlace(ref: number, into: ChunkPlace): boolean {
     const source = this.#fileOf(ref);
     const offset = chunkRefOffset(ref);
-    const head = source.peek(offset, LENGTH_BYTES_MAX);
-    if (head === undefined) return undefined;
-    const bytes = source.peek(offset, this.#sizeOf(source, head, offset));
-    return bytes === undefined ? undefined : this.#decode(source, bytes, offset);
+    const head = source.place(offset, LENGTH_BYTES_MAX);
+    if (head < 0) return false;
+    const size = this.#sizeOf(source, source.page, head, offset);
+    const from = source.place(offset, size);
+    if (from < 0) return false;
+    this.#check(source, offset, source.page, from, size, into);
+    return true;
   }
 
   /** The chunk at `ref`. Throws `block.corrupt` when there is none. */
@@ -87,8 +105,10 @@ export class ChunkSegmentReader {
     const source = this.#fileOf(ref);
     const offset = chunkRefOffset(ref);
     const head = await source.read(offset, LENGTH_BYTES_MAX);
-    const bytes = await source.read(offset, this.#sizeOf(source, head, offset));
-    return this.#decode(source, bytes, offset);
+    const size = this.#sizeOf(source, head, 0, offset);
+    const place: ChunkPlace = { encoding: 0, bytes: NO_BYTES, from: 0, to: 0 };
+    this.#check(source, offset, await source.read(offset, size), 0, size, place);
+    return rawChunk(place);
   }
 
   async close(): Promise<void> {
@@ -103,34 +123,48 @@ export class ChunkSegmentReader {
     throw new StarlingError('block.corrupt', { block: this.#block, file, offset: 0, why });
   }
 
-  #sizeOf(source: PagedSource, head: Uint8Array, offset: number): number {
-    const reader = this.#at(head);
+  /** How many bytes the chunk takes whose first ones are at `from`, its length and checksum included. */
+  #sizeOf(source: PagedSource, bytes: Uint8Array, from: number, offset: number): number {
+    const reader = this.#reader;
+    reader.bytes = bytes;
+    reader.offset = from;
+    reader.end = from + LENGTH_BYTES_MAX;
     const length = readUvarint(reader);
     if (isOverrun(reader) || length > CHUNK_BYTES_MAX || offset < CHUNKS_HEADER_BYTES) {
       throw source.corrupt(offset, 'a length of a chunk that cannot be');
     }
-    return reader.offset + 1 + length + CRC_BYTES;
+    return reader.offset - from + 1 + length + CRC_BYTES;
   }
 
-  #decode(source: PagedSource, bytes: Uint8Array, offset: number): RawChunk {
-    const reader = this.#at(bytes);
-    readUvarint(reader);
-    const from = reader.offset;
-    const to = bytes.length - CRC_BYTES;
-    reader.offset = to;
-    if (readUint32(reader) !== crc32c(bytes, from, to)) {
-      throw source.corrupt(offset, 'the checksum of a chunk is wrong');
-    }
-    return { encoding: bytes[from]!, data: bytes.subarray(from + 1, to) };
-  }
-
-  #at(bytes: Uint8Array): ByteReader {
+  /** Hot: the chunk in `bytes[from..from + size)`, whose checksum must hold. */
+  #check(
+    source: PagedSource,
+    offset: number,
+    bytes: Uint8Array,
+    from: number,
+    size: number,
+    into: ChunkPlace,
+  ): void {
     const reader = this.#reader;
     reader.bytes = bytes;
-    reader.offset = 0;
-    reader.end = bytes.length;
-    return reader;
+    reader.offset = from;
+    reader.end = from + size;
+    readUvarint(reader);
+    const start = reader.offset;
+    const end = from + size - CRC_BYTES;
+    reader.offset = end;
+    if (readUint32(reader) !== crc32c(bytes, start, end)) {
+      throw source.corrupt(offset, 'the checksum of a chunk is wrong');
+    }
+    into.encoding = bytes[start]!;
+    into.bytes = bytes;
+    into.from = start + 1;
+    into.to = end;
   }
+}
+
+function rawChunk({ bytes, encoding, from, to }: ChunkPlace): RawChunk {
+  return { encoding, data: bytes.subarray(from, to) };
 }
 
 async function checkHeader(source: PagedSource): Promise<void> {

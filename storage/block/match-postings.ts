@@ -16,13 +16,10 @@ export async function matchPostings(
   let result: Uint32Array | undefined;
   for (const matcher of inOrder) {
     if (result?.length === 0) return result;
-    if (matcher.matchesEmpty) {
-      const removed = await union(table, matcher, (value) => !matcher.matches(value));
-      result = subtract(result ?? (await table.all()), removed);
-    } else {
-      const kept = await keptBy(table, matcher);
-      result = result === undefined ? kept : intersect(result, kept);
-    }
+    const isListed = matcher.literals !== undefined && !matcher.matchesEmpty;
+    result = await (isListed
+      ? ofLiterals(table, matcher, result)
+      : ofValues(table, matcher, result ?? (await table.all())));
   }
   return result ?? table.all();
 }
@@ -32,34 +29,77 @@ function cost(matcher: CompiledMatcher): number {
   return matcher.literals === undefined ? 1 : 0;
 }
 
-async function keptBy(table: PostingsTable, matcher: CompiledMatcher): Promise<Uint32Array> {
-  const { name } = matcher.matcher;
-  if (matcher.literals === undefined)
-    return union(table, matcher, (value) => matcher.matches(value));
+/** The series, out of `among` if that is given, that have one of the values of a matcher. */
+async function ofLiterals(
+  table: PostingsTable,
+  { literals = [], matcher }: CompiledMatcher,
+  among: Uint32Array | undefined,
+): Promise<Uint32Array> {
   const lists: Uint32Array[] = [];
-  for (const literal of matcher.literals) lists.push(await table.of(name, literal));
-  return unite(lists);
+  for (const literal of literals) lists.push(await table.of(matcher.name, literal));
+  const kept = unite(lists);
+  return among === undefined ? kept : intersect(among, kept);
 }
 
-/** The series whose value of the matcher's label is accepted. */
-async function union(
+/** The series out of `among` that a matcher accepts: each value of its label is asked. */
+async function ofValues(
   table: PostingsTable,
-  { matcher }: CompiledMatcher,
-  accepts: (value: string) => boolean,
+  matcher: CompiledMatcher,
+  among: Uint32Array,
 ): Promise<Uint32Array> {
+  const { matchesEmpty } = matcher;
   const offsets: number[] = [];
-  await table.forEachValue(matcher.name, (value, offset) => {
-    if (accepts(value)) offsets.push(offset);
+  await table.forEachValue(matcher.matcher.name, (value, offset) => {
+    if (matcher.matches(value) !== matchesEmpty) offsets.push(offset);
   });
-  const countMax = (await table.all()).length;
-  const lists: Uint32Array[] = [];
-  let left = countMax; // a series has one value of a label: the lists share no series
+  const marks = new Uint8Array(among.length);
+  let left = (await table.all()).length; // a series has one value of a label: the lists share no series
   for (const offset of offsets) {
     const list = await table.list(offset, left);
     left -= list.length;
-    lists.push(list);
+    markShared(among, list, marks);
   }
-  return unite(lists);
+  return withMark(among, marks, matchesEmpty ? 0 : 1);
+}
+
+/** Hot: marks the places in `among` of what `list` has too. Both rise; the longer one is leapt over. */
+function markShared(among: Uint32Array, list: Uint32Array, marks: Uint8Array): void {
+  if (list.length < among.length) {
+    for (let i = 0, at = 0; i < list.length; i++) {
+      at = firstFrom(among, list[i]!, at);
+      if (at < among.length && among[at] === list[i]) marks[at] = 1;
+    }
+    return;
+  }
+  for (let i = 0, at = 0; i < among.length; i++) {
+    at = firstFrom(list, among[i]!, at);
+    if (at < list.length && list[at] === among[i]) marks[i] = 1;
+  }
+}
+
+/** Hot: the place of the first number that is not below `least`, at `from` or later: in leaps that double, then by halves. */
+function firstFrom(sorted: Uint32Array, least: number, from: number): number {
+  let low = from;
+  let leap = 1;
+  while (low + leap < sorted.length && sorted[low + leap]! < least) {
+    low += leap;
+    leap *= 2;
+  }
+  let high = Math.min(low + leap, sorted.length);
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]! < least) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Hot: those that have this mark. */
+function withMark(among: Uint32Array, marks: Uint8Array, mark: number): Uint32Array {
+  const result = new Uint32Array(among.length);
+  let kept = 0;
+  for (let i = 0; i < among.length; i++) if (marks[i] === mark) result[kept++] = among[i]!;
+  return result.subarray(0, kept);
 }
 
 function unite(lists: readonly Uint32Array[]): Uint32Array {
@@ -87,18 +127,6 @@ function intersect(a: Uint32Array, b: Uint32Array): Uint32Array {
     if (order === 0) result[kept++] = a[i]!;
     if (order <= 0) i++;
     if (order >= 0) k++;
-  }
-  return result.subarray(0, kept);
-}
-
-/** Hot: what `a` has and `b` has not. */
-function subtract(a: Uint32Array, b: Uint32Array): Uint32Array {
-  if (b.length === 0) return a;
-  const result = new Uint32Array(a.length);
-  let kept = 0;
-  for (let i = 0, k = 0; i < a.length; i++) {
-    while (k < b.length && b[k]! < a[i]!) k++;
-    if (k === b.length || b[k] !== a[i]) result[kept++] = a[i]!;
   }
   return result.subarray(0, kept);
 }

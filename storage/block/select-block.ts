@@ -10,6 +10,7 @@ import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/s
 import { type SelectHints, isInPart } from '../head/select.ts';
 import type { Pacer } from '../pacer.ts';
 import type { BlockReader } from './block-reader.ts';
+import type { ChunkPlace } from './chunk-segment-reader.ts';
 import { AGGREGATES_OF, pickAggregates } from '../chunk/aggregate-chunk.ts';
 import { CHUNK_AGGREGATES, type ChunkBytes, isDecodable } from './format.ts';
 import { type SeriesEntry, createSeriesEntry } from './series-reader.ts';
@@ -55,7 +56,7 @@ export async function* selectBlockFrames(
     }
     const ref = refs[i]!;
     if (!reader.index.tryReadSeries(ref, entry)) await reader.index.readSeries(ref, entry);
-    await putter.put(entry);
+    if (!putter.tryPut(entry)) await putter.put(entry);
     if (putter.writer.length >= SERIES_FRAME_BYTES_TARGET) yield putter.writer.finish();
     else if (pacer.spend(SERIES_UNITS)) {
       await pacer.pause();
@@ -179,6 +180,20 @@ function isCovered(
   return true;
 }
 
+const NO_RANGES: readonly TimeRange[] = [];
+
+/** A chunk in a page, or in bytes of its own. */
+interface PlacedChunk extends ChunkPlace {
+  minTimeMs: number;
+  maxTimeMs: number;
+}
+
+function emptyPlace(): PlacedChunk {
+  return { encoding: 0, bytes: NO_BYTES, from: 0, to: 0, minTimeMs: 0, maxTimeMs: 0 };
+}
+
+const NO_BYTES = new Uint8Array(0);
+
 class BlockSeriesPutter {
   readonly writer = new SeriesFrameWriter();
   readonly #selection: BlockSelection;
@@ -187,7 +202,9 @@ class BlockSeriesPutter {
   readonly #deleted: DeletedRefs;
   readonly #merger = new ChunkMerger();
   readonly #scratchFingerprint = new Uint32Array(4);
-  readonly #scratchChunks: ChunkBytes[] = [];
+  /** The chunks of one series; the first of `#places`, which is as long as any series needed. */
+  readonly #scratchChunks: PlacedChunk[] = [];
+  readonly #places: PlacedChunk[] = [];
 
   constructor(selection: BlockSelection, hints: SelectHints | undefined, deleted: DeletedRefs) {
     this.#selection = selection;
@@ -197,40 +214,68 @@ class BlockSeriesPutter {
     this.#projector = projection === undefined ? undefined : new LabelProjector(projection);
   }
 
-  /** Writes a series if it has data in the range. */
-  async put(entry: SeriesEntry): Promise<void> {
-    const { fingerprint, reader } = this.#selection;
+  /** Hot: as `put` where all bytes are at hand; false: nothing was written, ask `put`. */
+  tryPut(entry: SeriesEntry): boolean {
+    const { reader } = this.#selection;
     const deleted = this.#deletedOf(entry.ref);
     const { from, to } = this.#overlap(entry, deleted.length === 0);
-    if (from === to) return;
-    if (!(await this.#wants(entry))) return;
-    if (isCovered(entry, from, to, deleted)) return; // all of it was deleted
-    const chunks = this.#hints === undefined ? [] : await this.#chunks(entry, from, to, deleted);
-    if (this.#hints !== undefined && chunks.length === 0) return; // the same, between its chunks' ends
-    const bytes = encodeLabels(await reader.labels(entry));
-    fingerprint(bytes, this.#scratchFingerprint);
-    const { projected, length } = this.#project(bytes);
-    this.writer.putSeries(this.#scratchFingerprint, 0, projected, 0, length, chunks.length);
-    for (const chunk of chunks) {
-      const { bytes, encoding, from, maxTimeMs, minTimeMs, to } = chunk;
-      this.writer.putChunk(minTimeMs, maxTimeMs, bytes, from, to - from, encoding);
+    if (from === to || isCovered(entry, from, to, deleted)) return true;
+    const length = reader.fields.tryEncode(entry.symbols);
+    if (length < 0) return false;
+    const labels = reader.fields.scratch.subarray(0, length);
+    if (!this.#takes(labels)) return true;
+    const chunks = this.#scratchChunks;
+    chunks.length = 0;
+    if (this.#hints !== undefined) {
+      for (let i = from; i < to; i++) {
+        const place = (this.#places[i - from] ??= emptyPlace());
+        if (!reader.tryPlaceChunk(entry.chunkRefs[i]!, place)) return false;
+        place.minTimeMs = entry.chunkMinTimes[i]!;
+        place.maxTimeMs = entry.chunkMaxTimes[i]!;
+        chunks.push(place);
+      }
     }
+    this.#write(labels, chunks, deleted);
+    return true;
   }
 
-  /** Whether the series is in the part that was asked for. */
-  async #wants(entry: SeriesEntry): Promise<boolean> {
+  /** Writes a series if it has data in the range. */
+  async put(entry: SeriesEntry): Promise<void> {
+    const { reader } = this.#selection;
+    const deleted = this.#deletedOf(entry.ref);
+    const { from, to } = this.#overlap(entry, deleted.length === 0);
+    if (from === to || isCovered(entry, from, to, deleted)) return;
+    const labels = encodeLabels(await reader.labels(entry));
+    const chunks: PlacedChunk[] = [];
+    if (this.#hints !== undefined && this.#takes(labels)) {
+      for (let i = from; i < to; i++) {
+        const ref = entry.chunkRefs[i]!;
+        const { data, encoding } = reader.peekChunk(ref) ?? (await reader.readChunk(ref));
+        const [minTimeMs, maxTimeMs] = [entry.chunkMinTimes[i]!, entry.chunkMaxTimes[i]!];
+        chunks.push({ encoding, minTimeMs, maxTimeMs, bytes: data, from: 0, to: data.length });
+      }
+    }
+    if (this.#takes(labels)) this.#write(labels, chunks, deleted);
+  }
+
+  /** Whether the series is in the part that was asked for. Leaves its fingerprint behind. */
+  #takes(labels: Uint8Array): boolean {
+    this.#selection.fingerprint(labels, this.#scratchFingerprint);
     const part = this.#hints?.part;
-    if (part === undefined) return true;
-    const { fingerprint, reader } = this.#selection;
-    fingerprint(encodeLabels(await reader.labels(entry)), this.#scratchFingerprint);
-    return isInPart(this.#scratchFingerprint[3]!, part);
+    return part === undefined || isInPart(this.#scratchFingerprint[3]!, part);
   }
 
-  #project(bytes: Uint8Array): { readonly projected: Uint8Array; readonly length: number } {
+  /** Writes a series whose fingerprint is there. */
+  #write(labels: Uint8Array, chunks: readonly ChunkBytes[], deleted: readonly TimeRange[]): void {
+    const left = this.#hints === undefined ? chunks : this.#whatIsLeft(chunks, deleted);
+    if (this.#hints !== undefined && left.length === 0) return; // deleted between its chunks' ends
     const projector = this.#projector;
-    if (projector === undefined) return { projected: bytes, length: bytes.length };
-    const length = projector.project(bytes, 0, bytes.length);
-    return { projected: projector.scratch, length };
+    const projected =
+      projector === undefined ? labels.length : projector.project(labels, 0, labels.length);
+    const bytes = projector?.scratch ?? labels;
+    this.writer.putSeries(this.#scratchFingerprint, 0, bytes, 0, projected, left.length);
+    for (const { bytes, encoding, from, maxTimeMs, minTimeMs, to } of left)
+      this.writer.putChunk(minTimeMs, maxTimeMs, bytes, from, to - from, encoding);
   }
 
   /** Which of the series' chunks touch the range; with `newestOnly` the last of them. */
@@ -252,29 +297,20 @@ class BlockSeriesPutter {
 
   /** Ranges that are deleted, by the block's own tombstones or later; sorted and apart. */
   #deletedOf(ref: number): readonly TimeRange[] {
-    const own = this.#selection.reader.tombstones.get(ref) ?? [];
+    const own = this.#selection.reader.tombstones.get(ref);
     const later = this.#deleted.isEmpty ? undefined : this.#deleted.of(ref);
-    return later === undefined ? own : joinRanges([...own, ...later]);
+    if (later === undefined) return own ?? NO_RANGES;
+    return joinRanges([...(own ?? []), ...later]);
   }
 
-  async #chunks(
-    entry: SeriesEntry,
-    from: number,
-    to: number,
-    deleted: readonly TimeRange[],
-  ): Promise<readonly ChunkBytes[]> {
+  /** The chunks without what was deleted, and of aggregates those that were asked for. */
+  #whatIsLeft(chunks: readonly ChunkBytes[], deleted: readonly TimeRange[]): readonly ChunkBytes[] {
     const { reader } = this.#selection;
-    const chunks = this.#scratchChunks;
-    chunks.length = 0;
     let hasAggregates = false;
-    for (let i = from; i < to; i++) {
-      const ref = entry.chunkRefs[i]!;
-      const { data, encoding } = reader.peekChunk(ref) ?? (await reader.readChunk(ref));
-      const minTimeMs = entry.chunkMinTimes[i]!;
-      const maxTimeMs = entry.chunkMaxTimes[i]!;
+    for (let i = 0; i < chunks.length; i++) {
+      const { encoding } = chunks[i]!;
       this.#check(encoding);
       hasAggregates ||= encoding === CHUNK_AGGREGATES;
-      chunks.push({ encoding, minTimeMs, maxTimeMs, bytes: data, from: 0, to: data.length });
     }
     try {
       const merged = this.#merger.merge(chunks, deleted, reader.meta.resolutionMs);

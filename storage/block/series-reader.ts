@@ -49,15 +49,16 @@ export class SeriesReader {
     this.#symbolCount = symbolCount;
   }
 
-  /** Reads the series at `ref` if its bytes are at hand; false: ask `read`. */
+  /** Hot: reads the series at `ref` if its bytes are at hand; false: ask `read`. */
   tryRead(ref: number, into: SeriesEntry): boolean {
+    const source = this.#source;
     const offset = ref * SERIES_ALIGN_BYTES;
-    const head = this.#source.peek(offset, LENGTH_BYTES_MAX);
-    if (head === undefined) return false;
-    const size = this.#sizeOf(head, offset);
-    const bytes = this.#source.peek(offset, size);
-    if (bytes === undefined) return false;
-    this.#decode(bytes, offset, into);
+    const head = source.place(offset, LENGTH_BYTES_MAX);
+    if (head < 0) return false;
+    const size = this.#sizeOf(source.page, head, offset);
+    const from = source.place(offset, size);
+    if (from < 0) return false;
+    this.#decode(source.page, from, size, offset, into);
     return true;
   }
 
@@ -65,18 +66,18 @@ export class SeriesReader {
   async read(ref: number, into: SeriesEntry): Promise<void> {
     if (this.tryRead(ref, into)) return;
     const offset = ref * SERIES_ALIGN_BYTES;
-    const size = this.#sizeOf(await this.#source.read(offset, LENGTH_BYTES_MAX), offset);
-    this.#decode(await this.#source.read(offset, size), offset, into);
+    const size = this.#sizeOf(await this.#source.read(offset, LENGTH_BYTES_MAX), 0, offset);
+    this.#decode(await this.#source.read(offset, size), 0, size, offset, into);
   }
 
-  /** How many bytes the series takes whose first bytes are `head`, its length and checksum included. */
-  #sizeOf(head: Uint8Array, offset: number): number {
+  /** How many bytes the series takes whose first ones are at `from`, its length and checksum included. */
+  #sizeOf(bytes: Uint8Array, from: number, offset: number): number {
     const reader = this.#reader;
-    reader.bytes = head;
-    reader.offset = 0;
-    reader.end = head.length;
+    reader.bytes = bytes;
+    reader.offset = from;
+    reader.end = from + LENGTH_BYTES_MAX;
     const length = readUvarint(reader);
-    const size = reader.offset + length + CRC_BYTES;
+    const size = reader.offset - from + length + CRC_BYTES;
     const isTooLong = length > SERIES_BYTES_MAX || offset + size > this.#source.sizeBytes;
     if (isOverrun(reader) || isTooLong) {
       throw this.#source.corrupt(offset, 'a length of a series that cannot be');
@@ -84,14 +85,14 @@ export class SeriesReader {
     return size;
   }
 
-  /** Hot, once a series. `bytes` is all of the entry. */
-  #decode(bytes: Uint8Array, offset: number, into: SeriesEntry): void {
+  /** Hot, once a series: the entry is `bytes[from..from + size)`. */
+  #decode(bytes: Uint8Array, from: number, size: number, offset: number, into: SeriesEntry): void {
     const reader = this.#reader;
     reader.bytes = bytes;
-    reader.offset = 0;
-    reader.end = bytes.length;
+    reader.offset = from;
+    reader.end = from + size;
     readUvarint(reader);
-    const bodyEnd = bytes.length - CRC_BYTES;
+    const bodyEnd = from + size - CRC_BYTES;
     const checksum = crc32c(bytes, reader.offset, bodyEnd);
     const body = reader.offset;
     reader.offset = bodyEnd;
@@ -105,7 +106,7 @@ export class SeriesReader {
     readChunks(reader, into);
     if (reader.offset !== reader.end)
       throw this.#source.corrupt(offset, 'a series that does not hold');
-    this.lastBytes = bytes.length;
+    this.lastBytes = size;
   }
 }
 
