@@ -15,6 +15,7 @@ import {
   Shipping,
   NO_DELETIONS,
   type TenantDeletions,
+  type TsdbManager,
   downsamplingLevels,
   retentionDeletions,
 } from '../storage/index.ts';
@@ -25,10 +26,12 @@ export function createShipping(
   {
     deletions,
     identity,
+    tenants,
     views,
   }: {
     readonly deletions: DeletionRequests;
     readonly identity: Identity;
+    readonly tenants: () => TsdbManager;
     readonly views: ClusterViews;
   },
 ): Shipping {
@@ -41,6 +44,7 @@ export function createShipping(
     retentionMsOf: () =>
       deletions.isClockRight ? options.config.limits.compactor_blocks_retention_period_ms : 0,
     goneOf: (tenant) => dueDeletions(options, deletions, tenant),
+    damageOf: (tenant) => tenants().get(tenant)?.damage,
   });
 }
 

@@ -152,7 +152,10 @@ export function createParts(options: NodeOptions, identity: Identity, note: Loss
   const clockWatch = watchClock(options, views, readiness);
   const deletions = createDeletions(options, () => clockWatch.verdict.kind === 'right');
   readiness.deletions = () => deletions.unknown;
-  const shipping = createShipping(options, { deletions, identity, views });
+  const shipping = createShipping(options, {
+    ...{ deletions, identity, views },
+    tenants: () => tenants,
+  });
   const losses = new LossKeeper({ clock, log, note, tell: tellLoss(() => runtime) });
   const shared = { views, committer, deletions, shipping, losses, instanceId };
   const tenants = createTenants(options, shared);

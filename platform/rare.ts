@@ -49,6 +49,7 @@ export const PROBES = [
   'refill.failed',
   'refill.window_filled',
   'refill.window_hopeless',
+  'ship.damaged',
   'ship.done',
   'ship.failed',
   'swim.acks_late',

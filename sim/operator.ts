@@ -38,6 +38,8 @@ export class StoryOperator implements Operator<RunningNode> {
   readonly violations: Violation[] = [];
   /** The one machine whose data may be lost; its disk may be replaced. */
   damaged: NodeMachine | undefined;
+  /** Whether its disk may hold damage that nobody met yet. */
+  hasHiddenDamage = false;
   /** Heads were cut before their time, or may be: what is in the log does not go back as far as the load. */
   cutsHeads = false;
   #hasForgotten = false;

@@ -20,8 +20,6 @@ export interface Swarm {
   readonly restMsMax: number;
   /** Heads are cut and shipped this often, due or not; undefined: as nodes do by themselves. */
   readonly flushEveryMs?: number;
-  /** Kinds that do not strike, whatever was drawn. */
-  readonly faultsOut?: readonly string[];
   /** Now and then all machines are off until requests to delete are final; at the end all of them must be cut. */
   readonly cutsDeletions?: boolean;
   /** All nodes have one bucket; else each has a directory of its own. */
@@ -34,8 +32,6 @@ export interface Swarm {
 
 const FAULT_KINDS_MIN = 2;
 const BUCKET_SHAPE_FAULTS = ['clock-day-ahead', 'clock-day-behind', 'kill', 'restart', 'wipe'];
-/** A disk that rots ships blocks that nobody can read: what is cut out of these is not known. */
-const ROTTING = ['flipped-reads', 'lost-writes', 'misdirected-writes', 'rotten-bits'];
 const ODDITY_CHANCE = 0.25;
 const BUCKET_CHANCE = 0.7;
 const REST_MS_MAX = 10_000;
@@ -99,7 +95,6 @@ export const SHAPES: Readonly<Record<string, Partial<Swarm>>> = {
     replicationFactor: 3,
     flushEveryMs: 90_000,
     hasBucket: true,
-    faultsOut: ROTTING,
     cutsDeletions: true,
     flags: {
       'compactor.block-ranges': '2m 6m',

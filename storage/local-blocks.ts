@@ -137,6 +137,23 @@ export class LocalBlocks {
     return [...this.#unreadable.values()];
   }
 
+  /** A part of a block cannot be read: from now on reads of its time fail, until it is healed. Nothing, when it is gone. */
+  noteDamage(id: BlockId, error: StarlingError): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const { meta } = entry;
+    this.#options.log.error('block.unreadable', { block: id, why: error.message });
+    const range = { minTimeMs: meta.minTimeMs, maxTimeMs: meta.maxTimeMs - 1 };
+    this.#entries.delete(id);
+    this.#leaving.set(id, entry);
+    this.#unreadable.set(id, { id, error, range });
+  }
+
+  /** Why a block cannot be read; undefined: nothing is known of it. */
+  damageOf(id: BlockId): StarlingError | undefined {
+    return this.#unreadable.get(id)?.error;
+  }
+
   /**
    * The blocks that touch the closed range, oldest first. Throws the error of an unreadable one that may
    * touch it.
@@ -240,12 +257,7 @@ export class LocalBlocks {
     return {
       meta,
       noteDamage: (error) => {
-        if (this.#entries.get(meta.id) !== entry) return; // it is gone already
-        this.#options.log.error('block.unreadable', { block: meta.id, why: error.message });
-        const range = { minTimeMs: meta.minTimeMs, maxTimeMs: meta.maxTimeMs - 1 };
-        this.#entries.delete(meta.id);
-        this.#leaving.set(meta.id, entry);
-        this.#unreadable.set(meta.id, { id: meta.id, error, range });
+        if (this.#entries.get(meta.id) === entry) this.noteDamage(meta.id, error);
       },
       read: () =>
         readers.use(joinPath(directory, meta.id), () =>

@@ -16,6 +16,7 @@ import type { Clock, Disk, Log, Random } from '../platform/platform.ts';
 import { type BlockSource, cutBlock } from './block/cut.ts';
 import { BlockHealer, type BlockHealing } from './block-healer.ts';
 import type { BlockMeta } from './block/meta.ts';
+import type { BlockDamage } from './bucket/shipper.ts';
 import type { ReaderPool } from './block/reader-pool.ts';
 import { type BlockId, newBlockId } from './block/ulid.ts';
 import { type BlockWindow, type HeadSpan, dueWindow, oldestWindow } from './cut-plan.ts';
@@ -163,6 +164,14 @@ export class TenantBlocks {
   /** What they take on disk. */
   get sizeBytes(): number {
     return this.#local.sizeBytes;
+  }
+
+  /** Why a block of the directory cannot be read, and where somebody who found that out tells it. */
+  get damage(): BlockDamage {
+    return {
+      of: (id) => this.#local.damageOf(id),
+      note: (id, error) => this.#local.noteDamage(id, error),
+    };
   }
 
   get isBusy(): boolean {

@@ -32,6 +32,7 @@ import { readHorizon } from './horizon.ts';
 import type { LocalBlock } from './local-blocks.ts';
 import type { Pacer } from './pacer.ts';
 import { replayInto } from './replay-into.ts';
+import type { BlockDamage } from './bucket/shipper.ts';
 import { TenantBlocks, type TenantBlocksOptions } from './tenant-blocks.ts';
 import {
   type ReadSource,
@@ -260,6 +261,11 @@ export class Tsdb {
       return Promise.reject(toStarlingError(error));
     }
     return this.#openWal.durable();
+  }
+
+  /** What is known of its damaged blocks. */
+  get damage(): BlockDamage {
+    return this.#openBlocks.damage;
   }
 
   /** True when closing now would leave nothing undone: all is in the log, nothing is being cut. */

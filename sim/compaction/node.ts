@@ -136,7 +136,8 @@ async function shipBlock(
   };
   const id = newBlockId(platform);
   await cutBlock({ disk, directory: DIRECTORY, id, pacer }, source, range);
-  const options = { disk, bucket, log, tenant: TENANT, storeId, directory: DIRECTORY };
+  const given = { bucket, clock, disk, log };
+  const options = { ...given, tenant: TENANT, storeId, directory: DIRECTORY };
   await (await Shipper.open(options)).ship();
   await updateBucketIndex({ bucket, clock, log }, TENANT);
 }

@@ -62,6 +62,7 @@ export const DISK_FAULTS: Faults = {
     sentence: 'reads of one disk return a flipped bit now and then, while its machine boots',
     reach: 'one',
     isDamage: true,
+    isHidden: true,
     async strike({ operator, random, victim, world }) {
       const chance = random.between(0.01, 0.3);
       world.kill(victim);
@@ -85,6 +86,7 @@ export const DISK_FAULTS: Faults = {
     sentence: 'one disk says now and then that it wrote, and did not',
     reach: 'one',
     isDamage: true,
+    isHidden: true,
     strike({ random, victim }) {
       const chance = random.pick([0.01, 0.2]) ?? 0.01;
       victim.disk.misplaceWrite = (offset) => (random.chance(chance) ? undefined : offset);
@@ -95,6 +97,7 @@ export const DISK_FAULTS: Faults = {
     sentence: 'one disk writes to another place of the file now and then',
     reach: 'one',
     isDamage: true,
+    isHidden: true,
     strike({ random, victim }) {
       victim.disk.misplaceWrite = (offset) =>
         random.chance(0.02) ? random.below(offset + 1) : offset;
@@ -110,6 +113,7 @@ export const DISK_FAULTS: Faults = {
     sentence: 'bits of some files of one disk flip at rest, and its machine boots',
     reach: 'one',
     isDamage: true,
+    isHidden: true,
     strike({ random, victim, world }) {
       world.kill(victim);
       const files = victim.disk.rot(1 + random.below(4));

@@ -55,6 +55,8 @@ export interface Fault {
   readonly reach: FaultReach;
   /** What it harms is lost for good: always the same machine, where a loss is allowed at all. */
   readonly isDamage?: true;
+  /** What it harms may be found out much later, when it is read: until then its machine counts as harmed. */
+  readonly isHidden?: true;
   /** It changes a wall clock, and nothing else. */
   readonly isClock?: true;
   /** It only makes its victim slow: quorums hide it. */

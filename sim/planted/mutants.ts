@@ -129,6 +129,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     ],
     shape: 'deletion',
   },
+  'damaged-blocks-shipped': {
+    sentence: 'a block is shipped although parts of it do not hold their checksums',
+    file: 'storage/block/check-block.js',
+    edits: [{ from: 'await checkPostings(reader, pacer);', to: 'return reader.meta;' }],
+    faults: ['rotten-bits', 'lost-writes', 'misdirected-writes', 'kill', 'flush'],
+    shape: 'deletion',
+  },
   'deletion-hides-more': {
     sentence: 'a deletion hides the seconds after its range too',
     file: 'storage/deletion/deletion.js',

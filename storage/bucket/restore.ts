@@ -10,11 +10,10 @@ import type { TenantId } from '../../model/ids.ts';
 import { attempt } from '../../platform/durable-file.ts';
 import type { Bucket, Disk } from '../../platform/platform.ts';
 import { AppendFile } from '../block/append-file.ts';
-import { BlockReader } from '../block/block-reader.ts';
 import { writeFile } from '../block/block-writer.ts';
 import { diskBlockFiles } from '../block/byte-source.ts';
+import { checkBlock } from '../block/check-block.ts';
 import { type BlockMeta, encodeBlockMeta } from '../block/meta.ts';
-import { createSeriesEntry } from '../block/series-reader.ts';
 import type { BlockId } from '../block/ulid.ts';
 import {
   BLOCK_CHUNKS_DIRECTORY,
@@ -29,8 +28,6 @@ import { readBucketMeta } from './bucket-meta.ts';
 import { blockKey } from './layout.ts';
 
 const PIECE_BYTES = 1024 * 1024;
-/** Checking one chunk, roughly, in units of the pacer. */
-const CHUNK_UNITS = 20;
 const FILE_PATTERN = /^chunks\/\d{6}$/;
 
 export interface RestoreOptions {
@@ -64,7 +61,7 @@ export async function restoreBlock(options: RestoreOptions): Promise<BlockMeta |
     await fetchFile(options, path, sizeBytes);
   }
   await writeFile(disk, joinPath(target, BLOCK_META_FILE), encodeBlockMeta(found.meta));
-  await checkBlock(disk, parent, id, pacer);
+  await checkBlock(diskBlockFiles(disk, parent, id), pacer);
   for (const path of [joinPath(target, BLOCK_CHUNKS_DIRECTORY), target, parent]) {
     await attempt(path, () => disk.syncDirectory(path));
   }
@@ -97,23 +94,6 @@ async function fetchFile(
     await file.finish();
   } finally {
     await file.close();
-  }
-}
-
-/** Reads all of it: every checksum holds, or this throws. */
-async function checkBlock(disk: Disk, parent: string, id: BlockId, pacer: Pacer): Promise<void> {
-  const reader = await BlockReader.open(diskBlockFiles(disk, parent, id));
-  try {
-    const entry = createSeriesEntry();
-    for (const ref of await reader.select([])) {
-      await reader.index.readSeries(ref, entry);
-      for (const chunkRef of entry.chunkRefs) {
-        await reader.readChunk(chunkRef);
-        if (pacer.spend(CHUNK_UNITS)) await pacer.pause();
-      }
-    }
-  } finally {
-    await reader.close();
   }
 }
 

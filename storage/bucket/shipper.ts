@@ -1,22 +1,31 @@
 /**
  * Ships the blocks of one tenant's directory to the bucket.
  *
- *   block on disk ─► uploaded (upload.ts) ─► written down
+ *   block on disk ─► read from end to end (check-block.ts) ─► uploaded (upload.ts) ─► written down
+ *                        └─ a checksum does not hold ─► told (`BlockDamage`), and healed elsewhere
  *
+ * In the bucket a damaged block would stand in the way of the whole ones that other instances have of its time.
  * Invariant: `isShipped` is true only once everything was found in the bucket with its size and that is
  * durable here. Whatever fails, doing it again goes on: what is there with its size is not sent again.
  */
 import { type StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
 import { attempt } from '../../platform/durable-file.ts';
-import type { Bucket, Disk, Log } from '../../platform/platform.ts';
-import { readBlockMeta } from '../block/block-reader.ts';
+import type { Bucket, Clock, Disk, Log } from '../../platform/platform.ts';
 import { diskBlockFiles } from '../block/byte-source.ts';
+import { checkBlock } from '../block/check-block.ts';
 import { type BlockId, parseBlockId } from '../block/ulid.ts';
 import { parseRestoredBlockName } from '../filenames.ts';
+import { Pacer } from '../pacer.ts';
 import { type BlockFile, encodeBucketMeta } from './bucket-meta.ts';
 import { uploadBlock } from './upload.ts';
 import { readShipped, writeShipped } from './shipped-file.ts';
+
+/** What is known of blocks whose files do not hold what was written. */
+export interface BlockDamage {
+  of(id: BlockId): StarlingError | undefined;
+  note(id: BlockId, error: StarlingError): void;
+}
 
 export interface ShipperOptions {
   readonly disk: Disk;
@@ -27,6 +36,11 @@ export interface ShipperOptions {
   readonly storeId: string;
   /** The tenant's: blocks are directories in it. */
   readonly directory: string;
+  readonly clock: Clock;
+  /** Ends the check of a block. */
+  readonly isClosed?: (() => boolean) | undefined;
+  /** Absent: damage is only told in the log, and found anew each time. */
+  readonly damage?: BlockDamage | undefined;
 }
 
 export class Shipper {
@@ -96,6 +110,7 @@ export class Shipper {
         failure ??= error;
         log.probe?.('ship.failed');
         log.warn('block not shipped', { tenant, block: id, error: error.message });
+        if (error.id === 'block.corrupt') this.#noteDamage(id, error);
         if (error.id.startsWith('bucket.')) break; // the next block would fare the same
       }
     }
@@ -105,12 +120,21 @@ export class Shipper {
 
   /** Puts what is missing of a block into the bucket. Returns its files. */
   async #shipBlock(id: BlockId): Promise<readonly BlockFile[]> {
-    const { bucket, directory, disk, storeId, tenant } = this.#options;
+    const { bucket, clock, damage, directory, disk, isClosed, storeId, tenant } = this.#options;
+    const known = damage?.of(id);
+    if (known !== undefined) throw known;
     const source = diskBlockFiles(disk, directory, id);
-    const meta = await readBlockMeta(source);
+    const meta = await checkBlock(source, new Pacer(clock, isClosed));
     return uploadBlock({ bucket, tenant, source }, (files) =>
       encodeBucketMeta(meta, tenant, { origin: 'receive', files, stores: [storeId] }),
     );
+  }
+
+  #noteDamage(id: BlockId, error: StarlingError): void {
+    const { damage, log } = this.#options;
+    if (damage === undefined || damage.of(id) !== undefined) return;
+    log.probe?.('ship.damaged');
+    damage.note(id, error);
   }
 
   async #isGone(id: BlockId): Promise<boolean> {

@@ -19,7 +19,7 @@ import { type Deletion, NO_DELETIONS } from '../deletion/deletion.ts';
 import { Pacer } from '../pacer.ts';
 import { type BucketIndex, readBucketIndex, writeBucketIndex } from './bucket-index.ts';
 import { scanTenant } from './scan.ts';
-import { Shipper } from './shipper.ts';
+import { type BlockDamage, Shipper } from './shipper.ts';
 import { isWhollyDeleted } from './wholly-deleted.ts';
 
 /** How often a tenant's index is looked at, and by one node written anew. */
@@ -44,6 +44,8 @@ export interface ShippingOptions {
   readonly ownsIndex: (tenant: TenantId) => boolean;
   /** How long blocks stay in the bucket; 0: for ever. */
   readonly retentionMsOf: (tenant: TenantId) => number;
+  /** Where damage of a tenant's local blocks is known; undefined: nobody reads them now. */
+  readonly damageOf?: ((tenant: TenantId) => BlockDamage | undefined) | undefined;
   /** What was deleted for good: a block of nothing else may be gone from the bucket; absent: nothing. */
   readonly goneOf?: ((tenant: TenantId) => readonly Deletion[]) | undefined;
 }
@@ -153,10 +155,17 @@ export class Shipping {
 
   async #ship(tenant: TenantId, state: TenantState): Promise<number> {
     if (this.#isClosed) return 0;
-    const { bucket, clock, directoryOf, disk, log, storeId } = this.#options;
+    const { bucket, clock, damageOf, directoryOf, disk, log, storeId } = this.#options;
     try {
       const directory = directoryOf(tenant);
-      state.shipper ??= await Shipper.open({ disk, bucket, log, tenant, storeId, directory });
+      const damage: BlockDamage = {
+        of: (id) => damageOf?.(tenant)?.of(id),
+        note: (id, error) => damageOf?.(tenant)?.note(id, error),
+      };
+      state.shipper ??= await Shipper.open({
+        ...{ bucket, clock, disk, log, tenant, storeId, directory, damage },
+        isClosed: () => this.#isClosed,
+      });
       const shipped = state.shipper.shipped();
       const before = new Set(shipped);
       let failure: unknown;

@@ -1,8 +1,9 @@
 /**
  * One job of the compactor, from the parents in the bucket to the merged block in the bucket.
  *
- *   parents ──ranged reads──► merged on the local disk ──uploaded, verified──► in the bucket
+ *   parents ──ranged reads──► merged on the local disk ──read from end to end──► uploaded, verified ──► in the bucket
  *
+ * What takes the place of its parents must hold: they are removed because it is there (check-block.ts).
  * Until its meta.json is there, nothing of it can be seen. The parents stay as they are: they are marked by
  * whoever finds them redundant (clean.ts). Running it twice, here or elsewhere, makes two equal blocks, of
  * which all nodes keep the same one. On the disk there is at most the one block that is being made.
@@ -11,11 +12,13 @@ import type { TenantId } from '../../model/ids.ts';
 import type { Bucket, Clock, Disk, Random } from '../../platform/platform.ts';
 import type { BlockReader } from '../block/block-reader.ts';
 import { diskBlockFiles } from '../block/byte-source.ts';
+import { checkWritten } from '../block/check-block.ts';
 import type { BlockMeta } from '../block/meta.ts';
 import { newBlockId } from '../block/ulid.ts';
 import { encodeBucketMeta } from '../bucket/bucket-meta.ts';
 import { uploadBlock } from '../bucket/upload.ts';
 import { type Deletion, isFinalFor } from '../deletion/deletion.ts';
+import { joinPath } from '../filenames.ts';
 import type { Pacer } from '../pacer.ts';
 import type { CatalogueBlock } from './catalogue.ts';
 import { mergeBlocks } from './merge.ts';
@@ -71,8 +74,9 @@ export async function runJob(options: JobOptions): Promise<BlockMeta | undefined
     );
     if (meta === undefined) return undefined;
     onProgress('uploading', meta.stats.seriesCount);
-    isUploading = true;
     const source = diskBlockFiles(disk, directory, id);
+    await checkWritten(source, joinPath(directory, id), pacer);
+    isUploading = true;
     await uploadBlock({ bucket, tenant, source }, (files) =>
       encodeBucketMeta(meta, tenant, {
         ...{ origin: 'compactor', files, ...inherited(options.blocks) },

@@ -12,6 +12,7 @@ import { StarlingError } from '../../model/errors.ts';
 import { attempt } from '../../platform/durable-file.ts';
 import type { Bucket, Clock, Disk, Random } from '../../platform/platform.ts';
 import { diskBlockFiles } from '../block/byte-source.ts';
+import { checkWritten } from '../block/check-block.ts';
 import { type BlockId, newBlockId } from '../block/ulid.ts';
 import {
   type BucketMeta,
@@ -73,6 +74,7 @@ export async function repairInBucket(
   if (meta === undefined) return repaired;
   try {
     const source = diskBlockFiles(disk, scratch, id);
+    await checkWritten(source, joinPath(scratch, id), pacer);
     await uploadBlock({ bucket, tenant, source }, (files) =>
       encodeBucketMeta(meta, tenant, { origin: 'bucket.repair', files, ...inherited(oldMeta) }),
     );

@@ -46,7 +46,7 @@ async function coldGateway() {
     const series = [{ labels, samples: [{ timeMs: 10 + i, bits: bitsOf(i) }] }];
     await writeTestBlock(disk, directory, id, series, { minTimeMs: 0, maxTimeMs: 7_199_999 });
   }
-  await (await Shipper.open({ disk, bucket, log, tenant, storeId: 's', directory })).ship();
+  await (await Shipper.open({ clock, disk, bucket, log, tenant, storeId: 's', directory })).ship();
   const calls = { now: 0, most: 0 };
   sim.latencyMs = () => LATENCY_MS;
   const counted = <Result>(call: () => Promise<Result>): Promise<Result> => {

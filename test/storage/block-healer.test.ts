@@ -62,7 +62,7 @@ async function scene(canRefill = true, slow: Slow = {}): Promise<Scene> {
   const [meta] = await tsdb.flush();
   write(tsdb, late.minTimeMs);
   await tsdb.durable();
-  const shipping = { disk, bucket: side, log: silentLog, tenant, storeId: 's' };
+  const shipping = { clock, disk, bucket: side, log: silentLog, tenant, storeId: 's' };
   await (await Shipper.open({ ...shipping, directory: DIRECTORY })).ship();
   const id = meta?.id ?? ('' as BlockId); // never: there is a block
   const expected = linesOf(await readAll(tsdb, [], early));

@@ -76,7 +76,9 @@ t.test(
     await writeTestBlock(disk, directory, id, series, { minTimeMs: 0, maxTimeMs: 7_199_999 });
     const sim = new SimBucketStore();
     const bucket = sim.sideOf(clock);
-    await (await Shipper.open({ disk, bucket, log, tenant, storeId: 's', directory })).ship();
+    await (
+      await Shipper.open({ clock, disk, bucket, log, tenant, storeId: 's', directory })
+    ).ship();
     const open = (): BucketStore => new BucketStore({ bucket, disk, log, directory: '/data/sg' });
     const contents = async (store: BucketStore): Promise<unknown> => {
       const use = await store.use(tenant, id);

@@ -6,7 +6,7 @@
  */
 import t from 'tap';
 import { parseTenantId } from '../../model/ids.ts';
-import type { Bucket } from '../../platform/platform.ts';
+import type { Bucket, Disk } from '../../platform/platform.ts';
 import { putMark } from '../../storage/bucket/marks.ts';
 import { readBucketMeta } from '../../storage/bucket/bucket-meta.ts';
 import { putTenantDeletion, readTenantDeletion } from '../../storage/compact/tenant-deletion.ts';
@@ -69,6 +69,8 @@ t.test('replicas and windows become a day; parents are marked, then deleted', as
   t.equal(metas[0]?.labels.get('__ingester_id__'), 'store-0,store-1,store-2');
 });
 
+/** What a job writes, and more. */
+const CHANGED_WRITES = 8;
 /** One job, all of whose calls are tried; and three after each other, of whose calls some are. */
 const ONE_JOB = { windows: 1, replicas: 2, seriesCount: 1, samplesPerWindow: 4 };
 const SMALL = { ...ONE_JOB, windows: 2 };
@@ -179,6 +181,47 @@ t.test('whatever disk call fails, nothing is lost and the next run completes', a
     t.match(again.status().tenants[0], { jobs: [], failure: '' });
   }
 });
+
+/** A disk that changes a bit of its n-th write, which only shows when it is read. */
+function changing(disk: MemoryDisk, n: number): Disk {
+  let count = 0;
+  return new Proxy<Disk>(disk, {
+    get(target, name) {
+      if (name !== 'open') return (Reflect.get(target, name) as () => unknown).bind(target);
+      return async (path: string, mode: 'create' | 'read' | 'read-write') => {
+        const file = await target.open(path, mode);
+        const write = (bytes: Uint8Array, offset: number): Promise<void> => {
+          const copy = new Uint8Array(bytes);
+          if (++count === n) copy[copy.length >> 1]! ^= 0x10;
+          return file.write(copy, offset);
+        };
+        const read = file.read.bind(file);
+        const truncate = file.truncate.bind(file);
+        const [sync, close] = [file.sync.bind(file), file.close.bind(file)];
+        return { path, write, read, truncate, sync, close };
+      };
+    },
+  });
+}
+
+t.test(
+  'a disk that keeps something else than was written: parents stay, and the next run completes',
+  async (t) => {
+    let refusedCount = 0;
+    for (let n = 1; n <= CHANGED_WRITES; n++) {
+      const world = await CompactionWorld.create(ONE_JOB);
+      const compactor = world.compactor(changing(new MemoryDisk(), n));
+      await compactor.run();
+      t.strictSame(await world.read(), world.expected, `write ${n}`);
+      refusedCount += compactor.counts.jobsFailed;
+      t.equal(compactor.counts.blocksQuarantined, 0, 'no block is blamed for the disk');
+      await settle(world);
+      t.strictSame(await world.read(), world.expected);
+      t.equal(world.blocks().length, 1);
+    }
+    t.ok(refusedCount >= 3, `${refusedCount} blocks were not uploaded`);
+  },
+);
 
 t.test('two that own everything do no harm', async (t) => {
   for (let late = 0; late < 40; late += 5) {

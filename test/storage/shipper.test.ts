@@ -5,16 +5,19 @@
  */
 import t from 'tap';
 import { labelsFromPairs } from '../../model/labels.ts';
+import type { StarlingError } from '../../model/errors.ts';
 import { parseTenantId } from '../../model/ids.ts';
 import { makeDurableDirectory } from '../../platform/durable-directory.ts';
 import { createNodeClock } from '../../platform/node/clock.ts';
 import { createNodeLog } from '../../platform/node/log.ts';
 import { SimBucketStore } from '../../sim/bucket.ts';
-import { diskBlockFiles } from '../../storage/block/byte-source.ts';
+import { BlockReader } from '../../storage/block/block-reader.ts';
+import { type BlockFiles, diskBlockFiles } from '../../storage/block/byte-source.ts';
+import { createSeriesEntry } from '../../storage/block/series-reader.ts';
 import type { Deletion } from '../../storage/deletion/deletion.ts';
 import { readBucketMeta } from '../../storage/bucket/bucket-meta.ts';
 import { putMark } from '../../storage/bucket/marks.ts';
-import { Shipper } from '../../storage/bucket/shipper.ts';
+import { type BlockDamage, Shipper } from '../../storage/bucket/shipper.ts';
 import { Shipping } from '../../storage/bucket/shipping.ts';
 import { deleteBlock } from '../../storage/compact/clean.ts';
 import { blockIdTimeMs } from '../../storage/block/ulid.ts';
@@ -29,6 +32,8 @@ const clock = createNodeClock();
 const log = createNodeLog('error');
 const quiet = { ...log, warn: () => undefined };
 const [A, B] = [testBlockId(1), testBlockId(2)];
+/** Of bytes that are flipped. */
+const FLIP_STRIDE = 11;
 
 async function diskWithBlocks(): Promise<MemoryDisk> {
   const disk = new MemoryDisk();
@@ -69,6 +74,7 @@ t.test('ship() puts every block once, meta.json last', async (t) => {
     log: quiet,
     tenant,
     storeId: 's1',
+    clock,
     directory,
   };
   const shipper = await Shipper.open(options);
@@ -118,6 +124,7 @@ t.test('whatever bucket call fails, and however, the next try completes', async 
         log: quiet,
         tenant,
         storeId: 's1',
+        clock,
         directory,
       };
       const shipper = await Shipper.open(options);
@@ -149,7 +156,10 @@ t.test('whatever disk call fails, shipped means shipped after a loss of power to
     const store = new SimBucketStore();
     const from = disk.calls.length;
     disk.failWhen = ({ number }) => number === from + n;
-    const options = { bucket: store.sideOf(clock), log: quiet, tenant, storeId: 's1', directory };
+    const noted: string[] = [];
+    const damage = { of: () => undefined, note: (id: string) => void noted.push(id) };
+    const given = { bucket: store.sideOf(clock), log: quiet, clock, damage };
+    const options = { ...given, tenant, storeId: 's1', directory };
     const before = new Set<string>();
     try {
       const shipper = await Shipper.open({ ...options, disk });
@@ -160,6 +170,7 @@ t.test('whatever disk call fails, shipped means shipped after a loss of power to
       t.match(thrown, { id: /disk\.failed|block\.corrupt/ });
     }
     isDone = disk.calls.length < from + n;
+    t.strictSame(noted, [], 'a disk that fails is no damage');
     const next = disk.losePower();
     const shipper = await Shipper.open({ ...options, disk: next });
     for (const id of before) t.ok(shipper.isShipped(testBlockId(id === A ? 1 : 2)), `call ${n}`);
@@ -168,6 +179,72 @@ t.test('whatever disk call fails, shipped means shipped after a loss of power to
     t.ok((await checkWhole(store, next, A)) && (await checkWhole(store, next, B)));
   }
 });
+
+t.test('a flipped bit anywhere keeps a block out of the bucket, or changes nothing', async (t) => {
+  const whole = await diskWithBlocks();
+  const expected = await contentsOf(diskBlockFiles(whole, directory, A));
+  let refusedCount = 0;
+  for (const file of ['index', 'chunks/000001', 'chunks/000002']) {
+    const path = `${directory}/${A}/${file}`;
+    for (let at = 0; at < whole.fileBytes(path).length; at += FLIP_STRIDE) {
+      const disk = await diskWithBlocks();
+      const bytes = Buffer.from(disk.fileBytes(path));
+      bytes[at] = bytes[at]! ^ 0x04;
+      disk.putFile(path, bytes);
+      const store = new SimBucketStore();
+      const known = new Map<string, StarlingError>();
+      const damage: BlockDamage = {
+        of: (id) => known.get(id),
+        note: (id, error) => void known.set(id, error),
+      };
+      const given = { disk, bucket: store.sideOf(clock), log: quiet, clock, damage };
+      const shipper = await Shipper.open({ ...given, tenant, storeId: 's1', directory });
+      const error = await shipper.ship().then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      t.ok(shipper.isShipped(B), 'it keeps no other one');
+      // Of another version it may be whole: it is not shipped, and not set aside either.
+      const isDamage = (error as StarlingError | undefined)?.id === 'block.corrupt';
+      t.strictSame([...known.keys()], isDamage ? [A] : [], `${file} ${at}`);
+      if (error === undefined) {
+        const bucketed = diskBlockFiles(disk, directory, A);
+        t.strictSame(await contentsOf(bucketed), expected, `${file} ${at} does not matter`);
+        continue;
+      }
+      refusedCount++;
+      t.match(error, { id: /block\.(corrupt|unsupported)/ });
+      t.strictSame(
+        store.keys().filter((key) => key.includes(A)),
+        [],
+        'not a file of it',
+      );
+      await t.rejects(
+        shipper.ship(),
+        error as StarlingError,
+        'known damage is not looked at again',
+      );
+    }
+  }
+  t.ok(refusedCount > 100, `${refusedCount} were refused`);
+});
+
+/** All series and their chunks. */
+async function contentsOf(files: BlockFiles): Promise<readonly unknown[]> {
+  const reader = await BlockReader.open(files);
+  const rows: unknown[] = [];
+  for (const ref of await reader.select([{ name: '__name__', type: '=~', value: 'm.*' }])) {
+    const entry = createSeriesEntry();
+    await reader.index.readSeries(ref, entry);
+    const labels = await reader.labels(entry);
+    for (const chunk of entry.chunkRefs) {
+      const { data, encoding } = await reader.readChunk(chunk);
+      rows.push([...labels, encoding, Buffer.from(data).toString('hex')]);
+    }
+  }
+  await reader.close();
+  return rows;
+}
 
 t.test('a store that forgets is found out; a broken block keeps no other one', async (t) => {
   const disk = await diskWithBlocks();
@@ -178,7 +255,7 @@ t.test('a store that forgets is found out; a broken block keeps no other one', a
     getRange: honest.getRange.bind(honest),
     head: honest.head.bind(honest),
   });
-  const options = { disk, bucket: honest, log: quiet, tenant, storeId: 's1', directory };
+  const options = { disk, bucket: honest, log: quiet, tenant, storeId: 's1', clock, directory };
   const lied = await Shipper.open({ ...options, bucket: forgets });
   await t.rejects(lied.ship(), refusal('bucket.unavailable', /it is not there/));
   t.notOk(lied.isShipped(A));
@@ -195,7 +272,7 @@ t.test(
     const disk = await diskWithBlocks();
     const store = new SimBucketStore();
     const bucket = store.sideOf(clock);
-    const options = { disk, bucket, log: quiet, tenant, storeId: 's1', directory };
+    const options = { disk, bucket, log: quiet, tenant, storeId: 's1', clock, directory };
     const shipper = await Shipper.open(options);
     t.equal(await shipper.ship(), 2);
     await deleteBlock(bucket, tenant, A);

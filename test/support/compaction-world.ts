@@ -82,7 +82,8 @@ export class CompactionWorld {
     const minTimeMs = START_MS + window * 2 * HOUR_MS;
     const range = { minTimeMs, maxTimeMs: minTimeMs + 2 * HOUR_MS - 1 };
     await writeTestBlock(disk, directory, testBlockId(++this.#blockCount), series, range);
-    const shipper = await Shipper.open({ disk, bucket, log: quietLog, tenant, storeId, directory });
+    const given = { bucket, clock, disk, log: quietLog };
+    const shipper = await Shipper.open({ ...given, tenant, storeId, directory });
     await shipper.ship();
     await updateBucketIndex({ bucket, clock, log: quietLog }, tenant);
   }
