@@ -40,22 +40,39 @@ type Kind = 'bucket' | 'constant' | 'counter' | 'gauge';
 export function buildLoad(options: LoadOptions): Load {
   const writers = requestWriters(options);
   const bodies = Array.from({ length: options.rounds }, (_, round) =>
-    writers.map((write) => Buffer.from(snappyjs.compress(write(round)))),
+    writers.map(({ bytes, write }) => {
+      write(round);
+      return Buffer.from(snappyjs.compress(bytes));
+    }),
   );
   return { ...options, bodies };
 }
 
-/** For each request of a round: makes its protobuf, which holds until the next one. */
+/** Value and time of a sample, and the tag between them. */
+export const SAMPLE_BYTES = 15;
+
+export interface RequestWriter {
+  /** Its protobuf: what `write` changes. */
+  readonly bytes: Buffer;
+  /** Where `SAMPLE_BYTES` of it change from round to round. */
+  readonly sampleOffsets: readonly number[];
+  readonly write: (round: number) => void;
+}
+
+/** For each request of a round: makes its protobuf. */
 export function requestWriters(
   options: Omit<LoadOptions, 'rounds'> & { readonly intervalMs?: number },
-): readonly ((round: number) => Buffer)[] {
+): readonly RequestWriter[] {
   const { gaugeParts = 1000, intervalMs = SCRAPE_INTERVAL_MS, startMs } = options;
   const requests = Math.ceil(options.seriesCount / SERIES_PER_REQUEST);
   return Array.from({ length: requests }, (_, request) => {
     const template = buildTemplate(request);
-    return (round) => {
-      patch(template, { request, round, timestampMs: startMs + round * intervalMs, gaugeParts });
-      return template.bytes;
+    return {
+      bytes: template.bytes,
+      sampleOffsets: template.valueOffsets,
+      write: (round) => {
+        patch(template, { request, round, timestampMs: startMs + round * intervalMs, gaugeParts });
+      },
     };
   });
 }

@@ -1,10 +1,8 @@
-/**
- * Writes the load of bench/cluster to a server as it is made: a long one does not fit into memory. Bodies are snappy with
- * literals only, because here it is what is stored that counts, and compressing would cost more than all else.
- */
+/** Writes the load of bench/cluster to a server as it is made: a long one does not fit into memory. */
 import type { Agent } from 'node:http';
 import { type PushOutcome, createAgents, post } from '../cluster/client.ts';
-import { SCRAPE_INTERVAL_MS, requestWriters } from '../cluster/load.ts';
+import { SAMPLE_BYTES, SCRAPE_INTERVAL_MS, requestWriters } from '../cluster/load.ts';
+import { PatchedSnappy } from './patched-snappy.ts';
 
 /** So that Prometheus' chunks take 2.2 bytes a sample, as on the data that the goals were set with. */
 const GAUGE_PARTS = 1024;
@@ -36,7 +34,15 @@ export function endMsOf({ intervalMs = SCRAPE_INTERVAL_MS, rounds, startMs }: Fe
 /** Writes the rounds in order, each request on its own connection. Throws when one is refused for good. */
 export async function feed(options: FeedOptions): Promise<PushOutcome> {
   const { fromRound = 0, intervalMs = SCRAPE_INTERVAL_MS, pushUrl, rounds } = options;
-  const writers = requestWriters({ ...options, intervalMs, gaugeParts: GAUGE_PARTS });
+  const writers = requestWriters({ ...options, intervalMs, gaugeParts: GAUGE_PARTS }).map(
+    ({ bytes, sampleOffsets, write }) => {
+      const body = new PatchedSnappy(bytes, sampleOffsets, SAMPLE_BYTES);
+      return (round: number): Buffer => {
+        write(round);
+        return body.compressed();
+      };
+    },
+  );
   const agents = createAgents();
   const latenciesMs: number[] = [];
   let failures = 0;
@@ -45,7 +51,7 @@ export async function feed(options: FeedOptions): Promise<PushOutcome> {
     agents.map(async (agent, connection) => {
       for (let round = fromRound; round < rounds; round++) {
         for (let r = connection; r < writers.length; r += agents.length) {
-          const body = literalSnappy(writers[r]!(round));
+          const body = writers[r]!(round);
           const begun = performance.now();
           failures += await postUntilTaken(pushUrl, body, agent);
           latenciesMs.push(performance.now() - begun);
@@ -66,17 +72,4 @@ async function postUntilTaken(url: string, body: Buffer, agent: Agent): Promise<
     if (!isForNow || failures === RETRIES_MAX) throw new Error(`${url}: ${status}`);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
-}
-
-const LITERAL_OF_3_BYTES = 62 << 2;
-
-/** A snappy body that holds `bytes`, of less than 16 MiB, as one literal. */
-function literalSnappy(bytes: Buffer): Buffer {
-  const preamble: number[] = [];
-  let rest = bytes.length;
-  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) preamble.push((rest % 0x80) | 0x80);
-  preamble.push(rest);
-  const least = bytes.length - 1;
-  preamble.push(LITERAL_OF_3_BYTES, least & 0xff, (least >>> 8) & 0xff, least >>> 16);
-  return Buffer.concat([Buffer.from(preamble), bytes]);
 }
