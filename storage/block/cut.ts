@@ -48,9 +48,18 @@ export async function cutBlock(
   try {
     const numbers = await putSymbols(writer, source.symbols(), options.pacer);
     const cutter = new SeriesCutter(writer, numbers, range);
-    for await (const series of source.series()) {
-      await cutter.put(series);
-      if (options.pacer.spend(SERIES_UNITS)) await options.pacer.pause();
+    const all = source.series();
+    if (Symbol.iterator in all) {
+      // Not `for await`, which waits for each.
+      for (const series of all) {
+        if (!cutter.tryPut(series)) await cutter.put(series);
+        if (options.pacer.spend(SERIES_UNITS)) await options.pacer.pause();
+      }
+    } else {
+      for await (const series of all) {
+        if (!cutter.tryPut(series)) await cutter.put(series);
+        if (options.pacer.spend(SERIES_UNITS)) await options.pacer.pause();
+      }
     }
     if (writer.sampleCount === 0) {
       await writer.abort();
@@ -72,6 +81,8 @@ export async function cutBlock(
   }
 }
 
+/** What a chunk has around its bytes, at most. */
+const CHUNK_FRAME_BYTES_MAX = 16;
 /** What one series costs, roughly, in units of the pacer. */
 const SERIES_UNITS = 60;
 
@@ -116,32 +127,43 @@ class SeriesCutter {
     ];
   }
 
+  /** Hot: writes what is in the range; false when the writer must make room first: then ask `put`. */
+  tryPut({ chunks, labels }: SourceSeries): boolean {
+    const kept = this.#merger.merge(chunks, this.#outside);
+    if (kept.length === 0) return true;
+    let byteCount = 0;
+    for (let i = 0; i < kept.length; i++) byteCount += kept[i]!.to - kept[i]!.from;
+    const writer = this.#writer;
+    if (writer.isFull || !writer.hasRoom(byteCount + kept.length * CHUNK_FRAME_BYTES_MAX))
+      return false;
+    this.#begin(labels);
+    for (let i = 0; i < kept.length; i++) putChunk(writer, this.#entry, kept[i]!);
+    writer.addSeries(this.#entry);
+    return true;
+  }
+
   async put({ labels, chunks }: SourceSeries): Promise<void> {
     const kept = this.#merger.merge(chunks, this.#outside);
     if (kept.length === 0) return;
-    const { symbols } = this.#entry;
+    this.#begin(labels);
+    await putChunks(this.#writer, this.#entry, kept);
+    if (this.#writer.isFull) await this.#writer.drain();
+    this.#writer.addSeries(this.#entry);
+  }
+
+  /** Begins the entry of a series. */
+  #begin(labels: Labels): void {
+    const { chunkMaxTimes, chunkMinTimes, chunkRefs, symbols } = this.#entry;
     symbols.length = 0;
-    for (const text of labels) {
-      const number = this.#numbers.get(text);
+    for (let i = 0; i < labels.length; i++) {
+      const number = this.#numbers.get(labels[i]!);
       assert(number !== undefined, 'block: a label that is not among the symbols');
       symbols.push(number);
     }
-    await putSeries(this.#writer, this.#entry, kept);
+    chunkRefs.length = 0;
+    chunkMinTimes.length = 0;
+    chunkMaxTimes.length = 0;
   }
-}
-
-/** Writes the chunks, then the series whose symbols are in `entry`; fills the rest of `entry`. */
-async function putSeries(
-  writer: BlockWriter,
-  entry: SeriesEntry,
-  chunks: readonly ChunkBytes[],
-): Promise<void> {
-  entry.chunkRefs.length = 0;
-  entry.chunkMinTimes.length = 0;
-  entry.chunkMaxTimes.length = 0;
-  await putChunks(writer, entry, chunks);
-  if (writer.isFull) await writer.drain();
-  writer.addSeries(entry);
 }
 
 /** Writes chunks, and adds them to those of `entry`. */
@@ -150,10 +172,16 @@ export async function putChunks(
   entry: SeriesEntry,
   chunks: readonly ChunkBytes[],
 ): Promise<void> {
-  for (const { bytes, encoding, from, maxTimeMs, minTimeMs, to } of chunks) {
-    if (!writer.hasRoom(to - from)) await writer.makeRoom(to - from);
-    entry.chunkRefs.push(writer.putChunk(encoding, bytes, from, to));
-    entry.chunkMinTimes.push(minTimeMs);
-    entry.chunkMaxTimes.push(maxTimeMs);
+  for (const chunk of chunks) {
+    const byteCount = chunk.to - chunk.from;
+    if (!writer.hasRoom(byteCount)) await writer.makeRoom(byteCount);
+    putChunk(writer, entry, chunk);
   }
+}
+
+function putChunk(writer: BlockWriter, entry: SeriesEntry, chunk: ChunkBytes): void {
+  const { bytes, encoding, from, maxTimeMs, minTimeMs, to } = chunk;
+  entry.chunkRefs.push(writer.putChunk(encoding, bytes, from, to));
+  entry.chunkMinTimes.push(minTimeMs);
+  entry.chunkMaxTimes.push(maxTimeMs);
 }

@@ -93,23 +93,26 @@ export function chunksOf(head: Head, s: number, { maxTimeMs, minTimeMs }: TimeRa
   if (isOpen && series.openMinTime[s]! <= maxTimeMs && lastMs >= minTimeMs) {
     const handle = series.openHandle[s]!;
     const from = arena.offset(handle);
-    const length = (series.xor.bitLength[s]! + 7) >>> 3;
-    const bytes = arena.slab(handle).slice(from, from + length);
+    const to = (series.xor.bitLength[s]! + 7) >>> 3;
+    const bytes = arena.slab(handle).slice(from, from + to);
     const openMinMs = series.openMinTime[s]!;
-    found.push({ ...xor(openMinMs, lastMs), bytes, from: 0, to: length });
+    found.push(xorChunk(openMinMs, lastMs, bytes, 0, to));
   }
   for (let c = series.newestChunk[s]!; c !== NO_CHUNK; c = chunks.older[c]!) {
-    if (chunks.maxTime[c]! < minTimeMs) break;
-    if (chunks.minTime[c]! > maxTimeMs) continue;
+    const lastOfChunk = chunks.maxTime[c]!;
+    const firstOfChunk = chunks.minTime[c]!;
+    if (lastOfChunk < minTimeMs) break;
+    if (firstOfChunk > maxTimeMs) continue;
     const handle = chunks.handle[c]!;
+    const bytes = arena.slab(handle);
     const from = arena.offset(handle);
-    const to = from + chunks.byteLength[c]!;
-    const where = { bytes: arena.slab(handle), from, to };
-    const moves = chunks.maxTime[c]! > maxTimeMs;
-    found.push({
-      ...xor(chunks.minTime[c]!, chunks.maxTime[c]!),
-      ...(moves ? { bytes: where.bytes.slice(from, to), from: 0, to: to - from } : where),
-    });
+    const length = chunks.byteLength[c]!;
+    const moves = lastOfChunk > maxTimeMs;
+    found.push(
+      moves
+        ? xorChunk(firstOfChunk, lastOfChunk, bytes.slice(from, from + length), 0, length)
+        : xorChunk(firstOfChunk, lastOfChunk, bytes, from, from + length),
+    );
   }
   found.reverse();
   if (!head.histograms.has(s)) return found;
@@ -136,9 +139,12 @@ function encodedAnew(chunks: readonly ChunkBytes[]): ChunkBytes[] {
   return merged;
 }
 
-function xor(
+function xorChunk(
   minTimeMs: number,
   maxTimeMs: number,
-): Pick<ChunkBytes, 'encoding' | 'maxTimeMs' | 'minTimeMs'> {
-  return { encoding: CHUNK_XOR, minTimeMs, maxTimeMs };
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+): ChunkBytes {
+  return { encoding: CHUNK_XOR, minTimeMs, maxTimeMs, bytes, from, to };
 }
