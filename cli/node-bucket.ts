@@ -127,6 +127,7 @@ export function createCompactor(
     rangesMs: blockRangesMs,
     waitMs,
     deletionDelayMs,
+    isClockRight: () => deletions.isClockRight,
     jobBytesMax,
     partialDelayMsOf: () => limits.compactor_partial_block_deletion_delay_ms,
     // By a clock that may be wrong nothing is past its retention.

@@ -63,6 +63,7 @@ function find(name, mutant) {
     const words = ['--seeds', `1..${values.seeds}`, '--minutes', minutes, '--stop'];
     if (mutant.shape !== undefined) words.push('--shape', mutant.shape);
     if (mutant.story === 'storage') words.push('--storage');
+    if (mutant.story === 'compaction') words.push('--compaction');
     if (mutant.story === 'ages') words.push('--compaction', '--ages');
     if (mutant.faults !== undefined) words.push('--faults', mutant.faults.join(','));
     const { stdout } = spawnSync(process.execPath, [join(directory, 'sim/main.js'), ...words], {

@@ -65,6 +65,7 @@ export async function bootCompactionNode(
     rangesMs: [1, 6, 12].map((count) => count * WINDOW_MS),
     waitMs: 25 * 60_000,
     deletionDelayMs: WINDOW_MS,
+    isClockRight,
     jobBytesMax: 1e9,
     partialDelayMsOf: () => 4 * HOUR_MS,
     retentionMsOf: (_tenant, resolutionMs) =>

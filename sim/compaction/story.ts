@@ -61,7 +61,9 @@ const CLOCK_LIMIT_MS = 5 * 60_000;
 const MINUTE_MS = 60_000;
 /** After that every index that a reader may use has what was shipped. */
 const INDEXED_MS = 100 * MINUTE_MS;
-const CALM_MS = 96 * HOUR_MS;
+const CALM_MS = 20 * HOUR_MS;
+/** Until samples and their first aggregates are past their retention. */
+const AGES_CALM_MS = 96 * HOUR_MS;
 /** Often enough that some reads use an index that was read before. */
 const READ_EVERY_MS = 2 * MINUTE_MS;
 const CALM_READ_EVERY_MS = 20 * MINUTE_MS;
@@ -162,7 +164,7 @@ class CompactionStory {
     await Promise.all(ships);
     this.#isCalm = true;
     await faults;
-    await world.sleep(CALM_MS);
+    await world.sleep(this.#options.hasAges === true ? AGES_CALM_MS : CALM_MS);
     this.#isOver = true;
     await reads;
     await this.#audit();

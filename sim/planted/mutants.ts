@@ -15,8 +15,8 @@ export interface Mutant {
   readonly edits: readonly Edit[];
   /** What the story needs, so that the bug can show: fault kinds; any, when it is not said. */
   readonly faults?: readonly string[];
-  /** Which story finds it: that of whole clusters, of one directory, or of blocks and their ages. */
-  readonly story?: 'ages' | 'storage';
+  /** Which story finds it: that of whole clusters, of one directory, of blocks, or of blocks and their ages. */
+  readonly story?: 'ages' | 'compaction' | 'storage';
   /** Clusters of this shape, for some minutes. */
   readonly shape?: 'deletion';
 }
@@ -214,6 +214,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     file: 'actors/distributor/metadata-push.js',
     edits: [{ from: 'least >= writeQuorum', to: 'least >= 1' }],
     faults: ['kill', 'kill-some'],
+  },
+  'marks-of-the-future': {
+    sentence: 'what a clock that was ahead marked for deletion waits until that time comes',
+    file: 'storage/compact/clean.js',
+    edits: [{ from: 'if (!isClockRight)', to: 'if (isClockRight)' }],
+    story: 'compaction',
   },
   'merge-loses-newest': {
     sentence: 'a merge leaves out the sample at the end of the range',

@@ -68,7 +68,7 @@ export async function scanTenant(
   const scannedAtMs = clock.monotonicMs();
   const nowMs = clock.wallMs();
   const broken = new Map<BlockId, StarlingError>();
-  const { deletions, noCompact } = await scanMarks(bucket, tenant, { previous, broken });
+  const { deletions, noCompact } = await scanMarks(bucket, tenant, { clock, previous, broken });
   // A block that is being deleted may have lost its meta.json since.
   const before: readonly ScannedBlock[] = previous === undefined ? [] : allBlocks(previous);
   const unmarked = before.filter(({ id }) => !deletions.has(id));
@@ -126,12 +126,18 @@ async function scanMarks(
   tenant: TenantId,
   {
     broken,
+    clock,
     previous,
-  }: { readonly previous: BucketIndex | undefined; readonly broken: Map<BlockId, StarlingError> },
+  }: {
+    readonly broken: Map<BlockId, StarlingError>;
+    readonly clock: Clock;
+    readonly previous: BucketIndex | undefined;
+  },
 ): Promise<{
   readonly deletions: ReadonlyMap<BlockId, number>;
   readonly noCompact: ReadonlySet<BlockId>;
 }> {
+  const nowMs = clock.wallMs();
   const deletions = new Map<BlockId, number>();
   const noCompact = new Set<BlockId>();
   for await (const { key } of listObjects(bucket, markersPrefix(tenant))) {
@@ -143,7 +149,9 @@ async function scanMarks(
     }
     try {
       const known = previous?.deletions.get(marker.id);
-      const timeMs = known ?? (await readMark(bucket, tenant, marker))?.timeMs;
+      // One of a time that did not come yet is written anew some day (clean.ts).
+      const isSettled = known !== undefined && known <= nowMs;
+      const timeMs = isSettled ? known : (await readMark(bucket, tenant, marker))?.timeMs;
       if (timeMs !== undefined) deletions.set(marker.id, timeMs);
     } catch (thrown) {
       broken.set(marker.id, blockError(thrown));

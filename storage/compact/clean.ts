@@ -7,18 +7,22 @@
  *
  * Invariants: a block is marked as redundant only while the one that replaces it is listed as whole and not
  * marked itself. A mark counts from the time written in it and, beside that, from when this process first saw
- * it, on the monotonic clock: a wall clock that jumps deletes nothing early. Every step can be done again.
+ * it, on the monotonic clock: a wall clock that jumps deletes nothing early. A mark of a time that did not come yet was
+ * written by a clock that was wrong; one that is known to be right writes it anew, so that nobody waits until then. Every
+ * step can be done again.
  */
 import type { TenantId } from '../../model/ids.ts';
 import type { Bucket, Clock, Log } from '../../platform/platform.ts';
 import type { BlockId } from '../block/ulid.ts';
 import { BLOCK_META_FILE } from '../filenames.ts';
 import { blockKey, blockPrefix, markKeys } from '../bucket/layout.ts';
-import { putMark, removeMark } from '../bucket/marks.ts';
+import { putMark, readMark, removeMark } from '../bucket/marks.ts';
 import { listObjects } from '../bucket/objects.ts';
 import type { TenantCatalogue } from './catalogue.ts';
 import { redundantBlocks } from './plan.ts';
 
+/** Clocks that count as right differ by less. */
+const AHEAD_MS_MAX = 10 * 60_000;
 /** Nobody reads by an index that is older, queries in flight included. */
 export const MARKED_SEEN_MS_MIN = 40 * 60_000;
 
@@ -30,6 +34,8 @@ export interface CleanOptions {
   readonly deletionDelayMs: number;
   /** How long an upload may stand still. */
   readonly partialDelayMs: number;
+  /** Whether this node's wall clock is known to be right. */
+  readonly isClockRight: boolean;
   /** Blocks that end before this much ago are marked; 0: never. By what they hold. */
   readonly retentionMsOf: (resolutionMs: number) => number;
 }
@@ -40,6 +46,8 @@ export type MarkReason = 'compacted' | 'empty' | 'partial' | 'retention';
 export interface Cleaned {
   readonly marked: ReadonlyMap<BlockId, MarkReason>;
   readonly deleted: readonly BlockId[];
+  /** Their marks were of a time that did not come yet, and are of now. */
+  readonly corrected: readonly BlockId[];
 }
 
 /** What a process remembers of one tenant between rounds. */
@@ -70,6 +78,7 @@ export async function cleanTenant(
     marked.set(id, reason);
     log.info('block marked for deletion', { tenant, block: id, why: details });
   }
+  const corrected = await correctMarks(options, tenant, catalogue);
   const deleted: BlockId[] = [];
   for (const id of due(options, catalogue, memory)) {
     await deleteBlock(bucket, tenant, id);
@@ -77,7 +86,7 @@ export async function cleanTenant(
     deleted.push(id);
     log.info('block deleted', { tenant, block: id });
   }
-  return { marked, deleted };
+  return { marked, deleted, corrected };
 }
 
 type Reasons = readonly (readonly [
@@ -144,6 +153,26 @@ async function stalePartials(
     id,
     { reason: 'partial', details: 'its upload was never finished: it has no meta.json' },
   ]);
+}
+
+/** Writes marks anew that say a time ahead of a clock that is right. Says which. */
+async function correctMarks(
+  { bucket, clock, isClockRight, log }: CleanOptions,
+  tenant: TenantId,
+  { scan }: TenantCatalogue,
+): Promise<readonly BlockId[]> {
+  const corrected: BlockId[] = [];
+  if (!isClockRight) return corrected;
+  const nowMs = clock.wallMs();
+  for (const [id, markedAtMs] of scan.index.deletions) {
+    if (markedAtMs <= nowMs + AHEAD_MS_MAX) continue; // fast path: nearly all
+    const mark = await readMark(bucket, tenant, { id, kind: 'deletion' });
+    if (mark === undefined || mark.timeMs <= nowMs + AHEAD_MS_MAX) continue; // somebody was here
+    await putMark(bucket, tenant, { ...mark, timeMs: nowMs });
+    corrected.push(id);
+    log.warn('a mark was of a time that did not come yet', { tenant, block: id, markedAtMs });
+  }
+  return corrected;
 }
 
 /** Blocks whose marks are old enough, and what is left of such. */

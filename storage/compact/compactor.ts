@@ -53,6 +53,8 @@ export interface CompactorOptions {
   readonly rangesMs: readonly number[];
   readonly waitMs: number;
   readonly deletionDelayMs: number;
+  /** Whether this node's wall clock is known to be right. */
+  readonly isClockRight: () => boolean;
   readonly jobBytesMax: number;
   readonly partialDelayMsOf: (tenant: TenantId) => number;
   /** 0: blocks are kept for ever. */
@@ -217,6 +219,7 @@ export class Compactor {
       {
         ...{ bucket, clock, log, deletionDelayMs },
         partialDelayMs: partialDelayMsOf(tenant),
+        isClockRight: this.#options.isClockRight(),
         retentionMsOf: (resolutionMs) => retentionMsOf(tenant, resolutionMs),
       },
       tenant,
@@ -225,7 +228,7 @@ export class Compactor {
     );
     for (const reason of cleaned.marked.values()) this.counts.noteMarked(reason);
     this.counts.blocksDeleted += cleaned.deleted.length;
-    const isChanged = cleaned.marked.size + cleaned.deleted.length > 0;
+    const isChanged = cleaned.marked.size + cleaned.deleted.length + cleaned.corrected.length > 0;
     const current = isChanged ? await this.#look(tenant, state) : catalogue;
     await this.#writeIndex(tenant, current);
     return current;

@@ -297,6 +297,32 @@ t.test('marks: the delay holds whatever the wall clock does; no-compact blocks s
   t.strictSame(await world.read(), world.expected);
 });
 
+t.test('a mark of a time that did not come yet is put right by a clock that is', async (t) => {
+  const check = async (isRight: boolean, hours: number, count: number): Promise<void> => {
+    const world = await CompactionWorld.create(ONE_JOB);
+    const ahead = Object.assign(Object.create(world.clock) as typeof world.clock, {
+      wallMs: () => world.clock.wallMs() + 30 * 24 * HOUR_MS,
+      monotonicMs: () => world.clock.monotonicMs(),
+      nextTurn: (callback: () => void) => {
+        world.clock.nextTurn(callback);
+      },
+    });
+    await world.compactor(new MemoryDisk(), { clock: ahead, isClockRight: () => false }).run();
+    const compactor = world.compactor(new MemoryDisk(), { isClockRight: () => isRight });
+    for (let hour = 0; hour <= hours; hour++) {
+      await compactor.run();
+      world.clock.advance(HOUR_MS);
+    }
+    t.equal(world.blocks().length, count, `${isRight} ${hours}`);
+    t.strictSame(await world.read(), world.expected);
+  };
+  await check(true, 11, 3);
+  await check(true, 12, 1);
+  await check(false, 12, 3);
+  await check(false, 29 * 24, 3);
+  await check(false, 31 * 24, 1);
+});
+
 t.test('retention, uploads that were given up, tenants that are deleted', async (t) => {
   const world = await CompactionWorld.create({ windows: 14, replicas: 1 });
   const other = parseTenantId('other');

@@ -99,6 +99,7 @@ export class CompactionWorld {
       rangesMs: [2 * HOUR_MS, 12 * HOUR_MS, 24 * HOUR_MS],
       waitMs: 0,
       deletionDelayMs: 12 * HOUR_MS,
+      isClockRight: () => true,
       jobBytesMax: 1e9,
       partialDelayMsOf: () => 24 * HOUR_MS,
       retentionMsOf: () => 0,
