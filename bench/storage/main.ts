@@ -18,6 +18,7 @@ import { downsampling } from './downsampling.ts';
 import { memory } from './memory.ts';
 import { replay } from './replay.ts';
 import { type Row, printFigure } from './row.ts';
+import { year } from './year.ts';
 
 const rows: Readonly<Record<string, Row>> = {
   bytes: blockBytes,
@@ -27,6 +28,7 @@ const rows: Readonly<Record<string, Row>> = {
   memory,
   queries: blockQueries,
   replay,
+  year,
 };
 
 const { values } = parseArgs({
