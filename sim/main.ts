@@ -125,6 +125,7 @@ async function runCompaction(): Promise<void> {
       process.stdout.write(`planted ${values.planted}: found after ${seed - first + 1} seeds\n`);
       break;
     }
+    if (!isOk && values.stop) break;
   }
   process.exitCode = failures > 0 || bug !== undefined ? 1 : 0;
 }

@@ -15,10 +15,17 @@
  * result never sees a half-trusted packet. Unknown types are skipped by their length and counted:
  * they are how newer versions speak past older ones. Format: docs/format/gossip.md.
  */
+import { assert } from '../../model/assert.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import { type KnownAddress, readAddress, writeAddress } from './address.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
-import { MEMBER_STATES, RECORD_BYTES_MAX, type Claim, type DropReason } from './types.ts';
+import {
+  MEMBER_STATES,
+  RECORD_BYTES_MAX,
+  type Claim,
+  type DropReason,
+  type MemberState,
+} from './types.ts';
 
 export type Message =
   | { readonly type: 'ack'; readonly nonce: bigint; readonly responder: InstanceId }
@@ -116,15 +123,29 @@ export function writeClaim(writer: ByteWriter, claim: Claim): void {
 /** What a reader knows already of an instance. */
 export interface KnownInstance {
   readonly id: InstanceId;
+  readonly boot: number;
+  readonly incarnation: number;
+  readonly address: string;
+  readonly controlAddress: string;
   readonly knownAddress: KnownAddress;
   readonly knownControlAddress: KnownAddress;
 }
 
-/** Who is known by an id; only what is made of the bytes depends on it, never what is read. */
+/** Who is known by an id; whether bytes are taken for a claim does not depend on it. */
 export type FindKnown = (id: InstanceId) => KnownInstance | undefined;
 
 /** Reads a claim; breaks the reader when any part is out of its range. */
-export function readClaim(reader: ByteReader, findKnown?: FindKnown): Claim {
+export function readClaim(reader: ByteReader): Claim {
+  const claim = readNews(reader);
+  assert(claim !== undefined, 'gossip: where nobody is known, all is news');
+  return claim;
+}
+
+/**
+ * As `readClaim`; undefined for a claim that changes nothing of what is known, which nearly all are while many join.
+ * Nothing is made of such a one.
+ */
+export function readNews(reader: ByteReader, findKnown?: FindKnown): Claim | undefined {
   const state = MEMBER_STATES[reader.uint8()];
   if (state === undefined) reader.refuse();
   const protocol = reader.uint8();
@@ -139,6 +160,13 @@ export function readClaim(reader: ByteReader, findKnown?: FindKnown): Claim {
   const accuser = reader.instanceIdOr(id);
   // Alive and left are statements of the member itself; nobody else can make them.
   if ((state === 'alive' || state === 'left') && accuser !== id) reader.refuse();
+  if (
+    known !== undefined &&
+    isStale(known, boot, incarnation, state) &&
+    (boot < known.boot || (address === known.address && controlAddress === known.controlAddress))
+  ) {
+    return undefined;
+  }
   return {
     state: state ?? 'alive',
     protocol,
@@ -151,8 +179,21 @@ export function readClaim(reader: ByteReader, findKnown?: FindKnown): Claim {
   };
 }
 
+/** What `mergeClaim` would leave as it is: word of the past, or that somebody lives who is known to, or is known for worse. */
+function isStale(
+  known: KnownInstance,
+  boot: number,
+  incarnation: number,
+  state: MemberState | undefined,
+): boolean {
+  if (boot !== known.boot) return boot < known.boot;
+  if (incarnation !== known.incarnation) return incarnation < known.incarnation;
+  return state === 'alive';
+}
+
 /** A decoded payload, or why it was dropped. */
 export interface DecodedPayload {
+  /** Without claims that change nothing. */
   readonly messages: readonly Message[];
   readonly unknownTypes: number;
   readonly dropped: DropReason | undefined;
@@ -162,6 +203,7 @@ export interface DecodedPayload {
 export function decodePayload(payload: Uint8Array, findKnown?: FindKnown): DecodedPayload {
   const messages: Message[] = [];
   let unknownTypes = 0;
+  let count = 0;
   let offset = 0;
   while (offset < payload.length) {
     if (payload.length - offset < MESSAGE_HEADER_BYTES) return refused('message_truncated');
@@ -172,10 +214,12 @@ export function decodePayload(payload: Uint8Array, findKnown?: FindKnown): Decod
     if (offset > payload.length) return refused('message_truncated');
     const reader = new ByteReader(payload, from, offset);
     const message = readBody(code, reader, findKnown);
-    if (message === undefined) unknownTypes++;
-    else if (!reader.isWhole || messages.length >= MESSAGES_MAX)
-      return refused('message_malformed');
-    else messages.push(message);
+    if (message === undefined) {
+      unknownTypes++;
+      continue;
+    }
+    if (!reader.isWhole || count++ >= MESSAGES_MAX) return refused('message_malformed');
+    if (message !== 'known') messages.push(message);
   }
   return { messages, unknownTypes, dropped: undefined };
 }
@@ -188,12 +232,14 @@ function readBody(
   code: number,
   reader: ByteReader,
   findKnown: FindKnown | undefined,
-): Message | undefined {
+): Message | 'known' | undefined {
   switch (code) {
     case MESSAGE_CODES.ack:
       return { type: 'ack', nonce: reader.uint64(), responder: reader.instanceId() };
-    case MESSAGE_CODES.claim:
-      return { type: 'claim', claim: readClaim(reader, findKnown) };
+    case MESSAGE_CODES.claim: {
+      const claim = readNews(reader, findKnown);
+      return claim === undefined ? 'known' : { type: 'claim', claim };
+    }
     case MESSAGE_CODES.nack:
       return { type: 'nack', nonce: reader.uint64() };
     case MESSAGE_CODES.ping:

@@ -8,7 +8,7 @@
  * cannot make the reader allocate. The sender's own claim comes first and names who is speaking.
  */
 import { ByteReader, ByteWriter } from './bytes.ts';
-import { type FindKnown, readClaim, writeClaim } from './codec.ts';
+import { type FindKnown, readClaim, readNews, writeClaim } from './codec.ts';
 import { RECORD_BYTES_MAX, type Claim } from './types.ts';
 
 export const PUSH_PULL_VERSION = 1;
@@ -38,14 +38,14 @@ export function encodePushPull(exchange: PushPull): Uint8Array {
   return writer.finish();
 }
 
-/** The exchange, or undefined when anything in it is wrong. Never throws. */
+/** The exchange, without claims that change nothing; undefined when anything in it is wrong. Never throws. */
 export function decodePushPull(bytes: Uint8Array, findKnown?: FindKnown): PushPull | undefined {
   if (bytes.length > PUSH_PULL_BYTES_MAX) return undefined;
   const reader = new ByteReader(bytes);
   if (reader.uint8() !== PUSH_PULL_VERSION) return undefined;
   const sender = readClaim(reader);
   if (sender.state !== 'alive' && sender.state !== 'left') return undefined;
-  const claims = readList(reader, CLAIM_BYTES_MIN, (one) => readClaim(one, findKnown));
+  const claims = readList(reader, CLAIM_BYTES_MIN, (one) => readNews(one, findKnown));
   const records = readList(reader, RECORD_ENTRY_BYTES_MIN, readRecord);
   return reader.isWhole ? { sender, claims, records } : undefined;
 }
@@ -53,12 +53,15 @@ export function decodePushPull(bytes: Uint8Array, findKnown?: FindKnown): PushPu
 function readList<Item>(
   reader: ByteReader,
   itemBytesMin: number,
-  readItem: (reader: ByteReader) => Item,
+  readItem: (reader: ByteReader) => Item | undefined,
 ): readonly Item[] {
   const count = reader.uint32();
   const items: Item[] = [];
   if (count * itemBytesMin > reader.remaining) reader.refuse();
-  for (let i = 0; i < count && !reader.isBroken; i++) items.push(readItem(reader));
+  for (let i = 0; i < count && !reader.isBroken; i++) {
+    const item = readItem(reader);
+    if (item !== undefined) items.push(item);
+  }
   return items;
 }
 

@@ -75,6 +75,7 @@ export class VirtualCluster {
   readonly #byAddress = new Map<string, VirtualNode>();
   readonly #armedMs = new Map<VirtualNode, number>();
   #sequence = 0;
+  #lagging: VirtualNode | undefined;
   lossShare: number;
   reliableLossShare: number;
   /** Called when a node heard a record by gossip or in an exchange. */
@@ -134,12 +135,16 @@ export class VirtualCluster {
 
   isConverged(): boolean {
     const up = this.nodes.filter((node) => node.isUp);
-    return up.every((node) => {
+    const isWhole = (node: VirtualNode): boolean => {
       if (node.core.livingCount !== up.length) return false;
       let alive = 1;
       for (const member of node.core.roster) alive += Number(member.state === 'alive');
       return alive === up.length;
-    });
+    };
+    // Who was not the last time is looked at first.
+    if (this.#lagging?.isUp === true && !isWhole(this.#lagging)) return false;
+    this.#lagging = up.find((node) => !isWhole(node));
+    return this.#lagging === undefined;
   }
 
   /** How many running nodes see `id` in `state`. */
