@@ -1,4 +1,4 @@
-// npm run bench [-- ID…], npm run bench:cluster and npm run bench:storage [-- OPTIONS]: builds, then measures.
+// npm run bench [-- ID…], npm run bench:cluster, bench:queries and bench:storage [-- OPTIONS]: builds, then measures.
 import { join } from 'node:path';
 import { build, root, run } from './lib.mjs';
 
@@ -10,8 +10,8 @@ if (kind === 'cluster')
     join(root, 'dist/bench/cluster/main.js'),
     ...rest,
   ]);
-else if (kind === 'storage')
-  run(process.execPath, [join(root, 'dist/bench/storage/main.js'), ...rest]);
+else if (kind === 'queries' || kind === 'storage')
+  run(process.execPath, [join(root, `dist/bench/${kind}/main.js`), ...rest]);
 else
   run(process.execPath, [
     '--expose-gc',

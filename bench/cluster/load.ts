@@ -19,6 +19,8 @@ export interface LoadOptions {
   readonly seriesCount: number;
   /** Gauges are multiples of 1 / this. */
   readonly gaugeParts?: number;
+  /** So many metric names, of which the first are counters; 50 when not said. */
+  readonly metrics?: number;
   readonly rounds: number;
   readonly startMs: number;
 }
@@ -63,10 +65,15 @@ export interface RequestWriter {
 export function requestWriters(
   options: Omit<LoadOptions, 'rounds'> & { readonly intervalMs?: number },
 ): readonly RequestWriter[] {
-  const { gaugeParts = 1000, intervalMs = SCRAPE_INTERVAL_MS, startMs } = options;
+  const {
+    gaugeParts = 1000,
+    intervalMs = SCRAPE_INTERVAL_MS,
+    metrics = METRICS,
+    startMs,
+  } = options;
   const requests = Math.ceil(options.seriesCount / SERIES_PER_REQUEST);
   return Array.from({ length: requests }, (_, request) => {
-    const template = buildTemplate(request);
+    const template = buildTemplate(request, metrics);
     return {
       bytes: template.bytes,
       sampleOffsets: template.valueOffsets,
@@ -77,15 +84,15 @@ export function requestWriters(
   });
 }
 
-/** Request r holds the series of ten pods: 2,000 series of all 50 metrics, 40 of each. */
-function buildTemplate(request: number): Template {
+/** Request r holds 2,000 series, as many of each metric: of all 50, the series of ten pods. */
+function buildTemplate(request: number, metrics: number): Template {
   const parts: Buffer[] = [];
   const valueOffsets: number[] = [];
   const kinds: Kind[] = [];
   let length = 0;
   for (let i = 0; i < SERIES_PER_REQUEST; i++) {
-    const metric = i % METRICS;
-    const ordinal = request * (SERIES_PER_REQUEST / METRICS) + Math.floor(i / METRICS);
+    const metric = i % metrics;
+    const ordinal = request * (SERIES_PER_REQUEST / metrics) + Math.floor(i / metrics);
     const kind = kindOf(metric);
     kinds.push(kind);
     const labels = labelsOf(metric, kind, ordinal).map(([name, value]) =>
