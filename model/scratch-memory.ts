@@ -28,6 +28,16 @@ export function withScratch<Result>(work: () => Result): Result {
   }
 }
 
+/** Runs a part of a job. Arrays made by it must not be used after it. */
+export function withScratchPart<Result>(work: () => Result): Result {
+  const before = usedBytes;
+  try {
+    return work();
+  } finally {
+    if (depth > 0) usedBytes = before;
+  }
+}
+
 /** Numbers that may have any value. */
 export function scratchFloats(count: number): Float64Array {
   const place = take(count * 8);

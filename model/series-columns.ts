@@ -31,3 +31,15 @@ export interface SeriesColumns {
   /** When the counter of each sample began, in Unix milliseconds; 0: unknown. Absent: all unknown. */
   readonly startTimes?: Float64Array | undefined;
 }
+
+/** Series that are decoded when they are read: all at once, or rows after rows where an operator needs no more. */
+export interface SeriesPieces {
+  /** Of all rows. */
+  readonly labels: readonly Labels[];
+  /** About how many samples all rows have, copies included; what is no number is not counted. */
+  readonly samples: number;
+  /** The same, of one row. */
+  readonly samplesOf: (row: number) => number;
+  /** The rows [from, to). Throws for bytes that do not hold. */
+  readonly decode: (from: number, to: number) => SeriesColumns;
+}

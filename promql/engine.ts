@@ -7,14 +7,17 @@
 import { assert } from '../model/assert.ts';
 import { compareLabels } from '../model/labels.ts';
 import { StarlingError } from '../model/errors.ts';
-import type { SeriesColumns } from '../model/series-columns.ts';
+import type { SeriesColumns, SeriesPieces } from '../model/series-columns.ts';
 import type { Expr, VectorSelector } from './ast.ts';
 import { applyNameRemoval, type Block, occupiedRows, pickRows } from './operators/block.ts';
 import { EvalContext, queryGrid } from './operators/context.ts';
 import type { QueryBudget, QueryParams, QueryState, Value } from './operators/context.ts';
 import { rangeSource } from './operators/arguments.ts';
 import { evaluateNode, tracedNode } from './operators/evaluator.ts';
+import { rowWiseSelector } from './operators/fold-pieces.ts';
+import { isFold } from './operators/folds.ts';
 import { partOf } from './operators/part.ts';
+import { childrenOf } from './plan/children.ts';
 import { SharedValues } from './operators/shared-values.ts';
 import type { Trace } from './trace.ts';
 import { columnsFromBlock, samplesOfWindow } from './operators/windows.ts';
@@ -30,7 +33,7 @@ import { documentedType } from './types.ts';
 export function evaluate(
   written: Expr,
   params: QueryParams,
-  data: readonly SeriesColumns[],
+  data: readonly (SeriesColumns | SeriesPieces)[],
   budget: QueryBudget,
   trace?: Trace,
 ): QueryResult {
@@ -41,7 +44,7 @@ export function evaluate(
 export function evaluatePlan(
   plan: Plan,
   params: QueryParams,
-  data: readonly SeriesColumns[],
+  data: readonly (SeriesColumns | SeriesPieces)[],
   budget: QueryBudget,
   trace?: Trace,
 ): QueryResult {
@@ -49,7 +52,7 @@ export function evaluatePlan(
   const state: QueryState = {
     params,
     budget,
-    data: partsOf(plan, data),
+    ...partsOf(plan, data, trace),
     warnings: new Map(),
     infos: new Map(),
     notes: { count: 0 },
@@ -66,18 +69,44 @@ export function evaluatePlan(
   };
 }
 
-/** The series of each selector, out of what was fetched. */
+/**
+ * The series of each selector, out of what was fetched: decoded, but for those that are folded in pieces. A value that
+ * is shared is evaluated once for all series, and a trace tells about all of them at once.
+ */
 function partsOf(
-  { selections, sources }: Plan,
-  data: readonly SeriesColumns[],
-): ReadonlyMap<VectorSelector, SeriesColumns> {
-  assert(selections.length === data.length, 'one set of series for each selection');
-  const parts = sources.map(({ index, node, range }) => {
+  { expr, selections, shared, sources }: Plan,
+  fetched: readonly (SeriesColumns | SeriesPieces)[],
+  trace: Trace | undefined,
+): Pick<QueryState, 'data' | 'pieces'> {
+  assert(selections.length === fetched.length, 'one set of series for each selection');
+  const folded = shared.size > 0 || trace !== undefined ? NONE_FOLDED : foldedSelectors(expr);
+  const data = new Map<VectorSelector, SeriesColumns>();
+  const pieces = new Map<VectorSelector, SeriesPieces>();
+  const decoded = new Map<number, SeriesColumns>();
+  for (const { index, node, range } of sources) {
+    const one = fetched[index]!;
+    const isOnly = sources.filter((source) => source.index === index).length === 1;
     const { maxTimeMs, minTimeMs } = selections[index]!;
     const isAll = range.minTimeMs === minTimeMs && range.maxTimeMs === maxTimeMs;
-    return [node, isAll ? data[index]! : partOf(data[index]!, range)] as const;
-  });
-  return new Map(parts);
+    if ('decode' in one && isOnly && isAll && folded.has(node)) {
+      pieces.set(node, one);
+      continue;
+    }
+    const all = decoded.get(index) ?? ('decode' in one ? one.decode(0, one.labels.length) : one);
+    decoded.set(index, all);
+    data.set(node, isAll ? all : partOf(all, range));
+  }
+  return { data, pieces };
+}
+
+const NONE_FOLDED: ReadonlySet<VectorSelector> = new Set();
+
+/** The selectors that aggregations fold row by row. */
+function foldedSelectors(node: Expr, found = new Set<VectorSelector>()): Set<VectorSelector> {
+  const selector = node.kind === 'aggregation' && isFold(node.op) && rowWiseSelector(node.expr);
+  if (typeof selector === 'object') found.add(selector);
+  for (const child of childrenOf(node)) foldedSelectors(child, found);
+  return found;
 }
 
 function walkerOf({ shared }: Plan, trace: Trace | undefined): QueryState['evaluate'] {

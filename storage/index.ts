@@ -50,7 +50,7 @@ export {
 export { cutJitterMs } from './cut-plan.ts';
 export type { LocalBlock } from './local-blocks.ts';
 export { Head } from './head/head.ts';
-export { mergeLabelSets, mergeSeriesFrames } from './merge/merge.ts';
+export { joinSeriesFrames, mergeLabelSets, mergeSeriesFrames } from './merge/merge.ts';
 export { Pacer, sortPaced } from './pacer.ts';
 export { histogramChunksOf } from './chunk/histogram-pieces.ts';
 export { xorChunksOf } from './chunk/xor-chunks.ts';

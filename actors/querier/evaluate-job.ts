@@ -5,6 +5,7 @@
 import { StarlingError } from '../../model/errors.ts';
 import { withScratch } from '../../model/scratch-memory.ts';
 import type { TimeRange } from '../../model/sample.ts';
+import type { SeriesColumns, SeriesPieces } from '../../model/series-columns.ts';
 import type { WindowValue } from '../../model/window-value.ts';
 import {
   type QueryResult,
@@ -16,9 +17,11 @@ import {
 import type { QueryWants } from './messages.ts';
 import { type PlanInput, type PlannedQuery, plannedQuery } from './planned-query.ts';
 import { phasesOf, statsOf } from './query-stats.ts';
-import { mergeSeriesFrames } from '../../storage/index.ts';
+import { joinSeriesFrames } from '../../storage/index.ts';
 
 export const EVALUATE_JOB = 'querier.evaluate';
+/** Of a selection; more are decoded as they are needed. */
+const WHOLE_SAMPLES_MAX = 256 * 1024;
 
 export interface EvaluateInput extends PlanInput {
   readonly samplesMax: number;
@@ -65,19 +68,13 @@ function evaluated(
 ): EvaluateOutput {
   const startedMs = nowMs();
   const check = (): void => checkStop(input.stopFlag);
-  let samples = 0;
-  const columns = input.selections.map(({ frames, isProjected, range, value }) => {
-    check();
-    const merged = readFrames(() => mergeSeriesFrames(frames, range, { isProjected, value }));
-    samples += merged.timestamps.length;
-    if (samples > input.samplesMax) {
-      const facts = { what: 'samples', count: samples, countMax: input.samplesMax };
-      throw new StarlingError('query.too_large', facts);
-    }
-    return merged;
-  });
   const { explain = false, stats } = input.wants ?? {};
   const trace = explain || stats !== undefined ? new Trace(nowMs) : undefined;
+  const series = new InputSeries(input);
+  const columns = input.selections.map((_, i) => {
+    check();
+    return trace === undefined ? series.piecesOf(i) : series.columnsOf(i);
+  });
   const decodedMs = nowMs();
   const budget = { samplesMax: input.samplesMax, check };
   const result = evaluatePlan(plan, params, columns, budget, trace);
@@ -94,9 +91,57 @@ function evaluated(
   const data = encodeResult(kept, told);
   if (!explain) return { ...output, data };
   const resolutionsMs = input.selections.map(({ resolutionMs = 0 }) => resolutionMs);
-  const explanationOfPlan = explained(plan, columns, trace, resolutionsMs);
+  const decoded = columns.filter((one) => 'ends' in one); // all: a trace is of whole columns
+  const explanationOfPlan = explained(plan, decoded, trace, resolutionsMs);
   const explanation = { timings: phasesOf(timings), ...explanationOfPlan };
   return { ...output, data, explain: JSON.stringify(explanation) };
+}
+
+/** The series of the selections, and how many samples of them were decoded. */
+class InputSeries {
+  readonly #input: EvaluateInput;
+  /** By selection. */
+  readonly #samples: number[];
+
+  constructor(input: EvaluateInput) {
+    this.#input = input;
+    this.#samples = input.selections.map(() => 0);
+  }
+
+  columnsOf(selection: number): SeriesColumns {
+    const pieces = this.#joined(selection);
+    return pieces.decode(0, pieces.labels.length);
+  }
+
+  /** Decoded at once, unless that is more than a core's caches hold. */
+  piecesOf(selection: number): SeriesColumns | SeriesPieces {
+    const pieces = this.#joined(selection);
+    const isLarge = pieces.samples > WHOLE_SAMPLES_MAX;
+    return isLarge ? pieces : pieces.decode(0, pieces.labels.length);
+  }
+
+  #joined(selection: number): SeriesPieces {
+    const { frames, isProjected, range, value } = this.#input.selections[selection]!;
+    const joined = readFrames(() => joinSeriesFrames(frames, range, { isProjected, value }));
+    return {
+      ...joined,
+      decode: (from, to) => {
+        checkStop(this.#input.stopFlag);
+        const columns = readFrames(() => joined.decode(from, to));
+        this.#count(selection, from, columns.timestamps.length);
+        return columns;
+      },
+    };
+  }
+
+  /** Rows that are decoded again count once. */
+  #count(selection: number, from: number, samples: number): void {
+    this.#samples[selection] = (from === 0 ? 0 : this.#samples[selection]!) + samples;
+    const count = this.#samples.reduce((sum, one) => sum + one, 0);
+    const countMax = this.#input.samplesMax;
+    if (count <= countMax) return;
+    throw new StarlingError('query.too_large', { what: 'samples', count, countMax });
+  }
 }
 
 /** What an instance sent is not the client's fault: throws `internal` for what cannot be read. */

@@ -90,7 +90,7 @@ export function withoutNames(block: Block): Block {
 }
 
 /** True when all rows have one metric name: then dropping it cannot make two equal. */
-function isOneName(labels: readonly Labels[]): boolean {
+export function isOneName(labels: readonly Labels[]): boolean {
   const first = labels[0];
   if (first === undefined) return true;
   return METRIC_LABELS.every((name) => {

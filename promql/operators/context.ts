@@ -4,7 +4,7 @@
  * a child with another grid and shares everything else.
  */
 import { StarlingError } from '../../model/errors.ts';
-import type { SeriesColumns } from '../../model/series-columns.ts';
+import type { SeriesColumns, SeriesPieces } from '../../model/series-columns.ts';
 import type { AtModifier, Expr, Subquery, VectorSelector } from '../ast.ts';
 import { positionOf } from '../parser-position.ts';
 import { type Block, newBlock, withoutNames } from './block.ts';
@@ -99,6 +99,8 @@ export interface QueryState {
   readonly params: QueryParams;
   readonly budget: QueryBudget;
   readonly data: ReadonlyMap<VectorSelector, SeriesColumns>;
+  /** Of selectors that an aggregation reads row by row (fold-pieces.ts), and that are not in `data`. */
+  readonly pieces: ReadonlyMap<VectorSelector, SeriesPieces>;
   /** By text: of two with one text the last is kept, with its place. */
   readonly warnings: Map<string, string>;
   readonly infos: Map<string, string>;
@@ -144,6 +146,12 @@ export class EvalContext {
 
   withGrid(grid: Grid): EvalContext {
     return new EvalContext(this.state, grid, true);
+  }
+
+  /** The same, where a selector has these series. */
+  withColumns(node: VectorSelector, columns: SeriesColumns): EvalContext {
+    const data = new Map(this.state.data).set(node, columns);
+    return new EvalContext({ ...this.state, data }, this.grid, this.isSubquery);
   }
 
   evaluate(node: Expr): Value {

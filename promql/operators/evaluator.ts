@@ -13,6 +13,8 @@ import { evaluateScalar, evaluateString, evaluateVector } from './arguments.ts';
 import { type Block, mapHistograms } from './block.ts';
 import { callFunction } from './call.ts';
 import { type EvalContext, type Value } from './context.ts';
+import { foldPieces, rowWiseSelector } from './fold-pieces.ts';
+import type { FoldOp } from './folds.ts';
 import type { Trace } from '../trace.ts';
 import { selectSmoothed } from './windows-extended.ts';
 import { selectInstant } from './select.ts';
@@ -90,10 +92,18 @@ function aggregate(node: Aggregation, context: EvalContext): Block {
     case 'stddev':
     case 'stdvar':
     case 'sum':
-      return aggregateFold(node, node.op, evaluateVector(node.expr, context), context);
+      return fold(node, node.op, context);
     default:
       return assertNever(node.op);
   }
+}
+
+function fold(node: Aggregation, op: FoldOp, context: EvalContext): Block {
+  const selector = rowWiseSelector(node.expr);
+  const pieces = selector && context.state.pieces.get(selector);
+  if (selector !== undefined && pieces !== undefined)
+    return foldPieces(node, op, selector, pieces, context);
+  return aggregateFold(node, op, evaluateVector(node.expr, context), context);
 }
 
 function parameter(node: Aggregation, context: EvalContext): Float64Array {

@@ -17,7 +17,7 @@ export interface Grouping {
   readonly drop: Uint8Array;
 }
 
-export function groupRows(node: Aggregation, block: Block): Grouping {
+export function groupRows(node: Aggregation, block: Pick<Block, 'drop' | 'labels'>): Grouping {
   const names = new Set(node.grouping);
   const { groupOf, firstRows } = node.without
     ? groupByRest(block.labels, names)

@@ -58,6 +58,7 @@ function valueOf(node: Expr, params: QueryParams): number {
       params,
       budget: { samplesMax: 1 },
       data: new Map(),
+      pieces: new Map(),
       warnings: new Map(),
       infos: new Map(),
       notes: { count: 0 },

@@ -8,7 +8,7 @@ import { type Labels, compareLabels } from '../../model/labels.ts';
 import { isScratch, scratchFloats } from '../../model/scratch-memory.ts';
 import { STALE_NAN_HIGH, STALE_NAN_LOW, type TimeRange } from '../../model/sample.ts';
 import type { WindowValue } from '../../model/window-value.ts';
-import type { SeriesColumns } from '../../model/series-columns.ts';
+import type { SeriesColumns, SeriesPieces } from '../../model/series-columns.ts';
 import { decodeHistogramChunk } from '../chunk/histogram-decode.ts';
 import { type HistogramColumn, mergeRuns } from '../chunk/merge-runs.ts';
 import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
@@ -31,13 +31,31 @@ export interface MergeOptions {
 export function mergeSeriesFrames(
   frames: readonly Uint8Array[],
   range: TimeRange,
-  { isProjected, value }: MergeOptions = { isProjected: false },
+  options: MergeOptions = { isProjected: false },
 ): SeriesColumns {
+  const series = joinSeriesFrames(frames, range, options);
+  return series.decode(0, series.labels.length);
+}
+
+/** The same, decoded when it is read: only the join is made here. */
+export function joinSeriesFrames(
+  frames: readonly Uint8Array[],
+  range: TimeRange,
+  { isProjected, value }: MergeOptions = { isProjected: false },
+): SeriesPieces {
   const join = new SeriesJoin(frames, isProjected);
   const rows = join.sortedRows();
-  const output = new ColumnsBuilder(join, range, value);
-  for (const row of rows) output.addRow(row);
-  return output.finish(Array.from(rows, (row) => join.labels[join.labelIds[row]!]!));
+  const labels = Array.from(rows, (row) => join.labels[join.labelIds[row]!]!);
+  const samples = xorSamplesIn(join, range);
+  const samplesOf = (row: number): number => xorSamplesOf(join, rows[row]!, range);
+  const decode = (from: number, to: number): SeriesColumns => {
+    const isAll = from === 0 && to === rows.length;
+    let room = isAll ? samples : 0;
+    for (let row = from; row < to && !isAll; row++) room += samplesOf(row);
+    const output = new ColumnsBuilder(join, rows.subarray(from, to), range, value, room);
+    return output.build(isAll ? labels : labels.slice(from, to));
+  };
+  return { labels, samples, samplesOf, decode };
 }
 
 /** The label sets in frames without chunks, sorted, each once. */
@@ -55,6 +73,7 @@ const SPARE_SAMPLES_MAX = 4 * 2 ** 20;
  */
 class ColumnsBuilder {
   readonly #join: SeriesJoin;
+  readonly #rows: Uint32Array;
   readonly #range: TimeRange;
   readonly #ends: Uint32Array;
   #timestamps: Float64Array;
@@ -73,19 +92,32 @@ class ColumnsBuilder {
   /** The chunks of the row being read. */
   readonly #scratchChunks: number[] = [];
 
-  constructor(join: SeriesJoin, range: TimeRange, value: WindowValue | undefined) {
+  constructor(
+    join: SeriesJoin,
+    rows: Uint32Array,
+    range: TimeRange,
+    value: WindowValue | undefined,
+    samples: number,
+  ) {
     this.#value = value;
     this.#join = join;
+    this.#rows = rows;
     this.#range = range;
-    this.#ends = new Uint32Array(join.rowCount);
-    const room = Math.min(xorSamplesIn(join, range), SPARE_SAMPLES_MAX);
+    this.#ends = new Uint32Array(rows.length);
+    const room = Math.min(samples, SPARE_SAMPLES_MAX);
     const decoder = XorDecoder.create();
     this.#timestamps = scratchFloats(room);
     this.#values = wordsOf(scratchFloats(room));
     this.#decoder = isScratch(this.#timestamps) && isScratch(this.#values) ? decoder : undefined;
   }
 
-  addRow(row: number): void {
+  /** Once. */
+  build(labels: readonly Labels[]): SeriesColumns {
+    for (let i = 0; i < this.#rows.length; i++) this.#addRow(this.#rows[i]!);
+    return this.#finish(labels);
+  }
+
+  #addRow(row: number): void {
     const count = this.#distinctChunks(row);
     const start = this.#length;
     let end = start;
@@ -101,7 +133,7 @@ class ColumnsBuilder {
     this.#ends[this.#rowCount++] = this.#length;
   }
 
-  finish(labels: readonly Labels[]): SeriesColumns {
+  #finish(labels: readonly Labels[]): SeriesColumns {
     const { buffer, byteOffset } = this.#values;
     return {
       labels,
@@ -289,16 +321,37 @@ class ColumnsBuilder {
 }
 
 /** How many samples the XOR chunks that touch the range say they have, those not believed left out. */
-function xorSamplesIn(join: SeriesJoin, { maxTimeMs, minTimeMs }: TimeRange): number {
-  const { chunkCount, chunkEncoding, chunkFrame, chunkLength, chunkMaxTime, chunkMinTime } = join;
+function xorSamplesIn(join: SeriesJoin, range: TimeRange): number {
   let samples = 0;
-  for (let c = 0; c < chunkCount; c++) {
-    if (chunkMaxTime[c]! < minTimeMs || chunkMinTime[c]! > maxTimeMs) continue;
-    if (chunkEncoding[c] !== CHUNK_XOR || chunkLength[c]! < 2) continue;
-    const count = xorSampleCount(join.frames[chunkFrame[c]!]!, join.chunkOffset[c]!);
-    if (count <= chunkLength[c]! * SAMPLES_PER_BYTE_MAX) samples += count;
-  }
+  for (let c = 0; c < join.chunkCount; c++) samples += xorSamplesOfChunk(join, c, range);
   return samples;
+}
+
+/** The same, of one row. */
+function xorSamplesOf(join: SeriesJoin, row: number, range: TimeRange): number {
+  let samples = 0;
+  for (let c = join.firstChunk[row]!; c !== NO_CHUNK; c = join.nextChunk[c]!)
+    samples += xorSamplesOfChunk(join, c, range);
+  return samples;
+}
+
+function xorSamplesOfChunk(
+  {
+    chunkEncoding,
+    chunkFrame,
+    chunkLength,
+    chunkMaxTime,
+    chunkMinTime,
+    chunkOffset,
+    frames,
+  }: SeriesJoin,
+  c: number,
+  { maxTimeMs, minTimeMs }: TimeRange,
+): number {
+  if (chunkMaxTime[c]! < minTimeMs || chunkMinTime[c]! > maxTimeMs) return 0;
+  if (chunkEncoding[c] !== CHUNK_XOR || chunkLength[c]! < 2) return 0;
+  const count = xorSampleCount(frames[chunkFrame[c]!]!, chunkOffset[c]!);
+  return count <= chunkLength[c]! * SAMPLES_PER_BYTE_MAX ? count : 0;
 }
 
 function wordsOf({ buffer, byteOffset, length }: Float64Array): Uint32Array {

@@ -5,20 +5,16 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { StarlingError } from '../../model/errors.ts';
-import { labelsFromPairs, labelValue } from '../../model/labels.ts';
-import { compileMatcher } from '../../model/matchers.ts';
-import { projectLabels } from '../../model/projection.ts';
-import type { SeriesColumns } from '../../model/series-columns.ts';
 import { encodeResult, evaluate, parseExpr, selectionsOf } from '../../promql/index.ts';
-import type { QueryParams, Selection } from '../../promql/index.ts';
+import type { QueryParams } from '../../promql/index.ts';
 import { pushBody } from '../support/remote-write-bodies.ts';
 import {
   DATA_END_MS,
   DATA_START_MS,
   type DataSeries,
-  columnsOf,
   dataSet,
   Dice,
+  seriesOf,
 } from './engine-queries.ts';
 import { QueryWriter, TRANSCENDENTAL } from './engine-queries.ts';
 
@@ -92,7 +88,7 @@ function askStarling(data: readonly DataSeries[], question: Question): Answer {
       ...{ startMs, endMs, stepMs: stepMs === 0 ? 1 : stepMs },
       ...{ lookbackMs: 300_000, instant: stepMs === 0, text: query },
     };
-    const columns = selectionsOf(expr, params).map((selection) => select(data, selection));
+    const columns = selectionsOf(expr, params).map((selection) => seriesOf(data, selection));
     const result = evaluate(expr, params, columns, { samplesMax: SAMPLES_MAX });
     const json = JSON.parse(Buffer.from(encodeResult(result)).toString()) as Data;
     return answer(query, json, result.warnings, result.infos);
@@ -100,23 +96,6 @@ function askStarling(data: readonly DataSeries[], question: Question): Answer {
     if (!(error instanceof StarlingError)) throw error;
     return { error: error.message };
   }
-}
-
-/**
- * The series of a selection, whole, so that the engine is not led astray by samples around it; but
- * only the labels and the newest sample when it says that these are enough.
- */
-function select(data: readonly DataSeries[], selection: Selection): SeriesColumns {
-  const { matchers, maxTimeMs, newestOnly, projection } = selection;
-  const compiled = matchers.map(compileMatcher);
-  const found = data
-    .map(({ labels, samples }) => ({ labels: labelsFromPairs(labels), samples }))
-    .filter(({ labels }) => compiled.every((m) => m.matches(labelValue(labels, m.matcher.name))))
-    .map(({ labels, samples }) => ({
-      labels: projection === undefined ? labels : projectLabels(labels, projection),
-      samples: newestOnly ? samples.filter(([timeMs]) => timeMs <= maxTimeMs).slice(-1) : samples,
-    }));
-  return columnsOf(found);
 }
 
 interface Data {

@@ -2,8 +2,11 @@
 // resets, stale markers, gaps, NaN, infinities, values of very different size, jittered times,
 // histograms that are not monotonic, series that come and go. All from one seed.
 import { STALE_NAN_HIGH, STALE_NAN_LOW } from '../../model/sample.ts';
-import type { Labels } from '../../model/labels.ts';
+import { type Labels, labelValue, labelsFromPairs } from '../../model/labels.ts';
+import { compileMatcher } from '../../model/matchers.ts';
+import { projectLabels } from '../../model/projection.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
+import type { Selection } from '../../promql/index.ts';
 
 /** A small generator (mulberry32): the same numbers everywhere for one seed. */
 export class Dice {
@@ -63,6 +66,23 @@ export function columnsOf(
     timestamps: Float64Array.from(samples, ([timestampMs]) => timestampMs),
     values,
   };
+}
+
+/**
+ * The series of a selection, whole, so that the engine is not led astray by samples around it; but
+ * only the labels and the newest sample when it says that these are enough.
+ */
+export function seriesOf(data: readonly DataSeries[], selection: Selection): SeriesColumns {
+  const { matchers, maxTimeMs, newestOnly, projection } = selection;
+  const compiled = matchers.map(compileMatcher);
+  const found = data
+    .map(({ labels, samples }) => ({ labels: labelsFromPairs(labels), samples }))
+    .filter(({ labels }) => compiled.every((m) => m.matches(labelValue(labels, m.matcher.name))))
+    .map(({ labels, samples }) => ({
+      labels: projection === undefined ? labels : projectLabels(labels, projection),
+      samples: newestOnly ? samples.filter(([timeMs]) => timeMs <= maxTimeMs).slice(-1) : samples,
+    }));
+  return columnsOf(found);
 }
 
 /** The data set: some 70 series over one hour. */
@@ -230,6 +250,21 @@ export class QueryWriter {
 
   constructor(dice: Dice) {
     this.#dice = dice;
+  }
+
+  /** An aggregation of what is computed of each series. */
+  fold(): string {
+    const dice = this.#dice;
+    const grouping = dice.chance(0.75)
+      ? ` ${dice.pick(['by', 'without'])}(${this.#labels()}) `
+      : '';
+    const inner = dice.chance(0.2) ? this.#selector() : this.vectorOfWindows();
+    return `${dice.pick(AGGREGATIONS)}${grouping}(${inner})`;
+  }
+
+  vectorOfWindows(): string {
+    const dice = this.#dice;
+    return `${dice.pick(RANGE_FUNCTIONS)}(${this.#selector()}[${dice.pick(RANGES)}]${this.#modifiers()})`;
   }
 
   query(depth: number): string {

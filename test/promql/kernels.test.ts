@@ -9,7 +9,7 @@ import type { Aggregation } from '../../promql/index.ts';
 import { parseExpr } from '../../promql/index.ts';
 import { rateKernel } from '../../promql/functions/rate-kernel.ts';
 import { fillRateRow, lastResets, type RateShape } from '../../promql/functions/rate-row.ts';
-import { sumByGroup } from '../../promql/operators/aggregate.ts';
+import { foldInto } from '../../promql/operators/folds.ts';
 import { type Block, FLOAT, HISTOGRAM, NONE, newBlock } from '../../promql/operators/block.ts';
 import { groupRows } from '../../promql/operators/grouping.ts';
 import { selectTop } from '../../promql/operators/top-rows.ts';
@@ -113,12 +113,12 @@ t.test('sums in scratch memory are those of ordinary arrays, to the last digit',
           block.present[i] = kind;
           block.values[i] = number;
         }
-        sumByGroup(
+        const fold = foldInto('sum', out);
+        fold.add(
           block,
           Uint32Array.from(rows, ([group]) => group),
-          out,
         );
-        return out;
+        return fold.finish();
       };
       const plain = summed();
       return withScratch(() => {
