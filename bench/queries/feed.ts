@@ -15,14 +15,13 @@ export interface Filling {
 /** Writes all rounds to all targets, each body encoded once. Throws when one refuses. */
 export async function fill(targets: readonly Target[], filling: Filling): Promise<void> {
   const writers = requestWriters(filling);
-  const agents = createAgents();
-  const [first] = agents; // one connection to each target: series stay in order
+  const agents = createAgents(); // one is used, so that series stay in order
   try {
     for (let round = 0; round < filling.rounds; round++) {
       for (const { bytes, write } of writers) {
         write(round);
         const body = Buffer.from(snappyjs.compress(bytes));
-        await Promise.all(targets.map(({ pushUrls }) => mustPost(pushUrls[0]!, body, first!)));
+        await Promise.all(targets.map(({ pushUrls }) => mustPost(pushUrls[0]!, body, agents[0]!)));
       }
     }
   } finally {
