@@ -8,6 +8,7 @@ import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { Pacer } from '../pacer.ts';
 import { BlockReader } from './block-reader.ts';
 import type { BlockFiles } from './byte-source.ts';
+import { createChunkPlace } from './chunk-segment-reader.ts';
 import type { BlockMeta } from './meta.ts';
 import { createSeriesEntry } from './series-reader.ts';
 
@@ -20,10 +21,11 @@ export async function checkBlock(files: BlockFiles, pacer: Pacer): Promise<Block
   try {
     await checkPostings(reader, pacer);
     const entry = createSeriesEntry();
+    const place = createChunkPlace();
     for (const ref of await reader.select([])) {
-      await reader.index.readSeries(ref, entry);
+      if (!reader.index.tryReadSeries(ref, entry)) await reader.index.readSeries(ref, entry);
       for (const chunkRef of entry.chunkRefs) {
-        await reader.readChunk(chunkRef);
+        if (!reader.tryPlaceChunk(chunkRef, place)) await reader.readChunk(chunkRef);
         if (pacer.spend(CHECK_UNITS)) await pacer.pause();
       }
     }

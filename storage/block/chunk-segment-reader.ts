@@ -37,6 +37,10 @@ export interface ChunkPlace {
   to: number;
 }
 
+export function createChunkPlace(): ChunkPlace {
+  return { encoding: 0, bytes: NO_BYTES, from: 0, to: 0 };
+}
+
 const LENGTH_BYTES_MAX = 5;
 const NO_BYTES = new Uint8Array(0);
 
@@ -83,7 +87,7 @@ export class ChunkSegmentReader {
 
   /** The chunk if its bytes are at hand, else undefined: then ask `read`. */
   peek(ref: number): RawChunk | undefined {
-    const place: ChunkPlace = { encoding: 0, bytes: NO_BYTES, from: 0, to: 0 };
+    const place = createChunkPlace();
     return this.tryPlace(ref, place) ? rawChunk(place) : undefined;
   }
 
@@ -106,7 +110,7 @@ export class ChunkSegmentReader {
     const offset = chunkRefOffset(ref);
     const head = await source.read(offset, LENGTH_BYTES_MAX);
     const size = this.#sizeOf(source, head, 0, offset);
-    const place: ChunkPlace = { encoding: 0, bytes: NO_BYTES, from: 0, to: 0 };
+    const place = createChunkPlace();
     this.#check(source, offset, await source.read(offset, size), 0, size, place);
     return rawChunk(place);
   }

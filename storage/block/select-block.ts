@@ -10,7 +10,7 @@ import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/s
 import { type SelectHints, isInPart } from '../head/select.ts';
 import type { Pacer } from '../pacer.ts';
 import type { BlockReader } from './block-reader.ts';
-import type { ChunkPlace } from './chunk-segment-reader.ts';
+import { type ChunkPlace, createChunkPlace } from './chunk-segment-reader.ts';
 import { AGGREGATES_OF, pickAggregates } from '../chunk/aggregate-chunk.ts';
 import { CHUNK_AGGREGATES, type ChunkBytes, isDecodable } from './format.ts';
 import { type SeriesEntry, createSeriesEntry } from './series-reader.ts';
@@ -189,10 +189,8 @@ interface PlacedChunk extends ChunkPlace {
 }
 
 function emptyPlace(): PlacedChunk {
-  return { encoding: 0, bytes: NO_BYTES, from: 0, to: 0, minTimeMs: 0, maxTimeMs: 0 };
+  return { ...createChunkPlace(), minTimeMs: 0, maxTimeMs: 0 };
 }
-
-const NO_BYTES = new Uint8Array(0);
 
 class BlockSeriesPutter {
   readonly writer = new SeriesFrameWriter();
