@@ -66,7 +66,8 @@ function find(name, mutant) {
     if (mutant.story === 'compaction') words.push('--compaction');
     if (mutant.story === 'ages') words.push('--compaction', '--ages');
     if (mutant.faults !== undefined) words.push('--faults', mutant.faults.join(','));
-    const { stdout } = spawnSync(process.execPath, [join(directory, 'sim/main.js'), ...words], {
+    const main = join(directory, 'sim/main.js');
+    const { stdout } = spawnSync(process.execPath, ['--max-semi-space-size=64', main, ...words], {
       encoding: 'utf8',
       maxBuffer: 64 * 1024 * 1024,
     });
