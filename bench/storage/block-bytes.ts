@@ -106,7 +106,7 @@ export async function compactedBytes(options: RowOptions): Promise<readonly Figu
     '--compactor.block-ranges=2h',
     '--compactor.block-ranges=6h',
     '--compactor.compaction-interval=5s',
-    '--compactor.first-level-compaction-wait-period=0s',
+    '--compactor.first-level-compaction-wait-period=1s',
   ]);
   await feed({ ...load, pushUrl: node.pushUrl });
   await fetch(`${node.baseUrl}/ingester/flush?wait=true`, { method: 'POST' });

@@ -39,7 +39,7 @@ export function printFigure({ goalMax, name, note, ours, peer, unit }: Figure): 
     name,
     `${printNumber(ours)} ${unit}`,
     peer === undefined ? '–' : `${printNumber(peer)} ${unit}`,
-    ratio === undefined ? '–' : `${printNumber(ratio)} ×`,
+    ratio === undefined ? '–' : `${ratio.toFixed(3)} ×`,
     goalMax === undefined
       ? '–'
       : `≤ ${printNumber(goalMax.value)} ${sign}: ${isMet ? 'met' : missed}`,
