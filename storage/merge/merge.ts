@@ -11,7 +11,7 @@ import type { WindowValue } from '../../model/window-value.ts';
 import type { SeriesColumns, SeriesPieces } from '../../model/series-columns.ts';
 import { decodeHistogramChunk } from '../chunk/histogram-decode.ts';
 import { type HistogramColumn, mergeRuns } from '../chunk/merge-runs.ts';
-import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
+import { decodeXor, decodeXorOne, xorSampleCount } from '../chunk/xor-decode.ts';
 import { XorDecoder } from '../chunk/xor-kernel.ts';
 import { CHUNK_AGGREGATES, CHUNK_FLOAT_HISTOGRAM, CHUNK_XOR } from '../block/format.ts';
 import { decodeAggregates } from './decode-aggregates.ts';
@@ -80,7 +80,7 @@ class ColumnsBuilder {
   #values: Uint32Array;
   /** As long as the columns are in scratch memory. */
   #decoder: XorDecoder | undefined;
-  /** All samples so far were decoded by `#decoder`. */
+  /** No stale marker was decoded but by `#decoder`, which counts them. */
   #isAllCounted = true;
   #rowCount = 0;
   #length = 0;
@@ -203,10 +203,21 @@ class ColumnsBuilder {
     const count = length < 2 ? 0 : xorSampleCount(frame, offset);
     if (count > length * SAMPLES_PER_BYTE_MAX) throw corruptChunk(offset);
     this.#reserve(at + count);
-    const end = this.#decodeXor(c, at);
+    const end = count === 1 ? this.#decodeOne(c, at) : this.#decodeXor(c, at);
     if (end < 0) throw corruptChunk(offset);
     if (this.#histograms !== undefined) clear(this.#histograms, at, end);
     this.#weights?.fill(1, at, end);
+    return end;
+  }
+
+  #decodeOne(c: number, at: number): number {
+    const { chunkFrame, chunkLength, chunkOffset, frames, views } = this.#join;
+    const f = chunkFrame[c]!;
+    const values = this.#values;
+    const [offset, length] = [chunkOffset[c]!, chunkLength[c]!];
+    const end = decodeXorOne(frames[f]!, views[f]!, offset, length, this.#timestamps, values, at);
+    if (values[at * 2 + 1] === STALE_NAN_HIGH && values[at * 2] === STALE_NAN_LOW)
+      this.#isAllCounted = false;
     return end;
   }
 
