@@ -120,7 +120,7 @@ export class MembershipActor implements Actor<MembershipMessage> {
         break;
       case 'exchanged':
         this.#receiveExchange(message.answer, message.pull);
-        this.#dependencies.runtime().peers.dialAhead([message.with]);
+        this.#dialAhead();
         break;
       case 'forget':
         this.#forgets.set(message.instance, [
@@ -197,6 +197,12 @@ export class MembershipActor implements Actor<MembershipMessage> {
   #exchangeMessage(): ExchangeMessage {
     const records = recordsOf(this.#state.registry).map(encodeRecord);
     return { from: this.#dependencies.config.instanceId, records };
+  }
+
+  /** To all, because in a large cluster to none: to whom streams are open they stay. */
+  #dialAhead(): void {
+    const { runtime, views } = this.#dependencies;
+    runtime().peers.dialAhead(views.current.instances);
   }
 
   /** Exchanges all records with a peer; the answer comes back as a message. */
@@ -301,7 +307,8 @@ export class MembershipActor implements Actor<MembershipMessage> {
         await registryFile.save(effect.registry);
         break;
       case 'publish':
-        this.#dependencies.runtime().peers.dialAhead(views.publish(effect.registry).instances);
+        views.publish(effect.registry);
+        this.#dialAhead();
         break;
       case 'reply-ack':
         this.#sendBallots([effect.to], { ...NO_BALLOT, ...effect, kind: 'ack' });

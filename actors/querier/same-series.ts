@@ -2,7 +2,11 @@
  * Whether answers of instances hold the same series with the same bytes, in whatever order: each head has its series in
  * the order in which they came to it.
  */
-import { type SeriesFrameHandler, readSeriesFrame } from '../../model/wire/series-frame.ts';
+import {
+  SERIES_FRAME_HEADER_BYTES,
+  type SeriesFrameHandler,
+  readSeriesFrame,
+} from '../../model/wire/series-frame.ts';
 
 type Frames = readonly Uint8Array[];
 
@@ -23,7 +27,8 @@ export class SameSeries {
   isIn(frames: Frames): boolean {
     if (frames === this.#frames || areEqual(frames, this.#frames)) return true;
     const { count } = this.#series;
-    if (this.#byFingerprint.size !== count) return false;
+    if (this.#byFingerprint.size !== count || bodyBytes(frames) !== bodyBytes(this.#frames))
+      return false; // before anything is read of it
     const others = new Places(frames);
     if (others.count !== count) return false;
     const isFound = new Uint8Array(count);
@@ -78,6 +83,11 @@ class Places implements SeriesFrameHandler {
     const end = this.#frame[i + 1] === frame ? this.#start[i + 1]! : this.#buffers[frame]!.length;
     return this.#buffers[frame]!.subarray(this.#start[i], end);
   }
+}
+
+/** Equal series have as many bytes, however many frames they are in. */
+function bodyBytes(frames: Frames): number {
+  return frames.reduce((sum, frame) => sum + frame.length - SERIES_FRAME_HEADER_BYTES, 0);
 }
 
 function areEqual(a: Frames, b: Frames): boolean {

@@ -113,8 +113,8 @@ export class Peers {
   }
 
   /**
-   * Opens the streams of queries and writes to these instances, so that the first ones do not wait for them. What fails
-   * is dialled when it is needed.
+   * Opens the streams of queries and writes to all instances of a small cluster, so that the first ones do not wait for
+   * them. What fails is dialled when it is needed.
    */
   dialAhead(instances: readonly InstanceId[]): void {
     if (instances.length > DIALLED_AHEAD_MAX) return;

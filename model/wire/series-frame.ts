@@ -31,7 +31,8 @@ export const CHUNK_ENCODING_XOR = 1;
 const CHUNK_ENCODING_MAX = 3;
 const CHUNK_ENCODING_AGGREGATES = 0xff;
 const MAGIC = 0x31465353;
-const HEADER_BYTES = 8;
+/** Magic and count. */
+export const SERIES_FRAME_HEADER_BYTES = 8;
 const FINGERPRINT_BYTES = 16;
 const WORD_BYTES = 4;
 
@@ -44,7 +45,7 @@ const SPARE_ROOM_BYTES_MAX = 1024 * 1024;
 export class SeriesFrameWriter {
   #bytes: Uint8Array = new Uint8Array(FRAME_BYTES_START);
   #view: DataView = new DataView(this.#bytes.buffer);
-  #length = HEADER_BYTES;
+  #length = SERIES_FRAME_HEADER_BYTES;
   #seriesCount = 0;
 
   /** Bytes so far. */
@@ -128,7 +129,7 @@ export class SeriesFrameWriter {
     this.#view.setUint32(0, MAGIC, true);
     this.#view.setUint32(4, this.#seriesCount, true);
     const frame = this.#bytes.slice(0, this.#length);
-    this.#length = HEADER_BYTES;
+    this.#length = SERIES_FRAME_HEADER_BYTES;
     this.#seriesCount = 0;
     return frame;
   }
@@ -147,7 +148,7 @@ export class SeriesFrameWriter {
   /** Leaves the room of frames to the next writer; what was not finished is lost. */
   close(): void {
     const room = this.#bytes;
-    this.#length = HEADER_BYTES;
+    this.#length = SERIES_FRAME_HEADER_BYTES;
     this.#seriesCount = 0;
     if (room.length < SERIES_FRAME_BYTES_TARGET || room.length > SPARE_ROOM_BYTES_MAX) return;
     this.#bytes = new Uint8Array(FRAME_BYTES_START);
@@ -172,8 +173,11 @@ function copyBytes(
 
 /** The number of series a frame says it has, never more than its bytes could hold. */
 export function seriesCountOf(frame: Uint8Array): number {
-  if (frame.length < HEADER_BYTES) return 0;
-  const count = new DataView(frame.buffer, frame.byteOffset, HEADER_BYTES).getUint32(4, true);
+  if (frame.length < SERIES_FRAME_HEADER_BYTES) return 0;
+  const count = new DataView(frame.buffer, frame.byteOffset, SERIES_FRAME_HEADER_BYTES).getUint32(
+    4,
+    true,
+  );
   return Math.min(count, Math.floor(frame.length / FINGERPRINT_BYTES));
 }
 
@@ -196,11 +200,11 @@ export interface SeriesFrameHandler {
 
 /** Reads a frame. Throws `protobuf.corrupt` unless every length holds. */
 export function readSeriesFrame(frame: Uint8Array, handler: SeriesFrameHandler): void {
-  if (frame.length < HEADER_BYTES) throw corrupt('too short', 0);
-  const header = new DataView(frame.buffer, frame.byteOffset, HEADER_BYTES);
+  if (frame.length < SERIES_FRAME_HEADER_BYTES) throw corrupt('too short', 0);
+  const header = new DataView(frame.buffer, frame.byteOffset, SERIES_FRAME_HEADER_BYTES);
   if (header.getUint32(0, true) !== MAGIC) throw corrupt('not a series frame', 0);
   const seriesCount = header.getUint32(4, true);
-  const reader = byteReader(frame, HEADER_BYTES);
+  const reader = byteReader(frame, SERIES_FRAME_HEADER_BYTES);
   for (let i = 0; i < seriesCount; i++) {
     const fingerprintOffset = reader.offset;
     reader.offset += FINGERPRINT_BYTES;

@@ -58,6 +58,7 @@ export function foldPieces(
   const isOne = labels.length === 0 || pieceEnd(pieces, 0, context.steps) === labels.length;
   const rows = isOne ? undefined : rowsOf(node.expr, labels, context);
   if (rows === undefined) return whole();
+  context.checkSamples(labels.length * context.steps); // as if the whole block were made
   const groups = groupRows(node, rows);
   const fold = foldInto(op, context.block(groups.labels, groups.drop));
   for (let from = 0; from < labels.length;) {

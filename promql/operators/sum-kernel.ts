@@ -1,4 +1,4 @@
-/** `sumByGroup` by WebAssembly (sum-row.wat), for blocks in scratch memory: a third of the time. */
+/** The sums of folds.ts by WebAssembly (sum-row.wat), for blocks in scratch memory: a third of the time. */
 import { ScratchKernel, isScratch } from '../../model/scratch-memory.ts';
 import type { Block } from './block.ts';
 import { sumRowWasm } from './sum-row-wasm.ts';

@@ -1,5 +1,5 @@
-;; Adds one row to the sums of its group, step by step, each with its rounding error beside it: the loop of `sumByGroup`
-;; (aggregate.ts) on cells in scratch memory, two at a time where eight in a row are all numbers. Both give the same bits.
+;; Adds one row to the sums of its group, step by step, each with its rounding error beside it: the loop of `addRows`
+;; (folds.ts) on cells in scratch memory, two at a time where eight in a row are all numbers. Both give the same bits.
 (module
   (import "scratch" "memory" (memory 1))
 

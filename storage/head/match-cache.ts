@@ -1,7 +1,8 @@
 /**
  * The series that selectors matched lately, for dashboards and rules ask the same again and again. Labels of a series
  * never change, so that what matched once matches until its number is reused; series that came since are asked one by
- * one. Numbers of series that went stay among them. Lists rise.
+ * one, and those that went are left out before anything else runs: a number that an open read saw is not given out
+ * again, one that went before might be. Lists rise.
  *
  *   key of the selectors -> numbers that matched of the series there were then       (latest use last)
  */
@@ -40,15 +41,16 @@ export class MatchCache {
     this.#labelsOf = labelsOf;
   }
 
-  /** What matches now; undefined: not known. Not to be written to. */
+  /** What matches now and is alive; undefined: not known. Not to be written to. */
   find(key: string, selectors: Selectors): Uint32Array | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
     this.#forget(key, entry);
     const { length, reuses } = this.#series;
+    if (entry.reuses !== reuses) this.#clear(); // no other is newer
     if (entry.reuses !== reuses || length - entry.length > NEW_SERIES_MAX) return undefined;
     const added = entry.length === length ? [] : this.#matchFrom(entry.length, selectors);
-    const { numbers } = entry;
+    const numbers = this.#living(entry.numbers);
     const all = added.length === 0 ? numbers : Uint32Array.from([...numbers, ...added]);
     this.#keep(key, { numbers: all, length, reuses });
     return all;
@@ -60,6 +62,17 @@ export class MatchCache {
     const isSame = began.length === length && began.reuses === reuses;
     if (isSame && numbers.length <= NUMBERS_PER_ENTRY_MAX && key.length <= KEY_CHARS_MAX)
       this.#keep(key, { numbers, length, reuses });
+  }
+
+  /** The list itself where all are alive. */
+  #living(numbers: Uint32Array): Uint32Array {
+    const { alive } = this.#series;
+    return numbers.every((s) => alive.has(s)) ? numbers : numbers.filter((s) => alive.has(s));
+  }
+
+  #clear(): void {
+    this.#entries.clear();
+    this.#numbersHeld = 0;
   }
 
   #keep(key: string, kept: Entry): void {

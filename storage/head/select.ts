@@ -50,7 +50,7 @@ export function* matchSeries(
   return numbers.subarray(0, kept);
 }
 
-/** Whatever the time; some may have gone. */
+/** Whatever the time. */
 function* matchingSeries(head: Head, selectors: Selectors): Generator<undefined, Uint32Array> {
   if (selectors.length === 0) return head.allSeries().toArray();
   const key = matchKey(selectors);

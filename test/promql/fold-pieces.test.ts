@@ -3,7 +3,8 @@
 import t from 'tap';
 import { type EvaluateInput, runEvaluateJob } from '../../actors/querier/evaluate-job.ts';
 import { StarlingError } from '../../model/errors.ts';
-import { scratchFloats, withScratch } from '../../model/scratch-memory.ts';
+import { type Histogram, NO_BOUNDS, NO_BUCKETS } from '../../model/histogram.ts';
+import { scratchFloats, withScratch, withScratchPart } from '../../model/scratch-memory.ts';
 import type { SeriesColumns, SeriesPieces } from '../../model/series-columns.ts';
 import { encodeResult, evaluate, parseExpr, selectionsOf } from '../../promql/index.ts';
 import type { QueryParams } from '../../promql/index.ts';
@@ -27,7 +28,7 @@ const SAMPLES_OF_ROW = 60_000;
 
 /** Pieces of columns, in scratch memory as storage has them; `decoded` is told how many rows were asked for. */
 function piecesOf(columns: SeriesColumns, decoded: (rows: number) => void): SeriesPieces {
-  const { ends, labels, timestamps, values } = columns;
+  const { ends, histograms, labels, timestamps, values } = columns;
   return {
     labels,
     samples: labels.length * SAMPLES_OF_ROW,
@@ -44,7 +45,10 @@ function piecesOf(columns: SeriesColumns, decoded: (rows: number) => void): Seri
       };
       piece.timestamps.set(timestamps.subarray(first, first + count));
       piece.values.set(values.subarray(first, first + count));
-      return piece;
+      const some = histograms?.slice(first, first + count);
+      return some?.some((one) => one !== undefined) === true
+        ? { ...piece, histograms: some }
+        : piece;
     },
   };
 }
@@ -97,6 +101,79 @@ t.test(`queries in pieces equal queries at once (seed ${seed})`, async (t) => {
     if (pieces !== whole) t.equal(pieces, whole, query);
   }
   t.ok(parts > runs, `${parts} pieces were decoded`);
+});
+
+/** Eight series, those from the `first`-th on with histograms; a minus zero, NaN, and sums that overflow. */
+function mixedColumns(first: number): SeriesColumns {
+  const [rows, samples] = [8, 20];
+  const cells = Array.from({ length: rows * samples }, (_, cell) => {
+    const [row, i] = [Math.floor(cell / samples), cell % samples];
+    const numbers = [0.1 * i, -0, i % 3 === 0 ? 1 : NaN, i % 2 === 0 ? 1e308 : -1e308];
+    const isHistogram = row >= first && (row % 2 === 0 || i > samples / 2);
+    return {
+      i,
+      value: numbers[row % 4]!,
+      histogram: isHistogram ? histogramOf(row + i) : undefined,
+    };
+  });
+  return {
+    labels: Array.from({ length: rows }, (_, r) => metric('m', { g: String(r % 2), r: String(r) })),
+    ends: Uint32Array.from({ length: rows }, (_, r) => (r + 1) * samples),
+    timestamps: Float64Array.from(cells, ({ i }) => DATA_START_MS + i * 15_000),
+    values: Float64Array.from(cells, ({ value }) => value),
+    histograms: cells.map(({ histogram }) => histogram),
+  };
+}
+
+function histogramOf(count: number): Histogram {
+  return {
+    ...{ hint: 'unknown', schema: 0, zeroThreshold: 0.001, zeroCount: count, count, sum: count },
+    ...{ positive: NO_BUCKETS, negative: NO_BUCKETS, customBounds: NO_BOUNDS },
+  };
+}
+
+t.test('histograms in some rows are folded as at once', async (t) => {
+  const base = { startMs: DATA_START_MS + 60_000, endMs: DATA_START_MS + 290_000, stepMs: 17_000 };
+  const run = (query: string, series: SeriesColumns | SeriesPieces): string =>
+    withScratch(() => {
+      const params = { ...base, lookbackMs: 60_000, instant: false, text: query };
+      const result = evaluate(parseExpr(query), params, [series], { samplesMax: 1e6 });
+      const json = Buffer.from(encodeResult(result)).toString();
+      return [json, ...result.warnings, ...result.infos].join('\n');
+    });
+  for (const first of [0, 3, 5, 7, 99]) {
+    for (const op of ['sum', 'avg', 'count', 'group', 'max', 'min', 'stddev', 'stdvar']) {
+      for (const arg of ['m', 'rate(m[2m])', 'last_over_time(m[2m])', 'max_over_time(m[1m])']) {
+        const query = `${op} by (g) (${arg})`;
+        const columns = mixedColumns(first);
+        const pieces = piecesOf(columns, () => undefined);
+        t.equal(run(query, pieces), run(query, columns), `${query}, histograms from ${first} on`);
+      }
+    }
+  }
+});
+
+t.test('cells that are never made at once count against the budget', async (t) => {
+  const columns = mixedColumns(99);
+  const params = { startMs: DATA_START_MS, endMs: DATA_START_MS + 99_000, stepMs: 1000 };
+  const run = (series: SeriesColumns | SeriesPieces): unknown =>
+    evaluate(
+      parseExpr('sum(m)'),
+      { ...params, lookbackMs: 60_000, instant: false },
+      [series],
+      { samplesMax: 700 }, // of 800
+    );
+  t.throws(() => run(columns), refusal('query.too_large'));
+  t.throws(() => run(piecesOf(columns, () => undefined)), refusal('query.too_large'));
+});
+
+t.test('a part of a job gives its memory back', async (t) => {
+  withScratch(() => {
+    const place = (): number => scratchFloats(1000).byteOffset;
+    const first = withScratchPart(place);
+    t.equal(withScratchPart(place), first);
+    t.not(place(), place(), 'what is no part keeps it');
+  });
 });
 
 t.test('a job folds many samples in pieces, with the answer of whole columns', async (t) => {

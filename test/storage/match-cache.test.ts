@@ -125,3 +125,42 @@ t.test('a bad regular expression is refused each time', async (t) => {
   const bad: Selectors = [[{ name: 'n', type: '=~', value: '(' }]];
   for (let i = 0; i < 2; i++) t.throws(() => found(head, bad), refusal('query.parse'));
 });
+
+/** Steps a read to its end; `inPause` runs at its first pause. */
+function paused<Result>(work: Generator<unknown, Result>, inPause: () => void): Result {
+  for (let pauses = 0; ; pauses++) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+    if (pauses === 0) inPause();
+  }
+}
+
+t.test('a series that gets a number in the pause of a read is not in its answer', async (t) => {
+  const head = new Head();
+  const [count, gone] = [9000, 15]; // more than a read looks at before it pauses
+  const selectors: Selectors = [[{ name: 'n', type: '=~', value: '.+' }]];
+  for (let n = 0; n < count; n++) add(head, n, START_MS);
+  t.equal(found(head, selectors).length, count, 'remembered');
+  for (let n = 0; n < count - gone; n++) add(head, n, START_MS + 1000);
+  drained(head.dropBefore(START_MS + 1000));
+  const read = matchSeries(head, selectors, EVERYTHING);
+  const numbers = paused(read, () => {
+    for (let n = count; n < count + gone; n++) add(head, n, START_MS + 2000);
+  });
+  t.equal(head.series.length, count, 'numbers are used again');
+  t.equal(numbers.length, count - gone);
+});
+
+t.test('a match that paused while a series came is not remembered without it', async (t) => {
+  const head = new Head();
+  const count = 30_000; // more than one slice of a regular expression
+  for (let n = 0; n < count; n++) add(head, n, START_MS);
+  const selectors: Selectors = [[{ name: 'n', type: '=~', value: '.*[05]9' }]];
+  let pauses = 0;
+  paused(matchSeries(head, selectors, EVERYTHING), () => {
+    pauses++;
+    add(head, 1_000_059, START_MS);
+  });
+  t.equal(pauses, 1);
+  t.equal(found(head, selectors).length, count / 50, 'all that end so, but 9, and the new one');
+});
