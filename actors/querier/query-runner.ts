@@ -26,7 +26,9 @@ import type { QuerySettings } from './settings.ts';
 import type { Ticket } from './ticket.ts';
 import { estimateSteps } from './workload.ts';
 
+/** Steps of all series up to which a query is evaluated on the loop: two or three milliseconds. */
 const INLINE_WORK_MAX = 20_000;
+/** A series of a small query takes about so many bytes in a frame. */
 const BYTES_PER_ROW = 500;
 
 export interface QueryRunnerDependencies {

@@ -73,17 +73,7 @@ export async function startStarling(nodes: number): Promise<Target> {
 
 export async function startPrometheus(bin: string): Promise<Target> {
   const directory = mkdtempSync(join(tmpdir(), 'starling-bench-prometheus-'));
-  const [port] = await freePorts(1);
-  const config = join(directory, 'prometheus.yml');
-  writeFileSync(config, 'global: {}\n');
-  const child = start(join(bin, 'prometheus'), [
-    `--config.file=${config}`,
-    `--storage.tsdb.path=${join(directory, 'data')}`,
-    `--web.listen-address=127.0.0.1:${port}`,
-    '--web.enable-remote-write-receiver',
-    '--log.level=error',
-  ]);
-  const base = `http://127.0.0.1:${port}`;
+  const { base, child } = await spawnPrometheus(bin, directory);
   await waitFor(`${base}/-/ready`);
   return {
     name: 'prometheus',
@@ -94,6 +84,26 @@ export async function startPrometheus(bin: string): Promise<Target> {
     directory,
     stop: () => stopAll([child], directory),
   };
+}
+
+/** One that takes remote write, with its data below the directory; ready a little later. */
+export async function spawnPrometheus(
+  bin: string,
+  directory: string,
+  flags: readonly string[] = [],
+): Promise<{ readonly child: ChildProcess; readonly base: string }> {
+  const [port] = await freePorts(1);
+  const config = join(directory, 'prometheus.yml');
+  writeFileSync(config, 'global: {}\n');
+  const child = start(join(bin, 'prometheus'), [
+    `--config.file=${config}`,
+    `--storage.tsdb.path=${join(directory, 'data')}`,
+    `--web.listen-address=127.0.0.1:${port}`,
+    '--web.enable-remote-write-receiver',
+    '--log.level=error',
+    ...flags,
+  ]);
+  return { child, base: `http://127.0.0.1:${port}` };
 }
 
 export async function startVictoriaMetrics(bin: string): Promise<Target> {

@@ -1,9 +1,15 @@
 /** One node or one Prometheus on a directory that outlives it: started, ended or killed, and started again. */
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { endAll, freePorts, mainScript, start, waitFor } from '../cluster/servers.ts';
+import {
+  endAll,
+  freePorts,
+  mainScript,
+  spawnPrometheus,
+  start,
+  waitFor,
+} from '../cluster/servers.ts';
 import type { MemoryReport } from './memory-probe.ts';
 
 const PROBE = new URL('memory-probe.js', import.meta.url);
@@ -65,20 +71,9 @@ export async function startPrometheusOn(
   flags: readonly string[] = [],
 ): Promise<Server> {
   mkdirSync(directory, { recursive: true });
-  const [port] = await freePorts(1);
-  const config = join(directory, 'prometheus.yml');
-  writeFileSync(config, 'global: {}\n');
-  const child = start(join(bin, 'prometheus'), [
-    `--config.file=${config}`,
-    `--storage.tsdb.path=${join(directory, 'data')}`,
-    `--web.listen-address=127.0.0.1:${port}`,
-    '--web.enable-remote-write-receiver',
-    '--web.enable-admin-api',
-    '--log.level=error',
-    ...flags,
-  ]);
+  const admin = '--web.enable-admin-api';
+  const { base: baseUrl, child } = await spawnPrometheus(bin, directory, [admin, ...flags]);
   endWithUs(child);
-  const baseUrl = `http://127.0.0.1:${port}`;
   await waitFor(`${baseUrl}/-/ready`);
   return {
     ...serverOf(child, baseUrl),

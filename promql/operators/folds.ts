@@ -1,7 +1,7 @@
 /**
  * The arithmetic of aggregations that fold a group of rows into one. Rows are added in their order, some at a time or all at
  * once: the answer is the same to the last bit. Inner loops run along the rows, so that both input and output are
- * read in order.
+ * read in order; each is written out, for it is hot and a call for every cell would cost more than what it does.
  */
 import { assertNever } from '../../model/assert.ts';
 import { zeroedBytes, zeroedFloats } from '../../model/scratch-memory.ts';
