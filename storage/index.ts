@@ -9,7 +9,7 @@ export {
   selectBlockFrames,
 } from './block/select-block.ts';
 export { type BlockSource, type SourceSeries, cutBlock } from './block/cut.ts';
-export type { ChunkBytes } from './block/format.ts';
+export { type ChunkBytes, isDecodable } from './block/format.ts';
 export { SeriesSamples } from './block/series-samples.ts';
 export { createSeriesEntry } from './block/series-reader.ts';
 export type { BlockMeta } from './block/meta.ts';

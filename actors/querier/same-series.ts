@@ -3,9 +3,10 @@
  * the order in which they came to it.
  */
 import {
-  SERIES_FRAME_HEADER_BYTES,
+  SERIES_FINGERPRINT_BYTES,
   type SeriesFrameHandler,
   readSeriesFrame,
+  seriesCountOf,
 } from '../../model/wire/series-frame.ts';
 
 type Frames = readonly Uint8Array[];
@@ -27,26 +28,28 @@ export class SameSeries {
   isIn(frames: Frames): boolean {
     if (frames === this.#frames || areEqual(frames, this.#frames)) return true;
     const { count } = this.#series;
-    if (this.#byFingerprint.size !== count || bodyBytes(frames) !== bodyBytes(this.#frames))
-      return false; // before anything is read of it
+    const countOfOthers = frames.reduce((sum, frame) => sum + seriesCountOf(frame), 0);
+    if (this.#byFingerprint.size !== count || countOfOthers !== count) return false; // before anything is read of it
     const others = new Places(frames);
     if (others.count !== count) return false;
     const isFound = new Uint8Array(count);
     for (let i = 0; i < count; i++) {
       const own = this.#byFingerprint.get(others.keyOf(i));
       if (own === undefined || isFound[own] === 1) return false;
-      if (!this.#series.bytesOf(own).equals(others.bytesOf(i))) return false;
+      if (!this.#series.fingerprintOf(own).equals(others.fingerprintOf(i))) return false;
+      if (!this.#series.chunksOf(own).equals(others.chunksOf(i))) return false;
       isFound[own] = 1;
     }
     return true;
   }
 }
 
-/** Where the series of frames stand. */
+/** Where the series of frames stand. Their labels follow from the fingerprints. */
 class Places implements SeriesFrameHandler {
   readonly #buffers: readonly Buffer[];
   readonly #frame: number[] = [];
   readonly #start: number[] = [];
+  readonly #tail: number[] = [];
   #reading = 0;
 
   constructor(frames: Frames) {
@@ -63,9 +66,15 @@ class Places implements SeriesFrameHandler {
     return this.#start.length;
   }
 
-  onSeries(fingerprintOffset: number): void {
+  onSeries(
+    fingerprintOffset: number,
+    _labelSet: number,
+    _chunkCount: number,
+    tailOffset: number,
+  ): void {
     this.#frame.push(this.#reading);
     this.#start.push(fingerprintOffset);
+    this.#tail.push(tailOffset);
   }
 
   onChunk(): void {
@@ -77,17 +86,17 @@ class Places implements SeriesFrameHandler {
     return this.#buffers[this.#frame[i]!]!.readUIntLE(this.#start[i]!, 6);
   }
 
-  /** Fingerprint, labels and chunks. */
-  bytesOf(i: number): Buffer {
+  fingerprintOf(i: number): Buffer {
+    const start = this.#start[i]!;
+    return this.#buffers[this.#frame[i]!]!.subarray(start, start + SERIES_FINGERPRINT_BYTES);
+  }
+
+  /** How many, and they themselves. */
+  chunksOf(i: number): Buffer {
     const frame = this.#frame[i]!;
     const end = this.#frame[i + 1] === frame ? this.#start[i + 1]! : this.#buffers[frame]!.length;
-    return this.#buffers[frame]!.subarray(this.#start[i], end);
+    return this.#buffers[frame]!.subarray(this.#tail[i], end);
   }
-}
-
-/** Equal series have as many bytes, however many frames they are in. */
-function bodyBytes(frames: Frames): number {
-  return frames.reduce((sum, frame) => sum + frame.length - SERIES_FRAME_HEADER_BYTES, 0);
 }
 
 function areEqual(a: Frames, b: Frames): boolean {

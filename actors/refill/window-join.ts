@@ -2,11 +2,12 @@
  * The series of one window as several instances answered them, joined by fingerprint, as the source of a
  * block. Bounded by the bytes of the answers, whose chunks it keeps in place.
  */
+import { StarlingError } from '../../model/errors.ts';
 import { type Labels, compareLabels } from '../../model/labels.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import { type SeriesFrameHandler, readSeriesFrame } from '../../model/wire/series-frame.ts';
 import type { Clock, Log } from '../../platform/platform.ts';
-import { type BlockSource, Pacer, sortPaced } from '../../storage/index.ts';
+import { type BlockSource, Pacer, isDecodable, sortPaced } from '../../storage/index.ts';
 import type { Holdings } from './holders.ts';
 import { type HeldChunk, TimesReader, lackedChunks, scarceChunks } from './scarce-chunks.ts';
 
@@ -109,19 +110,27 @@ class FrameJoin implements SeriesFrameHandler {
   #frame: Buffer = Buffer.alloc(0);
   #holder = '';
   #chunks: HeldChunk[] = [];
+  /** The label sets of the frame. */
+  #labels: { readonly start: number; readonly end: number }[] = [];
 
   read(frame: Uint8Array, holder: string): void {
     this.#frame = Buffer.from(frame.buffer, frame.byteOffset, frame.length);
     this.#holder = holder;
+    this.#labels = [];
     readSeriesFrame(frame, this);
   }
 
-  onSeries(fingerprintOffset: number, labelOffset: number, labelLength: number): void {
+  onLabels(offset: number, length: number): void {
+    this.#labels.push({ start: offset, end: offset + length });
+  }
+
+  onSeries(fingerprintOffset: number, labelSet: number): void {
     const key = this.#frame.toString('latin1', fingerprintOffset, fingerprintOffset + 16);
     let found = this.series.get(key);
     if (found === undefined) {
+      const { end, start } = this.#labels[labelSet]!;
       found = {
-        labels: decodeLabels(this.#frame, labelOffset, labelOffset + labelLength),
+        labels: decodeLabels(this.#frame, start, end),
         hash: this.#frame.readUInt32LE(fingerprintOffset),
         chunks: [],
       };
@@ -137,6 +146,9 @@ class FrameJoin implements SeriesFrameHandler {
     length: number,
     encoding: number,
   ): void {
+    // Whole chunks were asked for: what no block may hold is no answer.
+    if (!isDecodable(encoding))
+      throw new StarlingError('protobuf.corrupt', { why: `chunk encoding ${encoding}`, offset });
     const bytes = this.#frame.subarray(offset, offset + length);
     const known = this.#chunks.find(
       (one) =>

@@ -1,18 +1,21 @@
 /**
- * A series frame: what an ingester (later: a store-gateway) answers to a select. Series with their
+ * A series frame: what an ingester or a store-gateway answers to a select. Series with their
  * chunks as stored, never re-encoded; a long answer is many frames of at most about 256 KiB.
  *
- *   frame   := u32 magic 'SSF1', u32 seriesCount, series*           little-endian
- *   series  := fingerprint (16 bytes), uvarint label byte length, canonical label bytes,
- *              uvarint chunkCount, chunk*
- *   chunk   := varint minTimeMs, uvarint maxTimeMs - minTimeMs, u8 encoding (1 XOR, 2 histogram,
- *              3 float histogram, 255 aggregates), uvarint byte length, chunk bytes (Prometheus' chunk data, without its CRC)
+ *   frame   := u32 magic 'SSF2', u32 seriesCount, series*           little-endian
+ *   series  := fingerprint (16 bytes), uvarint label set, uvarint chunkCount, chunk*
+ *              label set 0: a new one follows, uvarint byte length, canonical label bytes;
+ *              label set n: the n-th that this frame told, from 1
+ *   chunk   := u8 encoding (1 XOR, 2 histogram, 3 float histogram, 255 aggregates), varint minTimeMs,
+ *              uvarint maxTimeMs - minTimeMs, uvarint byte length, chunk bytes (Prometheus' chunk data, without its CRC)
+ *            | u8 encoding 0 (one sample), f64 timeMs, u32 value low word, u32 high word
  *
- * Labels are the whole set, or the part of it that the reader asked for (model/projection.ts).
- * Chunks of one series are ordered by time and do not overlap. Readers get whole chunks and trim
+ * Labels are the whole set, or the part of it that the reader asked for (model/projection.ts), which many
+ * series then share. Chunks of one series are ordered by time and do not overlap. Readers get whole chunks and trim
  * to the range themselves. Replicas cut chunks at equal times, so equal chunks are equal bytes.
  */
 import { StarlingError } from '../errors.ts';
+import { FrameLabelSets } from './frame-label-sets.ts';
 import {
   type ByteReader,
   VARINT_BYTES_MAX,
@@ -27,14 +30,19 @@ import {
 export const SERIES_FRAME_BYTES_TARGET = 256 * 1024;
 /** Most selections are small. */
 const FRAME_BYTES_START = 8 * 1024;
+/** Not a chunk of Prometheus': one number and its time. */
+export const CHUNK_ENCODING_SAMPLE = 0;
 export const CHUNK_ENCODING_XOR = 1;
 const CHUNK_ENCODING_MAX = 3;
 const CHUNK_ENCODING_AGGREGATES = 0xff;
-const MAGIC = 0x31465353;
+const MAGIC = 0x32465353;
 /** Magic and count. */
-export const SERIES_FRAME_HEADER_BYTES = 8;
-const FINGERPRINT_BYTES = 16;
+const SERIES_FRAME_HEADER_BYTES = 8;
+export const SERIES_FINGERPRINT_BYTES = 16;
 const WORD_BYTES = 4;
+const SAMPLE_BYTES = 1 + 8;
+const SAMPLE_VALUE_BYTES = 8;
+const NEW_LABEL_SET = 0;
 
 /** What writers leave to the next ones: its pages are there already. */
 const spareRooms: Uint8Array[] = [];
@@ -47,6 +55,12 @@ export class SeriesFrameWriter {
   #view: DataView = new DataView(this.#bytes.buffer);
   #length = SERIES_FRAME_HEADER_BYTES;
   #seriesCount = 0;
+  readonly #labelSets: FrameLabelSets | undefined;
+
+  /** `sharesLabels`: many series have equal ones, which are told once. */
+  constructor(sharesLabels = false) {
+    this.#labelSets = sharesLabels ? new FrameLabelSets() : undefined;
+  }
 
   /** Bytes so far. */
   get length(): number {
@@ -66,7 +80,7 @@ export class SeriesFrameWriter {
     labelLength: number,
     chunkCount: number,
   ): void {
-    this.#reserve(FINGERPRINT_BYTES + labelLength + 2 * VARINT_BYTES_MAX);
+    this.#reserve(SERIES_FINGERPRINT_BYTES + labelLength + 3 * VARINT_BYTES_MAX);
     const bytes = this.#bytes;
     let offset = this.#length;
     for (let i = 0; i < 4; i++) {
@@ -76,10 +90,27 @@ export class SeriesFrameWriter {
       bytes[offset++] = word >>> 16;
       bytes[offset++] = word >>> 24;
     }
-    offset = putUvarint(bytes, offset, labelLength);
-    copyBytes(labels, labelStart, bytes, offset, labelLength);
-    this.#length = putUvarint(bytes, offset + labelLength, chunkCount);
+    const known = this.#labelSets?.find(bytes, labels, labelStart, labelLength) ?? NEW_LABEL_SET;
+    offset = putUvarint(bytes, offset, known);
+    if (known === NEW_LABEL_SET) {
+      offset = putUvarint(bytes, offset, labelLength);
+      copyBytes(labels, labelStart, bytes, offset, labelLength);
+      this.#labelSets?.note(offset, labelLength);
+      offset += labelLength;
+    }
+    this.#length = putUvarint(bytes, offset, chunkCount);
     this.#seriesCount++;
+  }
+
+  /** Hot: one sample as a chunk. The value is two words. */
+  putSample(timeMs: number, low: number, high: number): void {
+    this.#reserve(SAMPLE_BYTES + SAMPLE_VALUE_BYTES);
+    const offset = this.#length;
+    this.#bytes[offset] = CHUNK_ENCODING_SAMPLE;
+    this.#view.setFloat64(offset + 1, timeMs, true);
+    this.#view.setUint32(offset + SAMPLE_BYTES, low, true);
+    this.#view.setUint32(offset + SAMPLE_BYTES + WORD_BYTES, high, true);
+    this.#length = offset + SAMPLE_BYTES + SAMPLE_VALUE_BYTES;
   }
 
   putChunk(
@@ -118,9 +149,9 @@ export class SeriesFrameWriter {
 
   #putChunkHeader(minTimeMs: number, maxTimeMs: number, encoding: number, length: number): number {
     const bytes = this.#bytes;
-    let offset = putVarint(bytes, this.#length, minTimeMs);
+    bytes[this.#length] = encoding;
+    let offset = putVarint(bytes, this.#length + 1, minTimeMs);
     offset = putUvarint(bytes, offset, maxTimeMs - minTimeMs);
-    bytes[offset++] = encoding;
     return putUvarint(bytes, offset, length);
   }
 
@@ -129,8 +160,7 @@ export class SeriesFrameWriter {
     this.#view.setUint32(0, MAGIC, true);
     this.#view.setUint32(4, this.#seriesCount, true);
     const frame = this.#bytes.slice(0, this.#length);
-    this.#length = SERIES_FRAME_HEADER_BYTES;
-    this.#seriesCount = 0;
+    this.#begin();
     return frame;
   }
 
@@ -148,12 +178,17 @@ export class SeriesFrameWriter {
   /** Leaves the room of frames to the next writer; what was not finished is lost. */
   close(): void {
     const room = this.#bytes;
-    this.#length = SERIES_FRAME_HEADER_BYTES;
-    this.#seriesCount = 0;
+    this.#begin();
     if (room.length < SERIES_FRAME_BYTES_TARGET || room.length > SPARE_ROOM_BYTES_MAX) return;
     this.#bytes = new Uint8Array(FRAME_BYTES_START);
     this.#view = new DataView(this.#bytes.buffer);
     if (spareRooms.length < SPARE_ROOMS_MAX) spareRooms.push(room);
+  }
+
+  #begin(): void {
+    this.#length = SERIES_FRAME_HEADER_BYTES;
+    this.#seriesCount = 0;
+    this.#labelSets?.clear();
   }
 }
 
@@ -178,16 +213,19 @@ export function seriesCountOf(frame: Uint8Array): number {
     4,
     true,
   );
-  return Math.min(count, Math.floor(frame.length / FINGERPRINT_BYTES));
+  return Math.min(count, Math.floor(frame.length / SERIES_FINGERPRINT_BYTES));
 }
 
 /** What a frame holds, told in order. Offsets are into the frame. */
 export interface SeriesFrameHandler {
+  /** A label set, before the first series that has it; sets are counted from 0. */
+  onLabels?(offset: number, length: number): void;
+  /** `chunkCount` chunks follow. `tailOffset`: where their count and they themselves begin. */
   onSeries(
     fingerprintOffset: number,
-    labelOffset: number,
-    labelLength: number,
+    labelSet: number,
     chunkCount: number,
+    tailOffset: number,
   ): void;
   onChunk(
     minTimeMs: number,
@@ -201,36 +239,60 @@ export interface SeriesFrameHandler {
 /** Reads a frame. Throws `protobuf.corrupt` unless every length holds. */
 export function readSeriesFrame(frame: Uint8Array, handler: SeriesFrameHandler): void {
   if (frame.length < SERIES_FRAME_HEADER_BYTES) throw corrupt('too short', 0);
-  const header = new DataView(frame.buffer, frame.byteOffset, SERIES_FRAME_HEADER_BYTES);
-  if (header.getUint32(0, true) !== MAGIC) throw corrupt('not a series frame', 0);
-  const seriesCount = header.getUint32(4, true);
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+  if (view.getUint32(0, true) !== MAGIC) throw corrupt('not a series frame', 0);
+  const seriesCount = view.getUint32(4, true);
   const reader = byteReader(frame, SERIES_FRAME_HEADER_BYTES);
+  let labelSets = 0;
   for (let i = 0; i < seriesCount; i++) {
     const fingerprintOffset = reader.offset;
-    reader.offset += FINGERPRINT_BYTES;
-    const labelLength = readUvarint(reader);
-    const labelOffset = reader.offset;
-    reader.offset += labelLength;
+    reader.offset += SERIES_FINGERPRINT_BYTES;
+    let labelSet = readUvarint(reader);
+    if (labelSet === NEW_LABEL_SET) {
+      const labelLength = readUvarint(reader);
+      const labelOffset = reader.offset;
+      reader.offset += labelLength;
+      if (isOverrun(reader)) throw corrupt('a truncated label set', labelOffset);
+      handler.onLabels?.(labelOffset, labelLength);
+      labelSet = ++labelSets;
+    }
+    if (labelSet > labelSets) throw corrupt('a label set that was not told', fingerprintOffset);
+    const tailOffset = reader.offset;
     const chunkCount = readUvarint(reader);
     if (isOverrun(reader)) throw corrupt('a truncated series', fingerprintOffset);
-    handler.onSeries(fingerprintOffset, labelOffset, labelLength, chunkCount);
-    for (let c = 0; c < chunkCount; c++) readChunk(frame, reader, handler);
+    handler.onSeries(fingerprintOffset, labelSet - 1, chunkCount, tailOffset);
+    for (let c = 0; c < chunkCount; c++) readChunk(frame, view, reader, handler);
   }
   if (reader.offset !== frame.length) throw corrupt('bytes after the last series', reader.offset);
 }
 
-function readChunk(frame: Uint8Array, reader: ByteReader, handler: SeriesFrameHandler): void {
+function readChunk(
+  frame: Uint8Array,
+  view: DataView,
+  reader: ByteReader,
+  handler: SeriesFrameHandler,
+): void {
+  const encoding = frame[reader.offset++] ?? -1;
+  if (encoding === CHUNK_ENCODING_SAMPLE) {
+    const start = reader.offset;
+    reader.offset += SAMPLE_BYTES - 1 + SAMPLE_VALUE_BYTES;
+    if (isOverrun(reader)) throw corrupt('a truncated sample', start);
+    const timeMs = view.getFloat64(start, true);
+    if (!Number.isSafeInteger(timeMs)) throw corrupt('the time of a sample', start);
+    const offset = start + SAMPLE_BYTES - 1;
+    handler.onChunk(timeMs, timeMs, offset, SAMPLE_VALUE_BYTES, encoding);
+    return;
+  }
+  const isKnown = encoding >= CHUNK_ENCODING_XOR && encoding <= CHUNK_ENCODING_MAX;
+  if (!isKnown && encoding !== CHUNK_ENCODING_AGGREGATES) {
+    throw corrupt(`chunk encoding ${encoding}`, reader.offset - 1);
+  }
   const minTimeMs = readVarint(reader);
   const maxTimeMs = minTimeMs + readUvarint(reader);
-  const encoding = frame[reader.offset++] ?? -1;
   const length = readUvarint(reader);
   const offset = reader.offset;
   reader.offset += length;
   if (isOverrun(reader)) throw corrupt('a truncated chunk', offset);
-  const isKnown = encoding >= CHUNK_ENCODING_XOR && encoding <= CHUNK_ENCODING_MAX;
-  if (!isKnown && encoding !== CHUNK_ENCODING_AGGREGATES) {
-    throw corrupt(`chunk encoding ${encoding}`, offset);
-  }
   handler.onChunk(minTimeMs, maxTimeMs, offset, length, encoding);
 }
 

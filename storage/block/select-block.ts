@@ -193,7 +193,7 @@ function emptyPlace(): PlacedChunk {
 }
 
 class BlockSeriesPutter {
-  readonly writer = new SeriesFrameWriter();
+  readonly writer: SeriesFrameWriter;
   readonly #selection: BlockSelection;
   readonly #hints: SelectHints | undefined;
   readonly #projector: LabelProjector | undefined;
@@ -210,6 +210,7 @@ class BlockSeriesPutter {
     this.#hints = hints;
     const projection = hints?.projection;
     this.#projector = projection === undefined ? undefined : new LabelProjector(projection);
+    this.writer = new SeriesFrameWriter(projection !== undefined);
   }
 
   /** Hot: as `put` where all bytes are at hand; false: nothing was written, ask `put`. */

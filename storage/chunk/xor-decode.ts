@@ -36,27 +36,6 @@ export function decodeXor(
   return decodeSamples(bytes, offset, length, timestamps, values, at);
 }
 
-/**
- * Hot: as `decodeXor`, of a chunk that says it has one sample, as queries for the newest one get them. `view` is of `bytes`.
- */
-export function decodeXorOne(
-  bytes: Uint8Array,
-  view: DataView,
-  offset: number,
-  length: number,
-  timestamps: Float64Array,
-  values: Uint32Array,
-  at: number,
-): number {
-  const timeBytes = uvarintLength(bytes, offset + 2);
-  if (timeBytes === 0 || 2 + timeBytes + 8 > length) return -1;
-  const first = uvarint(bytes, offset + 2, timeBytes);
-  timestamps[at] = first % 2 === 0 ? first / 2 : -(first + 1) / 2;
-  values[at * 2] = view.getInt32(offset + 2 + timeBytes + 4);
-  values[at * 2 + 1] = view.getInt32(offset + 2 + timeBytes);
-  return at + 1;
-}
-
 /** As `decodeXor`, of a chunk after which `LOOKAHEAD_BYTES` can be read. Bits are counted from `base` on. */
 function decodeSamples(
   bytes: Uint8Array,

@@ -106,20 +106,6 @@ export function putXorCount(bytes: Uint8Array, base: number, count: number): voi
   bytes[base + 1] = count & 0xff;
 }
 
-/** Writes a chunk of one sample to the start of `bytes`; returns its length. */
-export function encodeXorSample(
-  bytes: Uint8Array,
-  time: number,
-  low: number,
-  high: number,
-): number {
-  bytes[0] = 0;
-  bytes[1] = 1;
-  let bit = putVarintBytes(bytes, 0, COUNT_BITS, time);
-  bit = putBits(bytes, 0, bit, high, 32);
-  return putBits(bytes, 0, bit, low, 32) >>> 3;
-}
-
 /** Of two intervals that differ. */
 function putDeltaOfDelta(bytes: Uint8Array, base: number, bit: number, dod: number): number {
   if (dod >= -8191 && dod <= 8192) {

@@ -10,7 +10,6 @@ import type { WindowValue } from '../../model/window-value.ts';
 import type { LabelProjection } from '../../model/projection.ts';
 import { LabelProjector } from '../../model/wire/labels-codec.ts';
 import { SERIES_FRAME_BYTES_TARGET, SeriesFrameWriter } from '../../model/wire/series-frame.ts';
-import { XOR_SAMPLE_BYTES_MAX, encodeXorSample } from '../chunk/xor-encode.ts';
 import { joinRanges } from '../block/tombstones.ts';
 import type { ChunkBytes } from '../block/format.ts';
 import { ChunkMerger } from '../block/merge-chunks.ts';
@@ -182,7 +181,7 @@ function* framesOf(
 
 /** Writes series into frames. Hot, but for its making. */
 class SeriesPutter {
-  readonly writer = new SeriesFrameWriter();
+  readonly writer: SeriesFrameWriter;
   readonly #head: Head;
   readonly #range: TimeRange;
   /** Undefined: no chunks at all. */
@@ -192,7 +191,6 @@ class SeriesPutter {
   /** Kept so that reads ahead are not left out as useless. */
   #touched = 0;
   readonly #scratchChunks: number[] = [];
-  readonly #scratchSample = new Uint8Array(2 + XOR_SAMPLE_BYTES_MAX);
 
   constructor(head: Head, range: TimeRange, hints: SelectHints | undefined) {
     this.#head = head;
@@ -200,6 +198,7 @@ class SeriesPutter {
     this.#hints = hints;
     const projection = hints?.projection;
     this.#projector = projection === undefined ? undefined : new LabelProjector(projection);
+    this.writer = new SeriesFrameWriter(projection !== undefined);
   }
 
   /** Reads ahead where chunks of all these series are copied. */
@@ -277,14 +276,11 @@ class SeriesPutter {
     }
   }
 
-  /** The newest sample, as a chunk of its own. */
   #putNewest(s: number, newestMs: number): void {
     const { recent } = this.#head.series;
-    const bytes = this.#scratchSample;
     const at = recent.newest(s) * 2;
-    const length = encodeXorSample(bytes, newestMs, recent.values[at]!, recent.values[at + 1]!);
     this.#putLabels(s, 1);
-    this.writer.putChunk(newestMs, newestMs, bytes, 0, length);
+    this.writer.putSample(newestMs, recent.values[at]!, recent.values[at + 1]!);
   }
 
   /** The chunks that overlap the range, of which the newest `countMax`. */

@@ -6,6 +6,7 @@
  *   chunk  frame, offset, length, times, next chunk of the row      (a list, in order of arrival)
  *   slots  open addressing over fingerprints: 0 = empty, else row + 1
  */
+import { hashOfBytes } from '../../model/byte-hash.ts';
 import { StarlingError } from '../../model/errors.ts';
 import type { Labels } from '../../model/labels.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
@@ -18,6 +19,7 @@ import { sortedByLabels } from './sort-labels.ts';
 
 export const NO_CHUNK = 0xffff_ffff;
 const CHUNKS_START = 256;
+const LABEL_SETS_START = 256;
 /** The most series of one selection. */
 export const ROWS_MAX = 2 ** 21;
 
@@ -44,10 +46,16 @@ export class SeriesJoin implements SeriesFrameHandler {
   chunkCount = 0;
   readonly #slots: Uint32Array;
   readonly #interned: LabelInterner | undefined;
-  /** The frame being read, its number, and the row of its current series. */
+  /** The frame being read, its number, the row of its current series, and its label sets. */
   #frame: Uint8Array = new Uint8Array(0);
+  #view: DataView = new DataView(new ArrayBuffer(0));
   #frameNumber = 0;
   #row = 0;
+  #labelSets = 0;
+  /** By label set of the frame: where its bytes stand, or their number in `labels`. */
+  #labelStarts = new Uint32Array(LABEL_SETS_START);
+  #labelEnds = new Uint32Array(LABEL_SETS_START);
+  #labelIdOf = new Uint32Array(LABEL_SETS_START);
 
   /** `isProjected`: many rows may share their labels. */
   constructor(frames: readonly Uint8Array[], isProjected: boolean) {
@@ -65,17 +73,29 @@ export class SeriesJoin implements SeriesFrameHandler {
     this.#interned = isProjected ? new LabelInterner(this.labels) : undefined;
     for (let i = 0; i < frames.length; i++) {
       this.#frame = frames[i]!;
+      this.#view = this.views[i]!;
       this.#frameNumber = i;
+      this.#labelSets = 0;
       readSeriesFrame(this.#frame, this);
     }
   }
 
-  onSeries(fingerprintOffset: number, labelOffset: number, labelLength: number): void {
-    const frame = this.#frame;
-    const a = wordAt(frame, fingerprintOffset);
-    const b = wordAt(frame, fingerprintOffset + 4);
-    const c = wordAt(frame, fingerprintOffset + 8);
-    const d = wordAt(frame, fingerprintOffset + 12);
+  onLabels(offset: number, length: number): void {
+    const n = this.#labelSets++;
+    if (n === this.#labelIdOf.length) this.#growLabelSets();
+    const end = offset + length;
+    this.#labelStarts[n] = offset;
+    this.#labelEnds[n] = end;
+    if (this.#interned !== undefined)
+      this.#labelIdOf[n] = this.#interned.idOf(this.#frame, offset, end);
+  }
+
+  onSeries(fingerprintOffset: number, labelSet: number): void {
+    const view = this.#view;
+    const a = view.getUint32(fingerprintOffset, true);
+    const b = view.getUint32(fingerprintOffset + 4, true);
+    const c = view.getUint32(fingerprintOffset + 8, true);
+    const d = view.getUint32(fingerprintOffset + 12, true);
     const prints = this.fingerprints;
     const slots = this.#slots;
     const mask = slots.length - 1;
@@ -100,12 +120,12 @@ export class SeriesJoin implements SeriesFrameHandler {
     prints[row * 4 + 2] = c;
     prints[row * 4 + 3] = d;
     this.#row = row;
-    const labelEnd = labelOffset + labelLength;
     if (this.#interned !== undefined) {
-      this.labelIds[row] = this.#interned.idOf(frame, labelOffset, labelEnd);
+      this.labelIds[row] = this.#labelIdOf[labelSet]!;
     } else {
+      const [start, end] = [this.#labelStarts[labelSet]!, this.#labelEnds[labelSet]!];
       this.labelIds[row] = row;
-      this.labels.push(decodeLabels(frame, labelOffset, labelEnd));
+      this.labels.push(decodeLabels(this.#frame, start, end));
     }
   }
 
@@ -169,6 +189,13 @@ export class SeriesJoin implements SeriesFrameHandler {
     return rows;
   }
 
+  #growLabelSets(): void {
+    const capacity = this.#labelIdOf.length * 4;
+    this.#labelStarts = grown(this.#labelStarts, new Uint32Array(capacity));
+    this.#labelEnds = grown(this.#labelEnds, new Uint32Array(capacity));
+    this.#labelIdOf = grown(this.#labelIdOf, new Uint32Array(capacity));
+  }
+
   #growChunks(): void {
     const capacity = this.chunkFrame.length * 2;
     this.chunkFrame = grown(this.chunkFrame, new Uint32Array(capacity));
@@ -208,7 +235,7 @@ class LabelInterner {
 
   idOf(bytes: Uint8Array, from: number, to: number): number {
     const mask = this.#slots.length - 1;
-    let slot = hashOf(bytes, from, to) & mask;
+    let slot = hashOfBytes(bytes, from, to) & mask;
     for (; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
       const id = this.#slots[slot]! - 1;
       if (this.#isEqual(id, bytes, from, to)) return id;
@@ -235,24 +262,11 @@ class LabelInterner {
     this.#slots = new Uint32Array(this.#slots.length * 2);
     const mask = this.#slots.length - 1;
     for (let id = 0; id < this.#labels.length; id++) {
-      let slot = hashOf(this.#sources[id]!, this.#starts[id]!, this.#ends[id]!) & mask;
+      let slot = hashOfBytes(this.#sources[id]!, this.#starts[id]!, this.#ends[id]!) & mask;
       while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
       this.#slots[slot] = id + 1;
     }
   }
-}
-
-/** FNV-1a, mixed once more because the table takes the low bits. */
-function hashOf(bytes: Uint8Array, from: number, to: number): number {
-  let hash = 0x811c9dc5;
-  for (let i = from; i < to; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
-  return (hash ^ (hash >>> 15)) >>> 0;
-}
-
-function wordAt(bytes: Uint8Array, at: number): number {
-  return (
-    (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
-  );
 }
 
 function grown<Column extends Float64Array | Uint8Array | Uint32Array>(

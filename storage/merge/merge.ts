@@ -9,9 +9,10 @@ import { isScratch, scratchFloats } from '../../model/scratch-memory.ts';
 import { STALE_NAN_HIGH, STALE_NAN_LOW, type TimeRange } from '../../model/sample.ts';
 import type { WindowValue } from '../../model/window-value.ts';
 import type { SeriesColumns, SeriesPieces } from '../../model/series-columns.ts';
+import { CHUNK_ENCODING_SAMPLE } from '../../model/wire/series-frame.ts';
 import { decodeHistogramChunk } from '../chunk/histogram-decode.ts';
 import { type HistogramColumn, mergeRuns } from '../chunk/merge-runs.ts';
-import { decodeXor, decodeXorOne, xorSampleCount } from '../chunk/xor-decode.ts';
+import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
 import { XorDecoder } from '../chunk/xor-kernel.ts';
 import { CHUNK_AGGREGATES, CHUNK_FLOAT_HISTOGRAM, CHUNK_XOR } from '../block/format.ts';
 import { decodeAggregates } from './decode-aggregates.ts';
@@ -195,6 +196,7 @@ class ColumnsBuilder {
     const offset = chunkOffset[c]!;
     const length = chunkLength[c]!;
     const encoding = chunkEncoding[c]!;
+    if (encoding === CHUNK_ENCODING_SAMPLE) return this.#copySample(c, at);
     if (encoding !== CHUNK_XOR) {
       this.#isAllCounted = false;
       if (encoding === CHUNK_AGGREGATES) return this.#decodeAggregates(frame, offset, length, at);
@@ -203,22 +205,29 @@ class ColumnsBuilder {
     const count = length < 2 ? 0 : xorSampleCount(frame, offset);
     if (count > length * SAMPLES_PER_BYTE_MAX) throw corruptChunk(offset);
     this.#reserve(at + count);
-    const end = count === 1 ? this.#decodeOne(c, at) : this.#decodeXor(c, at);
+    const end = this.#decodeXor(c, at);
     if (end < 0) throw corruptChunk(offset);
-    if (this.#histograms !== undefined) clear(this.#histograms, at, end);
-    this.#weights?.fill(1, at, end);
+    return this.#numbersUntil(end, at);
+  }
+
+  /** What stands beside the columns, where there are numbers now. */
+  #numbersUntil(end: number, from: number): number {
+    if (this.#histograms !== undefined) clear(this.#histograms, from, end);
+    this.#weights?.fill(1, from, end);
     return end;
   }
 
-  #decodeOne(c: number, at: number): number {
-    const { chunkFrame, chunkLength, chunkOffset, frames, views } = this.#join;
-    const f = chunkFrame[c]!;
-    const values = this.#values;
-    const [offset, length] = [chunkOffset[c]!, chunkLength[c]!];
-    const end = decodeXorOne(frames[f]!, views[f]!, offset, length, this.#timestamps, values, at);
-    if (values[at * 2 + 1] === STALE_NAN_HIGH && values[at * 2] === STALE_NAN_LOW)
-      this.#isAllCounted = false;
-    return end;
+  #copySample(c: number, at: number): number {
+    const { chunkFrame, chunkMinTime, chunkOffset, views } = this.#join;
+    const view = views[chunkFrame[c]!]!;
+    const low = view.getUint32(chunkOffset[c]!, true);
+    const high = view.getUint32(chunkOffset[c]! + 4, true);
+    this.#reserve(at + 1);
+    this.#timestamps[at] = chunkMinTime[c]!;
+    this.#values[at * 2] = low;
+    this.#values[at * 2 + 1] = high;
+    if (high === STALE_NAN_HIGH && low === STALE_NAN_LOW) this.#isAllCounted = false;
+    return this.#numbersUntil(at + 1, at);
   }
 
   #decodeXor(c: number, at: number): number {
@@ -360,6 +369,7 @@ function xorSamplesOfChunk(
   { maxTimeMs, minTimeMs }: TimeRange,
 ): number {
   if (chunkMaxTime[c]! < minTimeMs || chunkMinTime[c]! > maxTimeMs) return 0;
+  if (chunkEncoding[c] === CHUNK_ENCODING_SAMPLE) return 1;
   if (chunkEncoding[c] !== CHUNK_XOR || chunkLength[c]! < 2) return 0;
   const count = xorSampleCount(frames[chunkFrame[c]!]!, chunkOffset[c]!);
   return count <= chunkLength[c]! * SAMPLES_PER_BYTE_MAX ? count : 0;

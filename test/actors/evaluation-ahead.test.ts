@@ -12,11 +12,12 @@ type Frames = readonly Uint8Array[];
 /** A frame for each text, a series for each letter: small ones have another chunk than capital ones. */
 function framesOf(...texts: readonly string[]): Frames {
   return texts.map((text) => {
-    const writer = new SeriesFrameWriter();
+    const writer = new SeriesFrameWriter(true);
     for (const letter of text) {
       const name = letter.toLowerCase();
       const prints = new Uint32Array(4).fill(name.charCodeAt(0));
-      const labels = encodeLabels(labelsFromPairs([['__name__', name]]));
+      // One for all: it stands with whatever series is the first of a frame.
+      const labels = encodeLabels(labelsFromPairs([['job', 'api']]));
       writer.putSeries(prints, 0, labels, 0, labels.length, 1);
       writer.putChunk(1000, 2000, Buffer.from(letter), 0, 1);
     }

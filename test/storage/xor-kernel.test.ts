@@ -5,7 +5,7 @@ import t from 'tap';
 import { isScratch, scratchFloats, withScratch } from '../../model/scratch-memory.ts';
 import { isStaleWords } from '../../model/sample.ts';
 import { xorChunk } from '../../storage/chunk/xor-chunks.ts';
-import { decodeXor, decodeXorOne, xorSampleCount } from '../../storage/chunk/xor-decode.ts';
+import { decodeXor, xorSampleCount } from '../../storage/chunk/xor-decode.ts';
 import { XorDecoder } from '../../storage/chunk/xor-kernel.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -169,34 +169,4 @@ t.test('one decoder decodes one chunk after another, and counts all stale marker
     t.same([decoder?.takes(16_384), decoder?.takes(16_385)], [true, false]);
   });
   t.equal(XorDecoder.create(), undefined, 'outside of a job');
-});
-
-t.test(`decodeXorOne() gives what decodeXor() gives of one sample (seed ${seed})`, async (t) => {
-  const difference = (tail: Uint8Array, behind: Uint8Array): unknown => {
-    const bytes = Buffer.concat([Uint8Array.of(0, 1), tail, behind]);
-    const length = 2 + tail.length;
-    const [timestamps, values] = [new Float64Array(AT + 1), new Uint32Array(AT * 2 + 2)];
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const end = decodeXorOne(bytes, view, 0, length, timestamps, values, AT);
-    const { end: wanted, ...expected } = byTypeScript(bytes, 0, length);
-    if (end !== wanted) return { end, wanted };
-    const actual = told(end, timestamps, values);
-    const isSame =
-      Object.is(actual.timestamps[0], expected.timestamps[0]) &&
-      actual.words.join() === expected.words.join();
-    return isSame ? undefined : { actual, expected };
-  };
-  const some = fc.uint8Array({ maxLength: 24 });
-  fc.assert(
-    fc.property(some, some, (tail, behind) => difference(tail, behind) === undefined),
-    { seed, numRuns: 2000 },
-  );
-  const one = xorChunk(
-    { timestamps: Float64Array.of(1.7e12), values: Uint32Array.of(7, 0x4000_0000) },
-    0,
-    1,
-  );
-  const none = new Uint8Array(0);
-  for (let length = 2; length <= one.length; length++)
-    t.equal(difference(one.subarray(2, length), none), undefined, `${length} bytes`);
 });
