@@ -46,7 +46,7 @@ function planExemplar(plan: PushPlan, index: number): Drop | undefined {
   const { length } = exemplar.labelBytes;
   for (let r = 0; r < replicas; r++) {
     const instance = plan.scratchReplicas[r]!;
-    const chunk = plan.chunks[openChunk(plan, instance, EXEMPLAR_COST, Number.NaN, length)]!;
+    const chunk = plan.chunks[openChunk(plan, instance, EXEMPLAR_COST, length)]!;
     chunk.exemplars.push(e);
     chunk.exemplarLength += length;
   }

@@ -4,6 +4,7 @@
  *
  *   chunk   rows of the batch to one instance, by their numbers ──► columns   one entry a row
  */
+import { LabelRoom } from '../../model/wire/raw-labels.ts';
 import type { EncodedWriteBatch } from '../../model/wire/write-batch.ts';
 
 /** Of each kind, for each plan in flight. */
@@ -65,6 +66,8 @@ export interface PlanColumns {
   rowChunks: Uint32Array;
   /** Canonical fingerprints, four words a series. */
   canonical: Uint32Array;
+  /** The label bytes of one plan. */
+  readonly labelRoom: LabelRoom;
   /** What earlier requests made and nobody reads any more. */
   readonly spareRows: Int32Array[];
   readonly spareBatches: ArrayBuffer[];
@@ -79,6 +82,7 @@ export function createPlanColumns(): PlanColumns {
     rowHistogram: new Uint32Array(0),
     rowChunks: new Uint32Array(0),
     canonical: new Uint32Array(0),
+    labelRoom: new LabelRoom(),
     spareRows: [],
     spareBatches: [],
   };

@@ -106,6 +106,7 @@ export function beginPushPlan(
 ): PushPlan {
   const pieces = Math.ceil(columns.sampleCount / SAMPLES_PER_CHUNK_MAX);
   const rowsMax = columns.seriesCount + pieces + columns.histogramCount;
+  pooled.labelRoom.clear();
   growPlanColumns(pooled, rowsMax, columns.seriesCount, context.ring.replicationFactor);
   // Named one by one: what is spread is copied to a hash table, and the loops of a plan read it in every turn.
   return {
@@ -116,6 +117,7 @@ export function beginPushPlan(
     rowHistogram: pooled.rowHistogram,
     rowChunks: pooled.rowChunks,
     canonical: pooled.canonical,
+    labelRoom: pooled.labelRoom,
     spareRows: pooled.spareRows,
     spareBatches: pooled.spareBatches,
     context,
@@ -213,8 +215,8 @@ function addHistograms(plan: PushPlan, series: number, replicas: number, holders
     try {
       if (stop === start || stop - start > HISTOGRAM_BYTES_MAX) throw badLength(stop - start);
       const bytes = new Uint8Array(view.buffer, view.byteOffset, stop);
-      const { timestampMs } = decodeHistogramMessage(bytes, start, stop);
-      addHistogramRow(plan, { series, histogram: h, replicas, holders: rest, timestampMs });
+      decodeHistogramMessage(bytes, start, stop); // throws what is wrong with it
+      addHistogramRow(plan, { series, histogram: h, replicas, holders: rest });
       rest = 0xff;
     } catch (thrown) {
       plan.invalidSamples++;
@@ -243,7 +245,6 @@ interface HistogramRow {
   readonly histogram: number;
   readonly replicas: number;
   readonly holders: number;
-  readonly timestampMs: number;
 }
 
 function addHistogramRow(plan: PushPlan, of: HistogramRow): void {
@@ -258,7 +259,7 @@ function addHistogramRow(plan: PushPlan, of: HistogramRow): void {
   const rowBase = row * plan.context.ring.replicationFactor;
   for (let r = 0; r < of.replicas; r++) {
     const instance = plan.scratchReplicas[r]!;
-    const index = openChunk(plan, instance, HISTOGRAM_COST, of.timestampMs, bytes);
+    const index = openChunk(plan, instance, HISTOGRAM_COST, bytes);
     const chunk = plan.chunks[index]!;
     plan.rowChunks[rowBase + r] = index;
     const isLabelled = (of.holders & (1 << r)) === 0;
@@ -286,36 +287,30 @@ function addRow(
   plan.rowReplicas[row] = replicas;
   plan.rowHistogram[row] = 0;
   const rowBase = row * plan.context.ring.replicationFactor;
-  const timeMs = timeOfRow(plan.columns, from, to);
   for (let r = 0; r < replicas; r++) {
-    const index = openChunk(plan, plan.scratchReplicas[r]!, to - from, timeMs);
+    const index = openChunk(plan, plan.scratchReplicas[r]!, to - from);
     const chunk = plan.chunks[index]!;
     plan.rowChunks[rowBase + r] = index;
+    noteTimes(chunk, plan.columns.timestamps, from, to);
     chunk.rows[chunk.seriesCount++] = (holders & (1 << r)) === 0 ? -row - 1 : row;
     chunk.sampleCount += to - from;
     if ((holders & (1 << r)) === 0) {
       chunk.labelledCount++;
       chunk.labelLength += plan.labelBytes.get(series)?.length ?? 0;
     }
-    if (timeMs !== chunk.timeMs) chunk.timeMs = Number.NaN;
   }
 }
 
-/** The time of all samples of a row, or NaN. */
-function timeOfRow({ timestamps }: WriteColumns, from: number, to: number): number {
-  const timeMs = timestamps[from]!;
-  for (let at = from + 1; at < to; at++) if (timestamps[at]! !== timeMs) return Number.NaN;
-  return timeMs;
+/** Hot: before samples are added to a chunk. A time is not passed on: a call with a fraction allocates it. */
+function noteTimes(chunk: Chunk, timestamps: Float64Array, from: number, to: number): void {
+  if (chunk.sampleCount === 0) chunk.timeMs = timestamps[from]!;
+  for (let at = from; at < to; at++) {
+    if (timestamps[at]! !== chunk.timeMs) chunk.timeMs = Number.NaN;
+  }
 }
 
 /** The index of the instance's open chunk with room for `samples` more, and bytes of what is raw. */
-export function openChunk(
-  plan: PushPlan,
-  instance: number,
-  samples: number,
-  timeMs: number,
-  rawBytes = 0,
-): number {
+export function openChunk(plan: PushPlan, instance: number, samples: number, rawBytes = 0): number {
   const open = plan.openChunks[instance];
   if (open !== undefined) {
     const chunk = plan.chunks[open]!;
@@ -331,7 +326,7 @@ export function openChunk(
   const index = plan.chunks.length;
   // A row costs as much as a sample at least, so there are no more rows than samples in a full chunk.
   const rows = plan.spareRows.pop() ?? new Int32Array(SAMPLES_PER_CHUNK_MAX);
-  plan.chunks.push(emptyChunk(instance, timeMs, rows));
+  plan.chunks.push(emptyChunk(instance, Number.NaN, rows));
   plan.openChunks[instance] = index;
   return index;
 }
@@ -346,9 +341,10 @@ export function learnSeries(plan: PushPlan, series: number): number {
   return addKnownSeries(context.known, columns.rawFingerprints, series * 4, canonical);
 }
 
-function labelBytesOf({ columns, context, view }: PushPlan, series: number): Uint8Array {
+function labelBytesOf(plan: PushPlan, series: number): Uint8Array {
+  const { columns, context, labelRoom, view } = plan;
   const start = columns.labelStarts[series]!;
-  return canonicalLabelBytes(view, start, columns.labelEnds[series]!, context.limits);
+  return canonicalLabelBytes(view, start, columns.labelEnds[series]!, context.limits, labelRoom);
 }
 
 /** The label set of a series, printed for an error. */

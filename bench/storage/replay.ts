@@ -10,7 +10,12 @@ import type { OpenReport } from './open-tsdb.ts';
 import type { Figure, RowOptions } from './row.ts';
 
 const RUNS = 3;
-const NODE_FLAGS = ['--no-parallel-scavenge', '--max-semi-space-size=4'];
+const NODE_FLAGS = [
+  '--no-parallel-scavenge',
+  '--max-semi-space-size=4',
+  '--heap-growing-percent=50',
+  '--initial-old-space-size=40',
+];
 
 export async function replay({ bin, data, directory }: RowOptions): Promise<readonly Figure[]> {
   const { sampleCount, walDirectory } = await data.fed();

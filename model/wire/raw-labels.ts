@@ -22,19 +22,51 @@ export interface RawLabel {
 /** More labels than any limit allows are not even turned into strings. */
 const LABELS_PARSED_MAX = 1000;
 
+const LABEL_ROOM_BYTES = 64 * 1024;
+
 /**
- * The canonical label bytes of a series, from its Label fields in `view[start..end)`. Throws what
- * `canonicalLabels` throws.
+ * Where canonical label bytes are written, one set after another. A buffer of its own for each takes more than the
+ * bytes do, and a hundred thousand that become garbage leave holes in the process' memory.
+ */
+export class LabelRoom {
+  #bytes = new Uint8Array(0);
+  #used = 0;
+
+  /** Everything that was kept may be overwritten from now on. */
+  clear(): void {
+    this.#used = 0;
+  }
+
+  /** Room for `countMax` bytes, until the next call. */
+  offer(countMax: number): Uint8Array {
+    if (this.#used + countMax > this.#bytes.length) {
+      this.#bytes = new Uint8Array(Math.max(LABEL_ROOM_BYTES, countMax)); // what is kept holds the one before
+      this.#used = 0;
+    }
+    return this.#bytes.subarray(this.#used, this.#used + countMax);
+  }
+
+  /** Keeps the first `count` bytes of what was offered last, until `clear`. */
+  keep(offered: Uint8Array, count: number): Uint8Array {
+    this.#used += count;
+    return offered.subarray(0, count);
+  }
+}
+
+/**
+ * The canonical label bytes of a series, from its Label fields in `view[start..end)`; they hold until `room` is
+ * cleared. Throws what `canonicalLabels` throws.
  */
 export function canonicalLabelBytes(
   view: DataView,
   start: number,
   end: number,
   limits: Limits,
+  room: LabelRoom,
 ): Uint8Array {
-  const scratch = new Uint8Array(end - start); // canonical bytes leave only tags and lengths out
-  const length = copyCanonical(view, start, end, limits, scratch);
-  if (length >= 0) return scratch.subarray(0, length);
+  const offered = room.offer(end - start); // canonical bytes leave only tags and lengths out
+  const length = copyCanonical(view, start, end, limits, offered);
+  if (length >= 0) return room.keep(offered, length);
   return encodeLabels(canonicalLabels(view, start, end, limits)); // also tells what is wrong
 }
 

@@ -76,19 +76,21 @@ export class Posting {
 
   /** Makes room for one more, `s`. */
   #grow(s: number): void {
-    const list = this.#list.subarray(0, this.#length);
+    // Without views of the list: one of a short list makes V8 take memory outside of its heap for it.
+    const list = this.#list;
+    const listed = this.#bits === undefined ? this.#length : 0;
     let greatest = s; // greater than all in a bitmap that is full
-    for (const n of list) greatest = Math.max(greatest, n);
+    for (let i = 0; i < listed; i++) greatest = Math.max(greatest, list[i]!);
     const capacity = Math.max(LIST_START, Math.ceil(this.#length * GROWTH));
     const size = Math.ceil((greatest + 1) * GROWTH);
     if (size / 8 < capacity * Uint32Array.BYTES_PER_ELEMENT) {
       const bits = this.#bits?.copy(size) ?? new Bitmap(size);
-      for (const n of list) bits.add(n);
+      for (let i = 0; i < listed; i++) bits.add(list[i]!);
       this.#bits = bits;
       this.#list = NO_NUMBERS;
     } else if (this.#bits === undefined) {
       this.#list = new Uint32Array(capacity);
-      this.#list.set(list);
+      for (let i = 0; i < listed; i++) this.#list[i] = list[i]!;
     } else this.#toList(this.#bits.toArray());
   }
 

@@ -7,7 +7,7 @@ import { StarlingError } from '../../model/errors.ts';
 import { type Limits, SINGLE_TENANT_LIMITS } from '../../model/limits.ts';
 import { viewOf } from '../../model/wire/fingerprint.ts';
 import { encodeLabels } from '../../model/wire/labels-codec.ts';
-import { canonicalLabelBytes, canonicalLabels } from '../../model/wire/raw-labels.ts';
+import { LabelRoom, canonicalLabelBytes, canonicalLabels } from '../../model/wire/raw-labels.ts';
 import { field, labelMessage } from '../support/remote-write-bodies.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -27,7 +27,8 @@ function outcome(work: () => Uint8Array): string {
 
 function bothAgree(bytes: Buffer, limits: Limits = SINGLE_TENANT_LIMITS): boolean {
   const view = viewOf(bytes);
-  const fast = outcome(() => canonicalLabelBytes(view, 0, bytes.length, limits));
+  const room = new LabelRoom();
+  const fast = outcome(() => canonicalLabelBytes(view, 0, bytes.length, limits, room));
   const slow = outcome(() => encodeLabels(canonicalLabels(view, 0, bytes.length, limits)));
   return fast === slow;
 }
