@@ -12,6 +12,13 @@ const PAGE_BYTES = 64 * 1024;
 export const SCRATCH_BYTES = 64 * 1024 * 1024;
 const ALIGNMENT_BYTES = 16;
 
+/** A typed array. */
+export interface ColumnType<Column> {
+  readonly BYTES_PER_ELEMENT: number;
+  new (length: number): Column;
+  new (buffer: ArrayBuffer, byteOffset: number, length: number): Column;
+}
+
 /** Undefined: not tried yet. Null: there is no room for it. */
 let memory: WebAssembly.Memory | null | undefined;
 let usedBytes = 0;
@@ -40,10 +47,13 @@ export function withScratchPart<Result>(work: () => Result): Result {
 
 /** Numbers that may have any value. */
 export function scratchFloats(count: number): Float64Array {
-  const place = take(count * 8);
-  return place === undefined
-    ? new Float64Array(count)
-    : new Float64Array(place.buffer, place.offset, count);
+  return scratchColumn(Float64Array, count);
+}
+
+/** Elements that may have any value. */
+export function scratchColumn<Column>(Type: ColumnType<Column>, count: number): Column {
+  const place = take(count * Type.BYTES_PER_ELEMENT);
+  return place === undefined ? new Type(count) : new Type(place.buffer, place.offset, count);
 }
 
 /** Numbers that are zero. */

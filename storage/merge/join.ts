@@ -1,6 +1,7 @@
 /**
  * Frames of several replicas, joined by fingerprint. Rows and chunks are columns of numbers; nothing
- * is an object but the label sets, of which equal bytes are decoded once.
+ * is an object but the label sets, of which equal bytes are decoded once. Columns may be in scratch memory: a join does not
+ * outlive its job.
  *
  *   row    fingerprint (4 words), label id, first and last chunk
  *   chunk  frame, offset, length, times, next chunk of the row      (a list, in order of arrival)
@@ -9,6 +10,7 @@
 import { hashOfBytes } from '../../model/byte-hash.ts';
 import { StarlingError } from '../../model/errors.ts';
 import type { Labels } from '../../model/labels.ts';
+import { SCRATCH_BYTES, scratchColumn } from '../../model/scratch-memory.ts';
 import { decodeLabels } from '../../model/wire/labels-codec.ts';
 import {
   type SeriesFrameHandler,
@@ -20,6 +22,10 @@ import { sortedByLabels } from './sort-labels.ts';
 export const NO_CHUNK = 0xffff_ffff;
 const CHUNKS_START = 256;
 const LABEL_SETS_START = 256;
+const BYTES_PER_ROW = 28;
+const BYTES_PER_CHUNK = 33;
+/** Of rows, and of chunks. */
+const SCRATCH_BYTES_MAX = SCRATCH_BYTES / 4;
 /** The most series of one selection. */
 export const ROWS_MAX = 2 ** 21;
 
@@ -36,13 +42,13 @@ export class SeriesJoin implements SeriesFrameHandler {
   readonly labels: Labels[] = [];
   readonly firstChunk: Uint32Array;
   readonly #lastChunk: Uint32Array;
-  chunkFrame = new Uint32Array(CHUNKS_START);
-  chunkOffset = new Uint32Array(CHUNKS_START);
-  chunkLength = new Uint32Array(CHUNKS_START);
-  chunkMinTime = new Float64Array(CHUNKS_START);
-  chunkMaxTime = new Float64Array(CHUNKS_START);
-  chunkEncoding = new Uint8Array(CHUNKS_START);
-  nextChunk = new Uint32Array(CHUNKS_START);
+  chunkFrame: Uint32Array;
+  chunkOffset: Uint32Array;
+  chunkLength: Uint32Array;
+  chunkMinTime: Float64Array;
+  chunkMaxTime: Float64Array;
+  chunkEncoding: Uint8Array;
+  nextChunk: Uint32Array;
   chunkCount = 0;
   readonly #slots: Uint32Array;
   readonly #interned: LabelInterner | undefined;
@@ -65,11 +71,22 @@ export class SeriesJoin implements SeriesFrameHandler {
     for (const frame of frames) rowsMax += seriesCountOf(frame);
     // Replicas repeat series, so this is met a little early; the columns below are bounded by it.
     if (rowsMax > ROWS_MAX * 4) throw tooManySeries(rowsMax);
-    this.fingerprints = new Uint32Array(rowsMax * 4);
-    this.labelIds = new Uint32Array(rowsMax);
-    this.firstChunk = new Uint32Array(rowsMax).fill(NO_CHUNK);
-    this.#lastChunk = new Uint32Array(rowsMax).fill(NO_CHUNK);
-    this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(rowsMax * 2 + 2)));
+    const slotCount = 2 ** Math.ceil(Math.log2(rowsMax * 2 + 2));
+    const rows = columnsOf(rowsMax * BYTES_PER_ROW + slotCount * 4);
+    this.fingerprints = rows(Uint32Array, rowsMax * 4);
+    this.labelIds = rows(Uint32Array, rowsMax);
+    this.firstChunk = rows(Uint32Array, rowsMax).fill(NO_CHUNK);
+    this.#lastChunk = rows(Uint32Array, rowsMax).fill(NO_CHUNK);
+    this.#slots = rows(Uint32Array, slotCount).fill(0);
+    const chunksMax = Math.max(CHUNKS_START, rowsMax); // most often: a series has at least one
+    const chunks = columnsOf(chunksMax * BYTES_PER_CHUNK);
+    this.chunkFrame = chunks(Uint32Array, chunksMax);
+    this.chunkOffset = chunks(Uint32Array, chunksMax);
+    this.chunkLength = chunks(Uint32Array, chunksMax);
+    this.chunkMinTime = chunks(Float64Array, chunksMax);
+    this.chunkMaxTime = chunks(Float64Array, chunksMax);
+    this.chunkEncoding = chunks(Uint8Array, chunksMax);
+    this.nextChunk = chunks(Uint32Array, chunksMax);
     this.#interned = isProjected ? new LabelInterner(this.labels) : undefined;
     for (let i = 0; i < frames.length; i++) {
       this.#frame = frames[i]!;
@@ -166,8 +183,12 @@ export class SeriesJoin implements SeriesFrameHandler {
       starts[id] = start;
       start += counts[id]!;
     }
-    const rows = new Uint32Array(this.rowCount);
-    for (const row of this.#rowsByFingerprint()) rows[starts[this.labelIds[row]!]!++] = row;
+    const rows = scratchColumn(Uint32Array, this.rowCount);
+    const byFingerprint = this.#rowsByFingerprint();
+    for (let i = 0; i < rows.length; i++) {
+      const row = byFingerprint[i]!;
+      rows[starts[this.labelIds[row]!]!++] = row;
+    }
     return rows;
   }
 
@@ -175,10 +196,10 @@ export class SeriesJoin implements SeriesFrameHandler {
   #rowsByFingerprint(): Uint32Array {
     const prints = this.fingerprints;
     const shift = 32 - Math.max(1, Math.ceil(Math.log2(this.rowCount + 1)));
-    const starts = new Uint32Array(2 ** (32 - shift) + 1);
+    const starts = scratchColumn(Uint32Array, 2 ** (32 - shift) + 1).fill(0);
     for (let row = 0; row < this.rowCount; row++) starts[(prints[row * 4]! >>> shift) + 1]!++;
     for (let i = 1; i < starts.length; i++) starts[i]! += starts[i - 1]!;
-    const rows = new Uint32Array(this.rowCount);
+    const rows = scratchColumn(Uint32Array, this.rowCount);
     for (let row = 0; row < rows.length; row++) rows[starts[prints[row * 4]! >>> shift]!++] = row;
     for (let i = 1; i < rows.length; i++) {
       const row = rows[i]!;
@@ -198,14 +219,20 @@ export class SeriesJoin implements SeriesFrameHandler {
 
   #growChunks(): void {
     const capacity = this.chunkFrame.length * 2;
-    this.chunkFrame = grown(this.chunkFrame, new Uint32Array(capacity));
-    this.chunkOffset = grown(this.chunkOffset, new Uint32Array(capacity));
-    this.chunkLength = grown(this.chunkLength, new Uint32Array(capacity));
-    this.chunkMinTime = grown(this.chunkMinTime, new Float64Array(capacity));
-    this.chunkMaxTime = grown(this.chunkMaxTime, new Float64Array(capacity));
-    this.chunkEncoding = grown(this.chunkEncoding, new Uint8Array(capacity));
-    this.nextChunk = grown(this.nextChunk, new Uint32Array(capacity));
+    const columns = columnsOf(capacity * BYTES_PER_CHUNK);
+    this.chunkFrame = grown(this.chunkFrame, columns(Uint32Array, capacity));
+    this.chunkOffset = grown(this.chunkOffset, columns(Uint32Array, capacity));
+    this.chunkLength = grown(this.chunkLength, columns(Uint32Array, capacity));
+    this.chunkMinTime = grown(this.chunkMinTime, columns(Float64Array, capacity));
+    this.chunkMaxTime = grown(this.chunkMaxTime, columns(Float64Array, capacity));
+    this.chunkEncoding = grown(this.chunkEncoding, columns(Uint8Array, capacity));
+    this.nextChunk = grown(this.nextChunk, columns(Uint32Array, capacity));
   }
+}
+
+/** Makes columns of so many bytes together: in scratch memory, unless they would leave too little to the samples. */
+function columnsOf(bytes: number): typeof scratchColumn {
+  return bytes > SCRATCH_BYTES_MAX ? (Type, count) => new Type(count) : scratchColumn;
 }
 
 /** Compares two fingerprints, word by word. */

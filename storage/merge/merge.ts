@@ -46,7 +46,8 @@ export function joinSeriesFrames(
 ): SeriesPieces {
   const join = new SeriesJoin(frames, isProjected);
   const rows = join.sortedRows();
-  const labels = Array.from(rows, (row) => join.labels[join.labelIds[row]!]!);
+  const labels = new Array<Labels>(rows.length);
+  for (let i = 0; i < rows.length; i++) labels[i] = join.labels[join.labelIds[rows[i]!]!]!;
   const samples = xorSamplesIn(join, range);
   const samplesOf = (row: number): number => xorSamplesOf(join, rows[row]!, range);
   const decode = (from: number, to: number): SeriesColumns => {
@@ -119,8 +120,14 @@ class ColumnsBuilder {
   }
 
   #addRow(row: number): void {
-    const count = this.#distinctChunks(row);
     const start = this.#length;
+    if (this.#isOneSample(row)) {
+      const end = this.#copySample(this.#join.firstChunk[row]!, start);
+      this.#length = this.#trim(start, end);
+      this.#ends[this.#rowCount++] = this.#length;
+      return;
+    }
+    const count = this.#distinctChunks(row);
     let end = start;
     for (let i = 0; i < count; i++) {
       const from = end;
@@ -132,6 +139,16 @@ class ColumnsBuilder {
     }
     this.#length = this.#trim(start, end);
     this.#ends[this.#rowCount++] = this.#length;
+  }
+
+  /** Fast path, of queries for the newest one: all replicas told the same. */
+  #isOneSample(row: number): boolean {
+    const { chunkEncoding, firstChunk, nextChunk } = this.#join;
+    const first = firstChunk[row]!;
+    if (first === NO_CHUNK || chunkEncoding[first] !== CHUNK_ENCODING_SAMPLE) return false;
+    for (let c = nextChunk[first]!; c !== NO_CHUNK; c = nextChunk[c]!)
+      if (!this.#isEqual(first, c)) return false;
+    return true;
   }
 
   #finish(labels: readonly Labels[]): SeriesColumns {
