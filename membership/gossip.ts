@@ -20,6 +20,7 @@ import type { SwimHost } from './adapters/host.ts';
 import { createSwimShell } from './adapters/swim-shell.ts';
 import type { GossipOptions, GossipSeams, GossipStats, ListenOptions } from './gossip-types.ts';
 import { canonicalAddress } from './swim/address.ts';
+import { SELF_SLOT } from './swim/claim-table.ts';
 import { PACKET_OVERHEAD_BYTES, PacketCipher } from './swim/cipher.ts';
 import { apply, createCore, nextWakeMs } from './swim/core.ts';
 import { type AcceptedHello, type DialledHello, HelloCipher } from './swim/hello.ts';
@@ -106,7 +107,7 @@ export class Gossip {
     if (core === undefined || core.self.hasLeft) return;
     this.#apply({ type: 'leave' });
     const deadlineMs = clock.monotonicMs() + timeoutMs;
-    while (core.claimQueue.has(core.self.id) && core.livingCount > 1) {
+    while (core.claims.isWaiting(SELF_SLOT) && core.livingCount > 1) {
       if (clock.monotonicMs() >= deadlineMs || this.#socket === undefined) return;
       await new Promise<void>((resolve) => clock.after(LEAVE_POLL_MS, resolve));
     }
@@ -206,7 +207,7 @@ export class Gossip {
       counters: { ...core.counters },
       drops,
       healthScore: core.healthScore,
-      queuedClaims: core.claimQueue.count,
+      queuedClaims: core.claims.waitingCount,
       queuedRecords: core.recordQueue.count,
     };
   }
@@ -414,7 +415,7 @@ export class Gossip {
       self: () => this.self(),
       members: () => this.members(),
       waitingCount: () =>
-        (this.#core?.claimQueue.count ?? 0) + (this.#core?.recordQueue.count ?? 0),
+        (this.#core?.claims.waitingCount ?? 0) + (this.#core?.recordQueue.count ?? 0),
       onEvent: (callback) => this.onEvent(callback),
     };
   }

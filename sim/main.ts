@@ -101,7 +101,7 @@ function measureMembership(count: number): void {
     const { eventCount, value, virtualMs, what } = measure(measurement, first, count);
     const times = virtualMs / (performance.now() - startedMs);
     process.stdout.write(`nodes=${count} seed=${first} ${what}: ${value}\n`);
-    process.stderr.write(`  ${eventCount} events, ${times.toFixed(0)} times real time\n`);
+    process.stderr.write(`  ${eventCount} events, ${times.toFixed(1)} times real time\n`);
   }
 }
 

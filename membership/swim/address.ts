@@ -36,27 +36,11 @@ export function writeAddress(writer: ByteWriter, text: string): void {
   writer.uint16(address.port);
 }
 
-/** An address that is known already: when it is read again, it need not become another text. */
-export interface KnownAddress {
-  readonly text: string;
-  /** The four bytes of IPv4 as one integer, and the port; -1 for IPv6. */
-  readonly ip: number;
-  readonly port: number;
-}
-
-/** `text` must be canonical. */
-export function knownAddress(text: string): KnownAddress {
-  const v4 = IPV4_PATTERN.exec(text);
-  if (v4 === null) return { text, ip: -1, port: -1 };
-  const ip = v4.slice(1, 5).reduce((high, part) => (high << 8) | Number(part), 0);
-  return { text, ip, port: Number(v4[5]) };
-}
-
 /** Reads an address; family 0 stands for `fallback`. Breaks the reader when it is not usable. */
-export function readAddress(reader: ByteReader, known?: KnownAddress, fallback?: string): string {
+export function readAddress(reader: ByteReader, fallback?: string): string {
   const family = reader.uint8();
   if (family === 0 && fallback !== undefined) return fallback;
-  if (family === 4) return readIpv4(reader, known);
+  if (family === 4) return readIpv4(reader);
   if (family !== 6) {
     reader.refuse();
     return '';
@@ -71,17 +55,21 @@ export function readAddress(reader: ByteReader, known?: KnownAddress, fallback?:
 }
 
 /** The most frequent kind, without a list of its parts. */
-function readIpv4(reader: ByteReader, known: KnownAddress | undefined): string {
+function readIpv4(reader: ByteReader): string {
   const high = reader.uint16();
   const low = reader.uint16();
   const port = reader.uint16();
-  const ip = (high << 16) | low;
-  if (!reader.isBroken && ip === known?.ip && port === known.port) return known.text;
   if (!reader.isBroken && isUsableIpv4(high >> 8, port)) {
     return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}:${port}`;
   }
   reader.refuse();
   return '';
+}
+
+/** The bytes of an address with its family; what is of another family has no more. */
+export function addressLength(family: number): number {
+  if (family === 4) return 7;
+  return family === 6 ? 19 : 1;
 }
 
 const DOT = 46;

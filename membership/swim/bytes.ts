@@ -22,6 +22,11 @@ export class ByteReader {
     this.#end = to;
   }
 
+  /** What is read. */
+  get source(): Uint8Array {
+    return this.#bytes;
+  }
+
   get offset(): number {
     return this.#offset;
   }
@@ -42,6 +47,11 @@ export class ByteReader {
   /** Marks the input as bad: a value was readable but out of its range. */
   refuse(): void {
     this.#isBroken = true;
+  }
+
+  /** Passes over `count` bytes that are there. */
+  skip(count: number): void {
+    this.#take(count);
   }
 
   uint8(): number {
@@ -113,6 +123,8 @@ export class ByteReader {
 
 export class ByteWriter {
   #bytes: Uint8Array;
+  /** Where the piece that is written begins: behind those that were cut off. */
+  #from = 0;
   #length = 0;
 
   constructor(capacity = 256) {
@@ -120,7 +132,7 @@ export class ByteWriter {
   }
 
   get length(): number {
-    return this.#length;
+    return this.#length - this.#from;
   }
 
   uint8(value: number): void {
@@ -130,7 +142,8 @@ export class ByteWriter {
 
   uint16(value: number): void {
     const at = this.#reserve(2);
-    this.patchUint16(at, value);
+    this.#bytes[at] = value >>> 8;
+    this.#bytes[at + 1] = value;
   }
 
   uint32(value: number): void {
@@ -161,26 +174,56 @@ export class ByteWriter {
     for (let i = 0; i < id.length; i++) this.#bytes[at + i] = id.charCodeAt(i);
   }
 
-  /** Overwrites two bytes written before, for lengths known late. */
-  patchUint16(offset: number, value: number): void {
-    this.#bytes[offset] = value >>> 8;
-    this.#bytes[offset + 1] = value;
+  /** Appends bytes[from..to). */
+  copyFrom(bytes: Uint8Array, from: number, to: number): void {
+    const at = this.#reserve(to - from) - from;
+    const target = this.#bytes;
+    for (let i = from; i < to; i++) target[at + i] = bytes[i]!; // a call costs more than a claim
   }
 
-  /** What was written so far. It may be the writer's own bytes: patch nothing afterwards. */
+  /** Moves what was written into `target`, from `offset` on, and begins again. */
+  moveInto(target: Uint8Array, offset: number): void {
+    const bytes = this.#bytes;
+    for (let i = this.#from; i < this.#length; i++) target[offset + i - this.#from] = bytes[i]!;
+    this.#length = this.#from;
+  }
+
+  /** What was written since the last cut, as a view; what comes is written behind it. */
+  cut(): Uint8Array {
+    const piece = this.#bytes.subarray(this.#from, this.#length);
+    this.#from = this.#length;
+    return piece;
+  }
+
+  /** Overwrites two bytes written before, for lengths known late. */
+  patchUint16(offset: number, value: number): void {
+    const at = this.#from + offset;
+    this.#bytes[at] = value >>> 8;
+    this.#bytes[at + 1] = value;
+  }
+
+  /** All of a writer that nothing was cut from. It may be its own bytes: patch nothing afterwards. */
   finish(): Uint8Array {
+    assert(this.#from === 0, 'gossip: a writer is cut or finished');
     return this.#length === this.#bytes.length ? this.#bytes : this.#bytes.slice(0, this.#length);
   }
 
   /** Makes room and returns where; the buffer may be a new one afterwards. */
   #reserve(count: number): number {
+    if (this.#length + count > this.#bytes.length) this.#grow(count);
     const at = this.#length;
     this.#length = at + count;
-    if (this.#length > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(this.#length, this.#bytes.length * 2));
-      grown.set(this.#bytes.subarray(0, at));
-      this.#bytes = grown;
-    }
     return at;
+  }
+
+  /** Goes on in a new buffer, which has only the piece that is written. */
+  #grow(count: number): void {
+    const piece = this.#bytes.subarray(this.#from, this.#length);
+    const factor = this.#from === 0 ? 2 : 1;
+    const needed = piece.length + count;
+    this.#bytes = new Uint8Array(Math.max(needed, this.#bytes.length * factor));
+    this.#bytes.set(piece);
+    this.#from = 0;
+    this.#length = piece.length;
   }
 }

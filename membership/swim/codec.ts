@@ -15,17 +15,11 @@
  * result never sees a half-trusted packet. Unknown types are skipped by their length and counted:
  * they are how newer versions speak past older ones. Format: docs/format/gossip.md.
  */
-import { assert } from '../../model/assert.ts';
 import type { InstanceId } from '../../model/ids.ts';
-import { type KnownAddress, readAddress, writeAddress } from './address.ts';
+import { addressLength, readAddress, writeAddress } from './address.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
-import {
-  MEMBER_STATES,
-  RECORD_BYTES_MAX,
-  type Claim,
-  type DropReason,
-  type MemberState,
-} from './types.ts';
+import type { SeenClaims } from './seen-claims.ts';
+import { MEMBER_STATES, RECORD_BYTES_MAX, type Claim, type DropReason } from './types.ts';
 
 export type Message =
   | { readonly type: 'ack'; readonly nonce: bigint; readonly responder: InstanceId }
@@ -46,41 +40,26 @@ export type Message =
   | { readonly type: 'record'; readonly bytes: Uint8Array };
 
 const MESSAGE_CODES = { ping: 1, ping_req: 2, ack: 3, nack: 4, claim: 5, record: 6 } as const;
-const MESSAGE_HEADER_BYTES = 3;
+/** Type and length. */
+export const MESSAGE_HEADER_BYTES = 3;
+export const CLAIM_CODE = MESSAGE_CODES.claim;
 /** More messages than the smallest ones that fit a datagram; a bound for hostile payloads. */
 const MESSAGES_MAX = 1_024;
 
 /** One message with its header: what the gossip queue keeps and packets are glued from. */
 export function encodeMessage(message: Message): Uint8Array {
-  const writer = new ByteWriter(bytesExpected(message));
-  writer.uint8(MESSAGE_CODES[message.type]);
-  writer.uint16(0);
-  writeBody(writer, message);
-  writer.patchUint16(1, writer.length - MESSAGE_HEADER_BYTES);
+  const writer = new ByteWriter(64);
+  writeMessage(writer, message);
   return writer.finish();
 }
 
-/** The length of most messages with its header, so that the writer's bytes are the message. */
-function bytesExpected(message: Message): number {
-  switch (message.type) {
-    case 'ack':
-      return MESSAGE_HEADER_BYTES + 9 + message.responder.length;
-    case 'claim':
-      return MESSAGE_HEADER_BYTES + claimBytesExpected(message.claim);
-    case 'nack':
-      return MESSAGE_HEADER_BYTES + 8;
-    case 'ping':
-    case 'ping_req':
-      return MESSAGE_HEADER_BYTES + 10 + message.target.length + message.source.length;
-    case 'record':
-      return MESSAGE_HEADER_BYTES + message.bytes.length;
-  }
-}
-
-/** With addresses of IPv4; longer ones make the writer grow. */
-function claimBytesExpected({ accuser, address, controlAddress, id }: Claim): number {
-  const controlBytes = controlAddress === address ? 1 : 7;
-  return 10 + 1 + id.length + 7 + controlBytes + 1 + (accuser === id ? 0 : accuser.length);
+/** Appends one message with its header. */
+export function writeMessage(writer: ByteWriter, message: Message): void {
+  const from = writer.length;
+  writer.uint8(MESSAGE_CODES[message.type]);
+  writer.uint16(0);
+  writeBody(writer, message);
+  writer.patchUint16(from + 1, writer.length - from - MESSAGE_HEADER_BYTES);
 }
 
 function writeBody(writer: ByteWriter, message: Message): void {
@@ -120,53 +99,27 @@ export function writeClaim(writer: ByteWriter, claim: Claim): void {
   else writer.instanceId(claim.accuser);
 }
 
-/** What a reader knows already of an instance. */
-export interface KnownInstance {
-  readonly id: InstanceId;
-  readonly boot: number;
-  readonly incarnation: number;
-  readonly address: string;
-  readonly controlAddress: string;
-  readonly knownAddress: KnownAddress;
-  readonly knownControlAddress: KnownAddress;
-}
-
-/** Who is known by an id; whether bytes are taken for a claim does not depend on it. */
-export type FindKnown = (id: InstanceId) => KnownInstance | undefined;
-
 /** Reads a claim; breaks the reader when any part is out of its range. */
-export function readClaim(reader: ByteReader): Claim {
-  const claim = readNews(reader);
-  assert(claim !== undefined, 'gossip: where nobody is known, all is news');
-  return claim;
-}
-
-/**
- * As `readClaim`; undefined for a claim that changes nothing of what is known, which nearly all are while many join.
- * Nothing is made of such a one.
- */
-export function readNews(reader: ByteReader, findKnown?: FindKnown): Claim | undefined {
+export function readClaim(reader: ByteReader, known?: KnownInstances): Claim {
   const state = MEMBER_STATES[reader.uint8()];
   if (state === undefined) reader.refuse();
   const protocol = reader.uint8();
   if (protocol === 0) reader.refuse();
   const boot = reader.uint32();
   const incarnation = reader.uint32();
-  const readId = reader.instanceId();
-  const known = findKnown?.(readId);
-  const id = known?.id ?? readId;
-  const address = readAddress(reader, known?.knownAddress);
-  const controlAddress = readAddress(reader, known?.knownControlAddress, address);
-  const accuser = reader.instanceIdOr(id);
+  const slot = known === undefined ? -1 : findNext(reader, known);
+  const instance = slot < 0 ? undefined : known?.instanceAt(slot);
+  const id = instance === undefined ? reader.instanceId() : instance.id;
+  if (instance !== undefined) reader.skip(1 + id.length);
+  const same =
+    slot < 0 ? 0 : (known?.claims.matchAddresses(slot, reader.source, reader.offset) ?? 0);
+  const isSame = instance !== undefined && same > 0 && same <= reader.remaining;
+  if (isSame) reader.skip(same);
+  const address = isSame ? instance.address : readAddress(reader);
+  const controlAddress = isSame ? instance.controlAddress : readAddress(reader, address);
+  const accuser = readAccuser(reader, id, known);
   // Alive and left are statements of the member itself; nobody else can make them.
   if ((state === 'alive' || state === 'left') && accuser !== id) reader.refuse();
-  if (
-    known !== undefined &&
-    isStale(known, boot, incarnation, state) &&
-    (boot < known.boot || (address === known.address && controlAddress === known.controlAddress))
-  ) {
-    return undefined;
-  }
   return {
     state: state ?? 'alive',
     protocol,
@@ -179,29 +132,66 @@ export function readNews(reader: ByteReader, findKnown?: FindKnown): Claim | und
   };
 }
 
-/** What `mergeClaim` would leave as it is: word of the past, or that somebody lives who is known to, or is known for worse. */
-function isStale(
-  known: KnownInstance,
-  boot: number,
-  incarnation: number,
-  state: MemberState | undefined,
-): boolean {
-  if (boot !== known.boot) return boot < known.boot;
-  if (incarnation !== known.incarnation) return incarnation < known.incarnation;
-  return state === 'alive';
+/** What a reader knows already, so that texts need not be made again; what is taken for a claim does not depend on it. */
+export interface KnownInstances {
+  readonly seen: SeenClaims;
+  readonly claims: {
+    /** The slot of the instance whose id is bytes[from..to); -1: it has none. */
+    find(bytes: Uint8Array, from: number, to: number): number;
+    /** How many bytes at `from` are the addresses of the slot's instance; 0: others are there. */
+    matchAddresses(slot: number, bytes: Uint8Array, from: number): number;
+  };
+  instanceAt(slot: number): Pick<Claim, 'address' | 'controlAddress' | 'id'>;
+}
+
+/** The slot of the id that stands next; nothing is read. */
+function findNext(reader: ByteReader, { claims }: KnownInstances): number {
+  const { offset, remaining, source } = reader;
+  const length = remaining > 0 ? source[offset]! : 0;
+  if (length === 0 || length >= remaining) return -1;
+  return claims.find(source, offset + 1, offset + 1 + length);
+}
+
+function readAccuser(reader: ByteReader, id: InstanceId, known?: KnownInstances): InstanceId {
+  const length = reader.remaining > 0 ? reader.source[reader.offset]! : 0;
+  if (known === undefined || length === 0 || length + 1 > reader.remaining) {
+    return reader.instanceIdOr(id);
+  }
+  const from = reader.offset + 1;
+  const slot = known.claims.find(reader.source, from, from + length);
+  if (slot < 0) return reader.instanceIdOr(id);
+  reader.skip(1 + length);
+  return known.instanceAt(slot).id;
+}
+
+/** State, protocol, boot, incarnation: what stands before the id. */
+export const CLAIM_NUMBER_BYTES = 10;
+
+/** Where the claim that begins at `from` ends by its lengths, whether or not it is one; -1 beyond `to`. */
+export function findClaimEnd(bytes: Uint8Array, from: number, to: number): number {
+  let at = from + CLAIM_NUMBER_BYTES;
+  if (at < to) at += 1 + bytes[at]!; // id
+  if (at < to) at += addressLength(bytes[at]!);
+  if (at < to) at += addressLength(bytes[at]!); // control address
+  if (at >= to) return -1;
+  at += 1 + bytes[at]!; // accuser
+  return at <= to ? at : -1;
 }
 
 /** A decoded payload, or why it was dropped. */
 export interface DecodedPayload {
-  /** Without claims that change nothing. */
+  /** Without claims that were seen. */
   readonly messages: readonly Message[];
+  /** Of the claims among the messages, in their order; empty where nothing is known as seen. */
+  readonly digests: readonly number[];
   readonly unknownTypes: number;
   readonly dropped: DropReason | undefined;
 }
 
 /** Decodes a payload. Never throws. */
-export function decodePayload(payload: Uint8Array, findKnown?: FindKnown): DecodedPayload {
+export function decodePayload(payload: Uint8Array, known?: KnownInstances): DecodedPayload {
   const messages: Message[] = [];
+  const digests: number[] = [];
   let unknownTypes = 0;
   let count = 0;
   let offset = 0;
@@ -212,34 +202,41 @@ export function decodePayload(payload: Uint8Array, findKnown?: FindKnown): Decod
     const from = offset + MESSAGE_HEADER_BYTES;
     offset = from + bodyLength;
     if (offset > payload.length) return refused('message_truncated');
+    if (code === CLAIM_CODE && known !== undefined) {
+      const { seen } = known;
+      const digest = seen.digest(payload, from, offset);
+      if (seen.has(digest)) {
+        if (count++ >= MESSAGES_MAX) return refused('message_malformed');
+        continue;
+      }
+      digests.push(digest);
+    }
     const reader = new ByteReader(payload, from, offset);
-    const message = readBody(code, reader, findKnown);
+    const message = readBody(code, reader, known);
     if (message === undefined) {
       unknownTypes++;
       continue;
     }
     if (!reader.isWhole || count++ >= MESSAGES_MAX) return refused('message_malformed');
-    if (message !== 'known') messages.push(message);
+    messages.push(message);
   }
-  return { messages, unknownTypes, dropped: undefined };
+  return { messages, digests, unknownTypes, dropped: undefined };
 }
 
 function refused(dropped: DropReason): DecodedPayload {
-  return { messages: [], unknownTypes: 0, dropped };
+  return { messages: [], digests: [], unknownTypes: 0, dropped };
 }
 
 function readBody(
   code: number,
   reader: ByteReader,
-  findKnown: FindKnown | undefined,
-): Message | 'known' | undefined {
+  known: KnownInstances | undefined,
+): Message | undefined {
   switch (code) {
     case MESSAGE_CODES.ack:
       return { type: 'ack', nonce: reader.uint64(), responder: reader.instanceId() };
-    case MESSAGE_CODES.claim: {
-      const claim = readNews(reader, findKnown);
-      return claim === undefined ? 'known' : { type: 'claim', claim };
-    }
+    case MESSAGE_CODES.claim:
+      return { type: 'claim', claim: readClaim(reader, known) };
     case MESSAGE_CODES.nack:
       return { type: 'nack', nonce: reader.uint64() };
     case MESSAGE_CODES.ping:

@@ -14,10 +14,13 @@
  */
 import type { InstanceId } from '../../model/ids.ts';
 import { assert } from '../../model/assert.ts';
+import { AddressSet } from './address-set.ts';
 import { adjustHealth } from './awareness.ts';
+import { ByteWriter } from './bytes.ts';
+import { ClaimTable, SELF_SLOT } from './claim-table.ts';
 import { decodePayload, encodeMessage, type Message } from './codec.ts';
 import { onExchangeReceived, onExchangeResult } from './exchange.ts';
-import { takeUpdates, transmitsMax, UpdateQueue } from './gossip-queue.ts';
+import { UpdateQueue } from './gossip-queue.ts';
 import {
   afterExchange,
   EARLY_EXCHANGES,
@@ -45,20 +48,23 @@ import {
   tickProbes,
   type PacketOrigin,
 } from './probe.ts';
+import { SeenClaims } from './seen-claims.ts';
 import {
   CORE_COUNTERS,
   countDrop,
   isLiving,
-  queueClaim,
   sampleMembers,
   selfClaim,
   sendMessages,
-  sendParts,
+  sendUpdates,
+  tellClaim,
   zeroDrops,
   type CoreCounter,
   type CoreRandom,
   type CoreState,
+  Members,
   type Member,
+  type Self,
 } from './state.ts';
 import {
   RECORD_BYTES_MAX,
@@ -75,6 +81,8 @@ const RECORDS_MAX = 4_096;
 /** A leaver tells this many members itself; gossip does the rest. */
 const LEAVE_FANOUT_MAX = 64;
 const REAP_INTERVAL_MS = 60_000;
+/** Packets are views of buffers of this size. */
+const PACKET_SLAB_BYTES = 8_192;
 
 export interface CoreOptions {
   readonly id: InstanceId;
@@ -100,31 +108,33 @@ export function createCore(options: CoreOptions, nowMs: number): CoreState {
   const config: SwimConfig = { ...defaultSwimConfig, ...options.config };
   assert(config.packetBytesMax >= 576, 'gossip: packetBytesMax is below 576');
   const { random } = options;
-  const members = new Map<InstanceId, Member>();
+  const self = selfOf(options, nowMs);
+  const roster: Member[] = [];
+  const claims = new ClaimTable();
+  const seen = new SeenClaims(digestSeed(options));
   const core: CoreState = {
     config,
     random,
     localRecords: options.localRecords ?? (() => []),
     payloadBytesMax: config.packetBytesMax - options.overheadBytes,
-    self: {
-      id: options.id,
-      boot: options.boot,
-      address: options.address,
-      controlAddress: options.controlAddress,
-      incarnation: 0,
-      hasLeft: false,
-      refuteNotBeforeMs: nowMs,
-      pendingRefute: undefined,
-    },
-    members,
-    findKnown: (id) => members.get(id),
-    roster: [],
-    addressCounts: new Map(),
+    self,
+    members: new Members(claims, roster),
+    roster,
+    addresses: new AddressSet(),
     livingCount: 1,
+    deadCount: 0,
     healthScore: 0,
+    suspects: new Set(),
     suspicionWakeMs: Infinity,
-    claimQueue: new UpdateQueue(config.membersMax + 1),
+    claims,
+    seen,
+    known: {
+      seen,
+      claims,
+      instanceAt: (slot) => (slot === SELF_SLOT ? self : roster[slot - 1]!),
+    },
     recordQueue: new UpdateQueue(RECORDS_MAX),
+    scratchPacket: new ByteWriter(PACKET_SLAB_BYTES),
     round: { order: [], next: 0 },
     probes: new Map(),
     relays: new Map(),
@@ -153,8 +163,26 @@ export function createCore(options: CoreOptions, nowMs: number): CoreState {
     wakeMs: nowMs,
     outputs: [],
   };
+  core.claims.put(SELF_SLOT, selfClaim(core));
   core.wakeMs = findWakeMs(core);
   return core;
+}
+
+function selfOf({ address, boot, controlAddress, id }: CoreOptions, nowMs: number): Self {
+  return {
+    ...{ id, boot, address, controlAddress },
+    incarnation: 0,
+    hasLeft: false,
+    refuteNotBeforeMs: nowMs,
+    pendingRefute: undefined,
+  };
+}
+
+/** Differs between nodes, and between the boots of one. */
+function digestSeed({ boot, id }: CoreOptions): number {
+  let seed = boot;
+  for (let i = 0; i < id.length; i++) seed = Math.imul(seed ^ id.charCodeAt(i), 0x0100_0193);
+  return seed;
 }
 
 /** Changes the state by one input, in place, and returns what the shell must do. */
@@ -233,7 +261,7 @@ function recoverFromStall(core: CoreState, lateMs: number): void {
 }
 
 function onPacket(core: CoreState, payload: Uint8Array, from: string, nowMs: number): void {
-  const decoded = decodePayload(payload, core.findKnown);
+  const decoded = decodePayload(payload, core.known);
   core.counters.packets_received++;
   core.drops.message_unknown_type += decoded.unknownTypes;
   if (decoded.dropped !== undefined) {
@@ -243,10 +271,12 @@ function onPacket(core: CoreState, payload: Uint8Array, from: string, nowMs: num
   // Claims first: an ack must already carry the refutation that a claim beside the ping caused.
   let hasPing = false;
   let isAccused = false;
+  let claimCount = 0;
   for (const message of decoded.messages) {
     hasPing ||= message.type === 'ping';
     if (message.type !== 'claim') continue;
-    mergeClaim(core, message.claim, nowMs);
+    const digest = decoded.digests[claimCount++]!;
+    if (mergeClaim(core, message.claim, nowMs)) core.seen.add(digest);
     isAccused ||= isMisjudged(core, message.claim);
   }
   // The answer to an accusation goes to its sender at once; it is no longer than what it answers.
@@ -277,7 +307,7 @@ function onMessage(core: CoreState, message: Message, origin: PacketOrigin, nowM
 }
 
 function hasGossip(core: CoreState): boolean {
-  if (core.claimQueue.count === 0 && core.recordQueue.count === 0) return false;
+  if (core.claims.waitingCount === 0 && core.recordQueue.count === 0) return false;
   return core.roster.length > 0;
 }
 
@@ -285,14 +315,10 @@ function hasGossip(core: CoreState): boolean {
 function gossip(core: CoreState, nowMs: number): void {
   core.timers.gossipMs = nowMs + core.config.gossipIntervalMs;
   const isWanted = (member: Member): boolean => wantsGossip(core, member, nowMs);
-  const limit = transmitsMax(core.config.retransmitMult, core.livingCount);
   const members = sampleMembers(core, core.config.gossipNodes, isWanted);
   // Nobody to tell: look again in a while, the updates keep.
   if (members.length === 0) core.timers.gossipMs = nowMs + core.config.probeIntervalMs;
-  for (const member of members) {
-    const parts = takeUpdates(core.claimQueue, core.recordQueue, core.payloadBytesMax, limit);
-    sendParts(core, member.address, parts);
-  }
+  for (const member of members) sendUpdates(core, member.address);
 }
 
 function wantsGossip(core: CoreState, member: Member, nowMs: number): boolean {
@@ -314,7 +340,7 @@ function raiseBoot(core: CoreState, boot: number): void {
   core.self.boot = boot;
   core.self.incarnation = 0;
   core.self.pendingRefute = undefined;
-  queueClaim(core, selfClaim(core));
+  tellClaim(core, selfClaim(core));
 }
 
 /** Says goodbye: to many at once, and by gossip to the rest. */
@@ -323,8 +349,7 @@ function leave(core: CoreState): void {
   core.self.hasLeft = true;
   core.self.incarnation++;
   const claim = selfClaim(core);
-  queueClaim(core, claim);
-  const part = encodeMessage({ type: 'claim', claim });
+  tellClaim(core, claim);
   const told = sampleMembers(core, LEAVE_FANOUT_MAX, (member) => isLiving(member.state));
-  for (const member of told) sendParts(core, member.address, [part]);
+  for (const member of told) sendMessages(core, member.address, [{ type: 'claim', claim }], false);
 }

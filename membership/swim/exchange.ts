@@ -6,7 +6,7 @@
 import type { InstanceId } from '../../model/ids.ts';
 import { mergeClaim, softenVerdict, type ClaimSource } from './merge.ts';
 import { decodePushPull, encodePushPull, type PushPull } from './push-pull.ts';
-import { claimOf, countDrop, selfClaim, type CoreState } from './state.ts';
+import { countDrop, selfClaim, type CoreState } from './state.ts';
 import type { PushPullReason } from './types.ts';
 
 /** Exchanges that this node may have open at once. */
@@ -46,7 +46,7 @@ export function onExchangeResult(
   const open = core.exchanges.get(exchange);
   if (open === undefined) return false;
   core.exchanges.delete(exchange);
-  const answer = bytes === undefined ? undefined : decodePushPull(bytes, core.findKnown);
+  const answer = bytes === undefined ? undefined : decodePushPull(bytes, core.known);
   if (answer === undefined) {
     core.counters.push_pulls_failed++;
     if (bytes !== undefined) countDrop(core, 'push_pull_malformed');
@@ -60,7 +60,7 @@ export function onExchangeResult(
 
 /** Somebody else's exchange: merge, then answer. A malformed one gets no answer. */
 export function onExchangeReceived(core: CoreState, bytes: Uint8Array, nowMs: number): void {
-  const exchange = decodePushPull(bytes, core.findKnown);
+  const exchange = decodePushPull(bytes, core.known);
   if (exchange === undefined) {
     countDrop(core, 'push_pull_malformed');
     return;
@@ -78,9 +78,12 @@ function mergeExchange(
 ): void {
   // The sender speaks for itself first: after that it may be believed about others.
   mergeClaim(core, exchange.sender, nowMs, source);
-  for (const claim of exchange.claims) {
-    mergeClaim(core, softenVerdict(core, claim), nowMs, source);
-  }
+  exchange.claims.forEach((claim, i) => {
+    const softened = softenVerdict(core, claim);
+    const isSettled = mergeClaim(core, softened, nowMs, source);
+    // A verdict that was softened is news when gossip brings it.
+    if (isSettled && softened === claim) core.seen.add(exchange.digests[i]!);
+  });
   if (exchange.records.length > 0) {
     core.outputs.push({ type: 'records', records: exchange.records });
   }
@@ -89,7 +92,9 @@ function mergeExchange(
 function encodeState(core: CoreState): Uint8Array {
   return encodePushPull({
     sender: selfClaim(core),
-    claims: core.roster.map((member) => claimOf(core, member)),
+    claimCount: core.roster.length,
+    claimBytes: core.claims.byteCount,
+    writeClaims: (writer) => core.claims.writeMembers(writer, core.self.id),
     records: core.localRecords(),
   });
 }

@@ -1,12 +1,12 @@
 /**
- * Updates waiting to be told to others. Each has a key (a newer update of a key replaces the older
+ * Records waiting to be told to others; claims wait in their own table (claim-table.ts). Each has a key (a newer update of a key replaces the older
  * one) and its encoded bytes, made once. An update is transmitted a limited number of times,
  * mult x ceil(log10(N + 1)); those sent least go first.
  *
  *   buckets[t] = updates transmitted t times, in order of arrival; taking one moves it to t + 1
  *
- * So a packet costs what it carries, whatever the length of the queue. Two queues share a packet:
- * claims (who lives) and user records; when both wait, records get at most half of the room.
+ * So a packet costs what it carries, whatever the length of the queue. Both share a packet: when
+ * claims wait too, records get at most half of the room.
  */
 
 /** An update, its cached bytes, and where it stands: its bucket is a list. */
@@ -25,9 +25,9 @@ interface Bucket {
 }
 
 /** Updates looked at beyond the first that does not fit, so that a packet is filled but cheap. */
-const SKIPS_MAX = 8;
+export const SKIPS_MAX = 8;
 /** No message is smaller: a packet with less room is full. */
-const UPDATE_BYTES_MIN = 4;
+export const UPDATE_BYTES_MIN = 4;
 
 export class UpdateQueue {
   readonly #byKey = new Map<string, QueuedUpdate>();
@@ -132,18 +132,4 @@ function unlink(bucket: Bucket, update: QueuedUpdate): void {
 /** How often one update is sent by one node, in a cluster with `livingCount` members. */
 export function transmitsMax(retransmitMult: number, livingCount: number): number {
   return retransmitMult * Math.ceil(Math.log10(livingCount + 1));
-}
-
-/** Fills the rest of a packet from both queues. */
-export function takeUpdates(
-  claims: UpdateQueue,
-  records: UpdateQueue,
-  bytesFree: number,
-  limit: number,
-): Uint8Array[] {
-  const updates: Uint8Array[] = [];
-  const recordBytesFree = claims.count > 0 ? bytesFree >> 1 : bytesFree;
-  const recordBytes = records.count > 0 ? records.take(recordBytesFree, limit, updates) : 0;
-  if (claims.count > 0) claims.take(bytesFree - recordBytes, limit, updates);
-  return updates;
 }

@@ -106,9 +106,7 @@ function pushPullSomebody(core: CoreState, nowMs: number): void {
 
 function tryTheDead(core: CoreState, nowMs: number): void {
   core.timers.healMs = nowMs + jittered(core, core.config.healIntervalMs);
-  if (core.roster.length < core.livingCount) return; // nobody is dead or has left
-  let deadCount = 0;
-  for (const member of core.roster) deadCount += Number(member.state === 'dead');
+  const { deadCount } = core;
   if (deadCount === 0 || core.self.hasLeft) return;
   const isHot = nowMs - core.timers.returnedMs < HEAL_HOT_MS;
   const tries = isHot ? HEAL_TRIES_PER_DEAD_HOT : HEAL_TRIES_PER_DEAD;

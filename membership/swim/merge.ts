@@ -16,21 +16,23 @@
 import { assert } from '../../model/assert.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import { adjustHealth } from './awareness.ts';
+import { SELF_SLOT } from './claim-table.ts';
 import { insertIntoRound } from './round.ts';
 import {
-  addressesOf,
   admitMember,
   claimOf,
-  countAddress,
   countDrop,
   emit,
+  endSuspicion,
   hurryExchange,
   isLiving,
-  queueClaim,
+  keepAddress,
   removeMember,
   selfClaim,
   sendMessages,
+  slotOf,
   setMemberState,
+  tellClaim,
   viewOf,
   type CoreState,
   type Member,
@@ -46,49 +48,50 @@ const CONFLICT_INTERVAL_MS = 10_000;
 /** How a claim came: whether it is news worth passing on. */
 export type ClaimSource = 'gossip' | 'join_answer';
 
-/** Merges one claim heard by gossip or a push/pull. */
+/**
+ * Merges one claim heard by gossip or a push/pull. True when it is settled: to hear it again changes
+ * nothing while the member is known.
+ */
 export function mergeClaim(
   core: CoreState,
   claim: Claim,
   nowMs: number,
   source: ClaimSource = 'gossip',
-): void {
+): boolean {
   if (claim.id === core.self.id) {
     mergeClaimAboutSelf(core, claim, nowMs);
-    return;
+    return false;
   }
   const member = core.members.get(claim.id);
-  if (member === undefined) {
-    admitClaim(core, claim, nowMs, source);
-    return;
-  }
-  if (claim.boot < member.boot) return;
+  if (member === undefined) return admitClaim(core, claim, nowMs, source);
+  if (claim.boot < member.boot) return true;
   if (claim.boot > member.boot) {
     replaceBoot(core, member, claim, nowMs);
-    return;
+    return true;
   }
   if (claim.address !== member.address || claim.controlAddress !== member.controlAddress) {
     tellConflict(core, member, claim, 'identity', nowMs);
-    return;
+    return false;
   }
   if (claim.incarnation > member.incarnation + INCARNATION_JUMP_MAX) {
     countDrop(core, 'claim_incarnation_jump');
-    return;
+    return false;
   }
-  mergeSameBoot(core, member, claim, nowMs);
+  return mergeSameBoot(core, member, claim, nowMs);
 }
 
-function mergeSameBoot(core: CoreState, member: Member, claim: Claim, nowMs: number): void {
-  if (claim.incarnation < member.incarnation) return;
+function mergeSameBoot(core: CoreState, member: Member, claim: Claim, nowMs: number): boolean {
+  if (claim.incarnation < member.incarnation) return true;
   if (claim.incarnation > member.incarnation || rank(claim) > rank(member)) {
     adoptClaim(core, member, claim, nowMs);
-    return;
+    return true;
   }
-  if (claim.state !== 'suspect' || member.suspicion === undefined) return;
-  if (!isKnownAccuser(core, claim.accuser)) return;
-  if (!confirmSuspicion(member.suspicion, claim.accuser)) return;
+  if (claim.state !== 'suspect' || member.suspicion === undefined) return true;
+  if (!isKnownAccuser(core, claim.accuser)) return false;
+  if (!confirmSuspicion(member.suspicion, claim.accuser)) return true;
   core.suspicionWakeMs = Math.min(core.suspicionWakeMs, member.suspicion.deadlineMs);
-  queueClaim(core, claim);
+  tellClaim(core, claim, member);
+  return true;
 }
 
 /** A push/pull brings a remote verdict: treat a death as this node's own accusation. */
@@ -117,8 +120,8 @@ export function accuseMember(core: CoreState, member: Member, nowMs: number): vo
 export function expireSuspicions(core: CoreState, nowMs: number): void {
   if (nowMs < core.suspicionWakeMs) return;
   core.suspicionWakeMs = Infinity;
-  for (const member of core.roster) {
-    if (member.suspicion === undefined) continue;
+  for (const member of core.suspects) {
+    if (member.suspicion === undefined) continue; // never: those with one are here
     if (nowMs < member.suspicion.deadlineMs) {
       core.suspicionWakeMs = Math.min(core.suspicionWakeMs, member.suspicion.deadlineMs);
       continue;
@@ -130,8 +133,8 @@ export function expireSuspicions(core: CoreState, nowMs: number): void {
 
 /** Gives every running suspicion more time: this node, not the accused, was asleep. */
 export function postponeSuspicions(core: CoreState, byMs: number): void {
-  for (const member of core.roster) {
-    if (member.suspicion !== undefined) member.suspicion.deadlineMs += byMs;
+  for (const { suspicion } of core.suspects) {
+    if (suspicion !== undefined) suspicion.deadlineMs += byMs;
   }
   core.suspicionWakeMs += byMs;
 }
@@ -166,7 +169,7 @@ function refute(core: CoreState, accusedIncarnation: number, nowMs: number): voi
     self.incarnation = Math.min(INCARNATION_MAX, accusedIncarnation + 1);
     core.counters.refutations++;
   }
-  queueClaim(core, selfClaim(core));
+  tellClaim(core, selfClaim(core));
 }
 
 function mergeClaimAboutSelf(core: CoreState, claim: Claim, nowMs: number): void {
@@ -184,7 +187,7 @@ function mergeClaimAboutSelf(core: CoreState, claim: Claim, nowMs: number): void
   }
   if (claim.boot < self.boot) {
     // Somebody still believes in the last boot: tell the news again, if it is not under way.
-    if (!core.claimQueue.has(self.id)) refute(core, -1, nowMs);
+    if (!core.claims.isWaiting(SELF_SLOT)) refute(core, -1, nowMs);
     return;
   }
   if (claim.incarnation > self.incarnation + INCARNATION_JUMP_MAX) {
@@ -194,7 +197,7 @@ function mergeClaimAboutSelf(core: CoreState, claim: Claim, nowMs: number): void
   const isTrue = claim.state === (self.hasLeft ? 'left' : 'alive');
   if (isTrue && claim.incarnation <= self.incarnation) return;
   if (claim.incarnation < self.incarnation) {
-    if (!core.claimQueue.has(self.id)) refute(core, claim.incarnation, nowMs);
+    if (!core.claims.isWaiting(SELF_SLOT)) refute(core, claim.incarnation, nowMs);
     return;
   }
   if (!self.hasLeft && !isTrue)
@@ -223,17 +226,18 @@ function tellConflict(
 }
 
 /** First word about an instance. A dead or left one is kept as a tombstone, without an event. */
-function admitClaim(core: CoreState, claim: Claim, nowMs: number, source: ClaimSource): void {
+function admitClaim(core: CoreState, claim: Claim, nowMs: number, source: ClaimSource): boolean {
   if (core.members.size >= core.config.membersMax && !makeRoom(core)) {
     countDrop(core, 'claim_table_full');
-    return;
+    return false;
   }
   const member: Member = {
     id: claim.id,
     boot: claim.boot,
     incarnation: claim.incarnation,
     state: claim.state === 'suspect' ? 'alive' : claim.state,
-    ...addressesOf(claim),
+    address: claim.address,
+    controlAddress: claim.controlAddress,
     protocol: claim.protocol,
     sinceMs: nowMs,
     rttMs: undefined,
@@ -242,17 +246,18 @@ function admitClaim(core: CoreState, claim: Claim, nowMs: number, source: ClaimS
     rosterIndex: -1,
   };
   tellSharedAddress(core, claim, nowMs);
-  admitMember(core, member);
+  admitMember(core, member, claim);
   insertIntoRound(core.round, member.id, core.random.float());
-  if (source === 'gossip') queueClaim(core, claim);
-  if (!isLiving(claim.state)) return;
+  if (source === 'gossip') core.claims.tell(slotOf(member));
+  if (!isLiving(claim.state)) return true;
   emit(core, { type: 'alive', member: viewOf(member), restarted: false });
   if (claim.state === 'suspect') adoptClaim(core, member, claim, nowMs);
+  return true;
 }
 
 /** Two ids at one address: one of them will not answer its probes, so somebody must look. */
 function tellSharedAddress(core: CoreState, claim: Claim, nowMs: number): void {
-  if (!isLiving(claim.state) || !core.addressCounts.has(claim.address)) return;
+  if (!isLiving(claim.state) || !core.addresses.has(claim.address)) return;
   for (const other of core.roster) {
     if (other.address !== claim.address || !isLiving(other.state)) continue;
     tellConflict(core, other, claim, 'address', nowMs);
@@ -275,11 +280,11 @@ function makeRoom(core: CoreState): boolean {
 function replaceBoot(core: CoreState, member: Member, claim: Claim, nowMs: number): void {
   member.boot = claim.boot;
   member.incarnation = claim.incarnation;
-  countAddress(core, member.address, -1);
-  countAddress(core, claim.address, 1);
-  Object.assign(member, addressesOf(claim));
+  member.address = claim.address;
+  member.controlAddress = claim.controlAddress;
+  keepAddress(core, claim.address);
   member.protocol = claim.protocol;
-  member.suspicion = undefined;
+  endSuspicion(core, member);
   member.rttMs = undefined;
   if (!isLiving(claim.state)) {
     adoptClaim(core, member, claim, nowMs);
@@ -287,7 +292,7 @@ function replaceBoot(core: CoreState, member: Member, claim: Claim, nowMs: numbe
   }
   setMemberState(core, member, 'alive', nowMs);
   member.sinceMs = nowMs;
-  queueClaim(core, claim);
+  tellClaim(core, claim, member);
   emit(core, { type: 'alive', member: viewOf(member), restarted: true });
   if (claim.state === 'suspect') adoptClaim(core, member, claim, nowMs);
 }
@@ -299,9 +304,10 @@ function adoptClaim(core: CoreState, member: Member, claim: Claim, nowMs: number
   member.incarnation = claim.incarnation;
   member.protocol = Math.max(member.protocol, claim.protocol);
   setMemberState(core, member, claim.state, nowMs);
-  queueClaim(core, claim);
+  const isOlder = claim.protocol < member.protocol;
+  tellClaim(core, isOlder ? { ...claim, protocol: member.protocol } : claim, member);
   if (claim.state === 'suspect') beginSuspicion(core, member, claim, nowMs);
-  else member.suspicion = undefined;
+  else endSuspicion(core, member);
   if (before === 'dead' && claim.state === 'alive') {
     // Who returns is seldom alone: after a partition gossip has a tail, which this cuts.
     core.timers.returnedMs = nowMs;
@@ -316,6 +322,7 @@ function adoptClaim(core: CoreState, member: Member, claim: Claim, nowMs: number
 function beginSuspicion(core: CoreState, member: Member, claim: Claim, nowMs: number): void {
   const limits = suspicionLimits(core.config, core.livingCount);
   member.suspicion = startSuspicion(limits, claim.accuser, nowMs);
+  core.suspects.add(member);
   core.suspicionWakeMs = Math.min(core.suspicionWakeMs, member.suspicion.deadlineMs);
   core.counters.suspicions_started++;
   // Buddy rule: the accused hears of it first, and can refute before the word is out. Only for an

@@ -8,7 +8,7 @@
  * cannot make the reader allocate. The sender's own claim comes first and names who is speaking.
  */
 import { ByteReader, ByteWriter } from './bytes.ts';
-import { type FindKnown, readClaim, readNews, writeClaim } from './codec.ts';
+import { findClaimEnd, type KnownInstances, readClaim, writeClaim } from './codec.ts';
 import { RECORD_BYTES_MAX, type Claim } from './types.ts';
 
 export const PUSH_PULL_VERSION = 1;
@@ -16,53 +16,78 @@ export const PUSH_PULL_VERSION = 1;
 export const PUSH_PULL_BYTES_MAX = 20 * 1024 * 1024;
 /** state, protocol, boot, incarnation, 1-byte id, IPv4, same control address, no accuser. */
 const CLAIM_BYTES_MIN = 1 + 1 + 4 + 4 + 2 + 7 + 1 + 1;
+/** The sender's claim and the counts; a guess, the buffer grows. */
+const HEAD_BYTES_USUAL = 256;
 const RECORD_ENTRY_BYTES_MIN = 3;
 
-export interface PushPull {
+/** What a node says in an exchange; its claims are written by whoever has them as bytes. */
+export interface PushPullSource {
   readonly sender: Claim;
-  readonly claims: readonly Claim[];
+  readonly claimCount: number;
+  /** About as many as they will have. */
+  readonly claimBytes: number;
+  readonly writeClaims: (writer: ByteWriter) => void;
   readonly records: readonly Uint8Array[];
 }
 
-export function encodePushPull(exchange: PushPull): Uint8Array {
-  const writer = new ByteWriter(1_024);
+export interface PushPull {
+  readonly sender: Claim;
+  /** Without those that were seen. */
+  readonly claims: readonly Claim[];
+  /** Of the claims; empty where nothing is known as seen. */
+  readonly digests: readonly number[];
+  readonly records: readonly Uint8Array[];
+}
+
+export function encodePushPull(source: PushPullSource): Uint8Array {
+  const recordBytes = source.records.reduce((sum, record) => sum + 2 + record.length, 0);
+  const writer = new ByteWriter(HEAD_BYTES_USUAL + source.claimBytes + recordBytes);
   writer.uint8(PUSH_PULL_VERSION);
-  writeClaim(writer, exchange.sender);
-  writer.uint32(exchange.claims.length);
-  for (const claim of exchange.claims) writeClaim(writer, claim);
-  writer.uint32(exchange.records.length);
-  for (const record of exchange.records) {
+  writeClaim(writer, source.sender);
+  writer.uint32(source.claimCount);
+  source.writeClaims(writer);
+  writer.uint32(source.records.length);
+  for (const record of source.records) {
     writer.uint16(record.length);
     writer.bytes(record);
   }
-  return writer.finish();
+  return writer.cut();
 }
 
-/** The exchange, without claims that change nothing; undefined when anything in it is wrong. Never throws. */
-export function decodePushPull(bytes: Uint8Array, findKnown?: FindKnown): PushPull | undefined {
+/** The exchange, without claims that were seen; undefined when anything in it is wrong. Never throws. */
+export function decodePushPull(bytes: Uint8Array, known?: KnownInstances): PushPull | undefined {
   if (bytes.length > PUSH_PULL_BYTES_MAX) return undefined;
   const reader = new ByteReader(bytes);
   if (reader.uint8() !== PUSH_PULL_VERSION) return undefined;
   const sender = readClaim(reader);
   if (sender.state !== 'alive' && sender.state !== 'left') return undefined;
-  const claims = readList(reader, CLAIM_BYTES_MIN, (one) => readNews(one, findKnown));
-  const records = readList(reader, RECORD_ENTRY_BYTES_MIN, readRecord);
-  return reader.isWhole ? { sender, claims, records } : undefined;
+  const claims: Claim[] = [];
+  const digests: number[] = [];
+  let count = readCount(reader, CLAIM_BYTES_MIN);
+  for (; count > 0 && !reader.isBroken; count--) {
+    if (known !== undefined) {
+      const { seen } = known;
+      const end = findClaimEnd(bytes, reader.offset, bytes.length);
+      const digest = end < 0 ? 0 : seen.digest(bytes, reader.offset, end);
+      if (digest !== 0 && seen.has(digest)) {
+        reader.skip(end - reader.offset);
+        continue;
+      }
+      digests.push(digest);
+    }
+    claims.push(readClaim(reader, known));
+  }
+  const records: Uint8Array[] = [];
+  count = readCount(reader, RECORD_ENTRY_BYTES_MIN);
+  for (; count > 0 && !reader.isBroken; count--) records.push(readRecord(reader));
+  return reader.isWhole ? { sender, claims, digests, records } : undefined;
 }
 
-function readList<Item>(
-  reader: ByteReader,
-  itemBytesMin: number,
-  readItem: (reader: ByteReader) => Item | undefined,
-): readonly Item[] {
+/** A count that the bytes have place for. */
+function readCount(reader: ByteReader, itemBytesMin: number): number {
   const count = reader.uint32();
-  const items: Item[] = [];
   if (count * itemBytesMin > reader.remaining) reader.refuse();
-  for (let i = 0; i < count && !reader.isBroken; i++) {
-    const item = readItem(reader);
-    if (item !== undefined) items.push(item);
-  }
-  return items;
+  return count;
 }
 
 function readRecord(reader: ByteReader): Uint8Array {

@@ -11,9 +11,16 @@ export interface ProbeRound {
   next: number;
 }
 
-/** Adds a newcomer at a random place of the round. */
+/**
+ * Adds a newcomer at a random place of the round; who was there goes to the end of those that are
+ * still to be probed. In the part that is over it waits for the next round.
+ */
 export function insertIntoRound(round: ProbeRound, id: InstanceId, randomFloat: number): void {
-  const index = Math.floor(randomFloat * (round.order.length + 1));
-  round.order.splice(index, 0, id);
+  const { order } = round;
+  const index = Math.floor(randomFloat * (order.length + 1));
+  const at = Math.max(index, round.next);
+  order.push(id);
+  order[order.length - 1] = order[at]!;
+  order[at] = id;
   if (index < round.next) round.next++;
 }

@@ -3,17 +3,20 @@
  * with piggyback, changing a member's state, choosing random members.
  *
  * One owner (the shell) holds it; it is changed in place, only inside `apply`. Invariants:
- * - `livingCount` = this node + members alive or suspect;
- * - `roster` holds exactly the members of the map, in no meaning-carrying order, and `addressCounts` counts them;
+ * - `livingCount` = this node + members alive or suspect; `deadCount` = members that are dead;
+ * - `roster` holds exactly the members of the map, in no meaning-carrying order, and `addresses` has theirs;
  * - a member has a suspicion exactly while it is suspect.
  */
 import { assert } from '../../model/assert.ts';
 import type { InstanceId } from '../../model/ids.ts';
-import { type KnownAddress, knownAddress } from './address.ts';
-import { encodeMessage, type FindKnown, type Message } from './codec.ts';
-import { takeUpdates, transmitsMax, UpdateQueue } from './gossip-queue.ts';
+import type { AddressSet } from './address-set.ts';
+import type { ByteWriter } from './bytes.ts';
+import { type ClaimTable, SELF_SLOT, takeUpdates } from './claim-table.ts';
+import { type KnownInstances, type Message, writeMessage } from './codec.ts';
+import { transmitsMax, type UpdateQueue } from './gossip-queue.ts';
 import type { Exchange, HealPing, Probe, Relay } from './pending.ts';
 import type { ProbeRound } from './round.ts';
+import type { SeenClaims } from './seen-claims.ts';
 import type { Suspicion } from './suspicion.ts';
 import {
   DROP_REASONS,
@@ -35,9 +38,6 @@ export interface Member {
   state: MemberState;
   address: string;
   controlAddress: string;
-  /** The same two, as readers of claims know them. */
-  knownAddress: KnownAddress;
-  knownControlAddress: KnownAddress;
   protocol: number;
   sinceMs: number;
   rttMs: number | undefined;
@@ -110,18 +110,25 @@ export interface CoreState {
   readonly localRecords: () => readonly Uint8Array[];
   readonly payloadBytesMax: number;
   readonly self: Self;
-  readonly members: Map<InstanceId, Member>;
-  /** Of the members. */
-  readonly findKnown: FindKnown;
+  readonly members: Members;
   readonly roster: Member[];
-  /** How many members say that they are at an address. */
-  readonly addressCounts: Map<string, number>;
+  /** Where members are, or were. */
+  readonly addresses: AddressSet;
   livingCount: number;
+  deadCount: number;
   healthScore: number;
+  /** The members with a suspicion. */
+  readonly suspects: Set<Member>;
   /** No running suspicion ends before this; Infinity without any. */
   suspicionWakeMs: number;
-  readonly claimQueue: UpdateQueue;
+  /** What this node says of itself and each member, and what of that waits to be told. */
+  readonly claims: ClaimTable;
+  readonly seen: SeenClaims;
+  /** Both, as readers of claims see them. */
+  readonly known: KnownInstances;
   readonly recordQueue: UpdateQueue;
+  /** Where packets are written, one behind the other; what is sent is a view. */
+  readonly scratchPacket: ByteWriter;
   readonly round: ProbeRound;
   readonly probes: Map<bigint, Probe>;
   /** Pings made for others, by our nonce; in order of expiry. */
@@ -141,6 +148,27 @@ export interface CoreState {
   /** When the next tick is due, as of the last input. */
   wakeMs: number;
   outputs: CoreOutput[];
+}
+
+/** The members by their ids. */
+export class Members {
+  readonly #claims: ClaimTable;
+  readonly #roster: readonly Member[];
+
+  /** Looks into both, which change. */
+  constructor(claims: ClaimTable, roster: readonly Member[]) {
+    this.#claims = claims;
+    this.#roster = roster;
+  }
+
+  get size(): number {
+    return this.#roster.length;
+  }
+
+  get(id: InstanceId): Member | undefined {
+    const slot = this.#claims.findText(id);
+    return slot <= SELF_SLOT ? undefined : this.#roster[slot - 1];
+  }
 }
 
 export function zeroDrops(): Record<DropReason, number> {
@@ -206,9 +234,16 @@ export function claimOf(core: CoreState, member: Member): Claim {
   };
 }
 
-/** Queues a claim for gossip; it replaces an older one about the same instance. */
-export function queueClaim(core: CoreState, claim: Claim): void {
-  core.claimQueue.put(claim.id, encodeMessage({ type: 'claim', claim }));
+/** Keeps what is said of this node, or of a member, and has it told; it replaces what was said before. */
+export function tellClaim(core: CoreState, claim: Claim, member?: Member): void {
+  const slot = member === undefined ? SELF_SLOT : slotOf(member);
+  core.claims.put(slot, claim);
+  core.claims.tell(slot);
+}
+
+/** Where the claims of a member are kept. */
+export function slotOf(member: Member): number {
+  return member.rosterIndex + 1;
 }
 
 /** Sends messages in one datagram; with `hasPiggyback` the rest is filled with waiting updates. */
@@ -218,72 +253,66 @@ export function sendMessages(
   messages: readonly Message[],
   hasPiggyback: boolean,
 ): void {
-  const parts = messages.map(encodeMessage);
-  let length = 0;
-  for (const part of parts) length += part.length;
-  if (hasPiggyback) {
-    const limit = transmitsMax(core.config.retransmitMult, core.livingCount);
-    const free = core.payloadBytesMax - length;
-    parts.push(...takeUpdates(core.claimQueue, core.recordQueue, free, limit));
-  }
-  sendParts(core, address, parts);
+  for (const message of messages) writeMessage(core.scratchPacket, message);
+  if (hasPiggyback) fillPacket(core);
+  sendPacket(core, address);
 }
 
-/** Glues encoded messages into one datagram; nothing to say sends nothing. */
-export function sendParts(core: CoreState, address: string, parts: readonly Uint8Array[]): void {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  if (length === 0) return;
-  assert(length <= core.payloadBytesMax, 'gossip: a datagram over its bound');
-  const payload = new Uint8Array(length);
-  let offset = 0;
-  for (const part of parts) {
-    payload.set(part, offset);
-    offset += part.length;
-  }
+/** One datagram of nothing but waiting updates. */
+export function sendUpdates(core: CoreState, address: string): void {
+  fillPacket(core);
+  sendPacket(core, address);
+}
+
+function fillPacket(core: CoreState): void {
+  const { claims, recordQueue, scratchPacket: writer } = core;
+  takeUpdates(claims, recordQueue, {
+    bytesFree: core.payloadBytesMax - writer.length,
+    transmitsMax: transmitsMax(core.config.retransmitMult, core.livingCount),
+    writer,
+  });
+}
+
+/** Sends what was written into the packet; nothing to say sends nothing. */
+function sendPacket(core: CoreState, address: string): void {
+  const { scratchPacket: writer } = core;
+  if (writer.length === 0) return;
+  assert(writer.length <= core.payloadBytesMax, 'gossip: a datagram over its bound');
   core.counters.packets_sent++;
-  core.outputs.push({ type: 'send', address, payload });
+  core.outputs.push({ type: 'send', address, payload: writer.cut() });
 }
 
-/** Adds a member to the map and the roster. */
-export function admitMember(core: CoreState, member: Member): void {
+/** Addresses of before that are kept beside as many as members have. */
+const ADDRESSES_SPARE = 64;
+
+/** Adds a member of whom a first claim was heard. */
+export function admitMember(core: CoreState, member: Member, claim: Claim): void {
   member.rosterIndex = core.roster.length;
   core.roster.push(member);
-  core.members.set(member.id, member);
-  countAddress(core, member.address, 1);
-  if (isLiving(member.state)) core.livingCount++;
+  core.claims.put(slotOf(member), claim);
+  core.seen.reserve(core.roster.length);
+  keepAddress(core, member.address);
+  countState(core, member.state, 1);
 }
 
-/** Both addresses of an instance, for a member of it. */
-export function addressesOf({
-  address,
-  controlAddress,
-}: Pick<Claim, 'address' | 'controlAddress'>): Pick<
-  Member,
-  'address' | 'controlAddress' | 'knownAddress' | 'knownControlAddress'
-> {
-  const known = knownAddress(address);
-  const isSame = controlAddress === address;
-  const knownControlAddress = isSame ? known : knownAddress(controlAddress);
-  return { address, controlAddress, knownAddress: known, knownControlAddress };
-}
-
-/** One member more or less is at an address. */
-export function countAddress(core: CoreState, address: string, change: number): void {
-  const count = (core.addressCounts.get(address) ?? 0) + change;
-  if (count > 0) core.addressCounts.set(address, count);
-  else core.addressCounts.delete(address);
+/** A member is at an address. Those of before are forgotten when they are more than those of now. */
+export function keepAddress(core: CoreState, address: string): void {
+  core.addresses.add(address);
+  if (core.addresses.count <= 2 * core.roster.length + ADDRESSES_SPARE) return;
+  core.addresses.clear();
+  for (const member of core.roster) core.addresses.add(member.address);
 }
 
 /** Forgets a member. */
 export function removeMember(core: CoreState, member: Member): void {
+  core.claims.remove(slotOf(member));
+  core.seen.clear(); // what changed nothing would be news again
   const last = core.roster[core.roster.length - 1]!;
   core.roster[member.rosterIndex] = last;
   last.rosterIndex = member.rosterIndex;
   core.roster.pop();
-  core.members.delete(member.id);
-  countAddress(core, member.address, -1);
-  if (isLiving(member.state)) core.livingCount--;
+  countState(core, member.state, -1);
+  endSuspicion(core, member);
 }
 
 /** Moves a member to a state, keeping the count of the living. */
@@ -294,10 +323,21 @@ export function setMemberState(
   nowMs: number,
 ): void {
   if (state === member.state) return;
-  const change = Number(isLiving(state)) - Number(isLiving(member.state));
-  core.livingCount += change;
+  countState(core, member.state, -1);
+  countState(core, state, 1);
   member.state = state;
   member.sinceMs = nowMs;
+}
+
+function countState(core: CoreState, state: MemberState, change: number): void {
+  if (isLiving(state)) core.livingCount += change;
+  if (state === 'dead') core.deadCount += change;
+}
+
+export function endSuspicion(core: CoreState, member: Member): void {
+  if (member.suspicion === undefined) return;
+  member.suspicion = undefined;
+  core.suspects.delete(member);
 }
 
 /** Shortest time between two exchanges out of turn, the wait for gossip, and the random spread. */

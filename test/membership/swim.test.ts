@@ -4,9 +4,11 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { parseInstanceId } from '../../model/ids.ts';
-import { encodeMessage } from '../../membership/swim/codec.ts';
+import { decodePayload, encodeMessage } from '../../membership/swim/codec.ts';
 import { suspicionLimits, suspicionTimeoutMs } from '../../membership/swim/suspicion.ts';
-import { UpdateQueue, takeUpdates, transmitsMax } from '../../membership/swim/gossip-queue.ts';
+import { ByteWriter } from '../../membership/swim/bytes.ts';
+import { ClaimTable, takeUpdates } from '../../membership/swim/claim-table.ts';
+import { UpdateQueue, transmitsMax } from '../../membership/swim/gossip-queue.ts';
 import { VirtualCluster, type VirtualNode } from '../../sim/membership/cluster.ts';
 import { checkout } from '../support/checkout.ts';
 
@@ -360,11 +362,21 @@ t.test(
     for (const key of ['a', 'b', 'c', 'd']) queue.put(key, bytes(7));
     test.equal(queue.count, 3, 'the bound holds');
     test.equal(transmitsMax(4, 50), 8);
-    const [claims, records] = [new UpdateQueue(9), new UpdateQueue(9)];
-    for (let i = 0; i < 9; i++) claims.put(`c${i}`, bytes(1));
-    for (let i = 0; i < 9; i++) records.put(`r${i}`, bytes(2));
-    const shared = takeUpdates(claims, records, 80, 4).map((update) => update[0]!);
-    test.same(shared, [2, 2, 2, 2, 1, 1, 1, 1], 'records get half of a contested packet');
+    const [claims, records] = [new ClaimTable(), new UpdateQueue(9)];
+    for (let i = 0; i < 9; i++) {
+      const id = parseInstanceId(`c${i}`);
+      const address = '10.0.0.1:1';
+      claims.put(i, { state: 'alive', id, boot: 1, incarnation: 0, address, controlAddress: address, protocol: 1, accuser: id }); // prettier-ignore
+      claims.tell(i);
+      const record = encodeMessage({ type: 'record', bytes: new Uint8Array(22) });
+      records.put(`r${i}`, record); // 25 bytes, as a claim has
+    }
+    const writer = new ByteWriter();
+    takeUpdates(claims, records, { bytesFree: 200, transmitsMax: 4, writer });
+    const types = decodePayload(writer.finish())
+      .messages.map(({ type }) => type[0])
+      .join('');
+    test.equal(types, 'rrrrcccc', 'records get half of a contested packet');
   },
 );
 
