@@ -26,7 +26,11 @@ import type { Job, JobTable } from '../platform/node/workers.ts';
 export const jobs: JobTable = new Map<string, Job>([
   [
     EVALUATE_JOB,
-    (input) => moved(runEvaluateJob(input as EvaluateInput, () => performance.now())), // only the querier posts it
+    (input) => {
+      const all = input as EvaluateInput; // only the querier posts it
+      const output = runEvaluateJob(all, () => performance.now());
+      return { ...moved(output), spent: buffersOf(all.selections) };
+    },
   ],
   [
     EXEMPLARS_JOB,
@@ -42,7 +46,10 @@ export const jobs: JobTable = new Map<string, Job>([
   ],
   [
     REMOTE_READ_JOB,
-    (input) => moved(runRemoteReadJob(input as RemoteReadInput)), // likewise
+    (input) => {
+      const all = input as RemoteReadInput; // likewise
+      return { ...moved(runRemoteReadJob(all)), spent: buffersOf(all.queries) };
+    },
   ],
   [
     WARM_UP_JOB,
@@ -58,4 +65,11 @@ function moved(output: { readonly data: Uint8Array }): ReturnType<Job> {
   const { buffer, byteLength, byteOffset } = output.data;
   const isOwn = buffer instanceof ArrayBuffer && byteOffset === 0 && byteLength > Buffer.poolSize;
   return { output, transfer: isOwn ? [buffer] : [] };
+}
+
+/** Where the frames of an input are. */
+function buffersOf(
+  inputs: readonly { readonly frames: readonly Uint8Array[] }[],
+): readonly ArrayBufferLike[] {
+  return inputs.flatMap(({ frames }) => frames.map(({ buffer }) => buffer));
 }

@@ -4,6 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { StarlingError } from '../../model/errors.ts';
+import { freeBuffers } from './free-buffers.ts';
 import { giveAwayFirstBuffer } from './first-transfer.ts';
 import type { JobTable, WorkerAnswer, WorkerRequest } from './workers.ts';
 
@@ -17,9 +18,10 @@ port?.on('message', (request: WorkerRequest) => {
   try {
     const job = jobs.get(request.name);
     if (job === undefined) throw new Error(`there is no job ${request.name}`);
-    const { output, transfer } = job(request.input);
+    const { output, spent = [], transfer = [] } = job(request.input);
     const answer: WorkerAnswer = { output };
-    port.postMessage(answer, transfer === undefined ? [] : [...transfer]);
+    port.postMessage(answer, [...transfer]);
+    freeBuffers(spent);
   } catch (error) {
     port.postMessage({ error: describe(error) } satisfies WorkerAnswer);
   }

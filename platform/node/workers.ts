@@ -15,10 +15,11 @@ import {
 import type { Workers } from '../platform.ts';
 import { giveAwayFirstBuffer } from './first-transfer.ts';
 
-/** A job returns its output and the buffers that may move instead of being copied. */
+/** A job returns its output, the buffers that may move instead of being copied, and those of its input that are done with. */
 export type Job = (input: unknown) => {
   readonly output: unknown;
   readonly transfer?: readonly ArrayBuffer[];
+  readonly spent?: readonly ArrayBufferLike[];
 };
 export type JobTable = ReadonlyMap<string, Job>;
 

@@ -143,6 +143,17 @@ t.test('Workers.run(): answers, errors and buffers cross the border', async (t) 
 });
 
 t.test(
+  'Workers.run(): what a job is done with is given back once its answer has left',
+  async (t) => {
+    const workers = openWorkers(t);
+    const run = (bytes: Uint8Array): Promise<unknown> => workers.run('spend', bytes);
+    t.strictSame(await run(Uint8Array.of(1, 2)), { left: 0, bytes: Uint8Array.of(1, 2) });
+    t.strictSame(await run(Uint8Array.of(3)), { left: 0, bytes: Uint8Array.of(3) });
+    t.equal(await workers.run('echo', 'alive'), 'alive');
+  },
+);
+
+t.test(
   'Workers.run(): the queue is bounded, and a thread that ends fails only its job',
   async (t) => {
     const workers = openWorkers(t, { queueMax: 2 });

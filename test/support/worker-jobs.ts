@@ -9,6 +9,7 @@ export const jobs: JobTable = new Map<string, Job>([
   ['hang', () => hang()],
   ['move', (input) => ({ output: input, transfer: [bufferOf(input)] })],
   ['refuse', () => fail(new StarlingError('tenant.invalid', { tenant: 'x', why: 'is bad' }))],
+  ['spend', (input) => spend(input)],
   ['uncloneable', () => ({ output: () => undefined })],
 ]);
 
@@ -18,6 +19,18 @@ function fail(error: Error): never {
 
 function hang(): never {
   for (;;);
+}
+
+/** What earlier jobs of this thread had as their input. */
+const earlier: Uint8Array[] = [];
+
+/** Tells how many bytes there still are of all earlier inputs, and answers with its own, which it is done with. */
+function spend(input: unknown): ReturnType<Job> {
+  const left = earlier.reduce((sum, { length }) => sum + length, 0);
+  const buffer = bufferOf(input);
+  const bytes = new Uint8Array(buffer);
+  earlier.push(bytes);
+  return { output: { left, bytes }, spent: [buffer, buffer, new SharedArrayBuffer(1)] };
 }
 
 function bufferOf(input: unknown): ArrayBuffer {
