@@ -148,6 +148,44 @@ t.test('step() counts an acknowledgement only of the same electorate', (t) => {
   t.end();
 });
 
+t.test('step() does not take the first record that it hears for the whole cluster', (t) => {
+  const world = threeNodes();
+  const { cluster, instances, rfSteps } = world.stateOf('b').registry;
+  const own = instances.get(parseInstanceId('a'));
+  assert.ok(own !== undefined && cluster !== undefined);
+  const others = [...instances.values()].filter(({ id }) => id !== own.id);
+  const secrets = [cluster, ...rfSteps.values()]; // told beside the instances
+  const now = { monotonicMs: 9_000, wallMs: WALL_MS };
+  /** The phase of a machine with an empty disk after each list of records that comes in. */
+  const check = (
+    id: string,
+    lists: readonly (readonly RegistryRecord[])[],
+    expected: string,
+  ): void => {
+    const config = {
+      ...world.stateOf('a').config,
+      instanceId: parseInstanceId(id),
+      storeId: storeId('e'),
+    };
+    const begin: LifecycleInput = { type: 'started', registry: undefined };
+    let { state } = step(createLifecycle({ ...config, hasSeeds: true }), begin, now);
+    ({ state } = step(state, { type: 'met-instance', id: parseInstanceId('b') }, now));
+    const phases = lists.map((records) => {
+      ({ state } = step(state, { type: 'registry-changed', records }, now));
+      return `${state.phase}${state.isReady ? '!' : ''}`;
+    });
+    t.equal(phases.join(' '), expected);
+  };
+  // One that was wiped hears of itself first: the others, whom it must ask, are yet to come.
+  check('a', [[own], secrets, others], 'returning returning returning');
+  check('a', [secrets, [own], others], 'joining returning returning');
+  // A newcomer hears of the cluster before it hears of anybody in it.
+  check('z', [secrets, others, [own]], 'joining joining joining');
+  // In a cluster of one nobody else is to be asked.
+  check('a', [[own], [{ ...cluster, membersMax: 1 }, ...rfSteps.values()]], 'returning active!');
+  t.end();
+});
+
 t.test('step() starts as another process ends: twins do not act as one instance', (t) => {
   const world = threeNodes();
   const own = instance('a', world.stateOf('a').own);
