@@ -17,6 +17,7 @@ import type {
   DeletionRequests,
   TenantExemplarStats,
   TsdbManager,
+  TsdbStats,
 } from '../storage/index.ts';
 import { watchCompactor } from './compactor-metrics.ts';
 import { watchDeletions } from './deletion-metrics.ts';
@@ -162,8 +163,7 @@ export class NodeMetrics {
       'Writes of a write-ahead log that failed; their bytes are kept and written again.',
       () => committer.writeFailures,
     );
-    const tsdbs = (): readonly ReturnType<NonNullable<ReturnType<TsdbManager['get']>>['stats']>[] =>
-      Array.from(tenants.all(), ([, tsdb]) => tsdb.stats());
+    const tsdbs = (): readonly TsdbStats[] => Array.from(tenants.all(), ([, tsdb]) => tsdb.stats());
     const sum = (values: readonly number[]): number =>
       values.reduce((total, value) => total + value, 0);
     this.#gauge('cortex_ingester_memory_series', 'Series in memory.', () =>
@@ -173,9 +173,7 @@ export class NodeMetrics {
     this.#gauge('cortex_ingester_ingested_samples_total', 'Samples appended.', () =>
       sum(tsdbs().map((one) => one.samplesAppended)),
     );
-    this.#gauge('starling_head_arena_bytes', 'Bytes of chunks and labels in memory.', () =>
-      sum(tsdbs().map((one) => one.arenaBytes)),
-    );
+    this.#watchArenas((of) => sum(tsdbs().map(of)));
     this.#gauge('cortex_ingester_tsdb_compactions_total', 'Blocks cut from heads.', () =>
       sum(tsdbs().map((one) => one.cutCount)),
     );
@@ -217,6 +215,18 @@ export class NodeMetrics {
       () => gossip.stats().healthScore,
     );
     this.#watchActors(runtime, sum);
+  }
+
+  #watchArenas(sum: (of: (stats: TsdbStats) => number) => number): void {
+    this.#gauge('starling_head_arena_bytes', 'Bytes of chunks and labels in memory.', () =>
+      sum((one) => one.arenaBytes),
+    );
+    this.#gauge('starling_head_arena_reserved_bytes', 'Bytes of memory that these are in.', () =>
+      sum((one) => one.arenaReservedBytes),
+    );
+    this.#gauge('starling_head_chunk_file_bytes', 'Bytes of chunks of heads in files.', () =>
+      sum((one) => one.chunkFileBytes),
+    );
   }
 
   #watchActors(runtime: ActorRuntime, sum: (values: readonly number[]) => number): void {

@@ -59,6 +59,8 @@ export interface DiskFile {
   write(bytes: Uint8Array, offset: number): Promise<void>;
   /** Reads up to `byteCount` bytes; shorter only at the end of the file. */
   read(offset: number, byteCount: number): Promise<Uint8Array>;
+  /** The same, stopping the loop: for a kilobyte that the kernel most likely has at hand. */
+  readNow(offset: number, byteCount: number): Uint8Array;
   truncate(sizeBytes: number): Promise<void>;
   /** fdatasync: data and size are durable when it resolves. A rejection must never be retried. */
   sync(): Promise<void>;

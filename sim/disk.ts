@@ -214,6 +214,11 @@ export class SimDisk {
       },
       read: (offset, byteCount) =>
         call('read', () => this.alterRead(file.live.read(offset, byteCount))),
+      readNow: (offset, byteCount) => {
+        const code = isOpen ? this.failWhen('read', path) : 'EBADF';
+        if (code !== undefined) throw failure(code, path);
+        return this.alterRead(file.live.read(offset, byteCount));
+      },
       truncate: (sizeBytes) =>
         change({ kind: 'truncate', sizeBytes, writer: owner, isDone: false }),
       sync: async () => {

@@ -9,6 +9,7 @@
  *   wal/checkpoint.00000007.tmp/ a checkpoint being written: removed when the log is opened
  *   wal/00000003.corrupt         a damaged segment as it was, kept for people
  *   wal/repair.tmp/              a damaged segment being written anew: removed when the log is opened
+ *   head-chunks/000001           chunks of the head that left memory (head/chunk-files.ts): removed at every start
  *   wal.synced                   how far each segment is durable (wal/synced-lengths.ts)
  *   <ULID>/                      a block: meta.json, index, tombstones, chunks/000001, …
  *   <ULID>.tmp-for-creation/     a block being written: removed when blocks are opened
@@ -27,6 +28,13 @@ export const SHIPPED_FILE = 'thanos.shipper.json';
 export const WAL_DIRECTORY = 'wal';
 
 export const WAL_REPAIR_DIRECTORY = 'repair.tmp';
+
+export const HEAD_CHUNKS_DIRECTORY = 'head-chunks';
+
+/** The name of a file of the head's chunks, counted from 1. */
+export function headChunksName(count: number): string {
+  return String(count).padStart(6, '0');
+}
 
 const CHECKPOINT_PREFIX = 'checkpoint.';
 const TEMPORARY_SUFFIX = '.tmp';

@@ -57,6 +57,7 @@ export { xorChunksOf } from './chunk/xor-chunks.ts';
 export { type AppendResult, batchPart, joinResults } from './batch-appender.ts';
 export type { TenantExemplarStats } from './exemplar-appender.ts';
 export { type SeriesExemplars, type StoredExemplar, compareExemplars } from './exemplars.ts';
+export { FILING_ALL } from './head/chunk-files.ts';
 export { Tsdb, type TsdbOptions, type TsdbStats } from './tsdb.ts';
 export type { FoundLoss } from './tenant-blocks.ts';
 export { TsdbManager, type TsdbManagerOptions, tenantPathParts } from './tsdb-manager.ts';

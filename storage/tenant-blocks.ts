@@ -21,6 +21,7 @@ import type { ReaderPool } from './block/reader-pool.ts';
 import { type BlockId, newBlockId } from './block/ulid.ts';
 import { type BlockWindow, type HeadSpan, dueWindow, oldestWindow } from './cut-plan.ts';
 import { DamagedBlocks } from './damaged-blocks.ts';
+import type { ChunkFiles } from './head/chunk-files.ts';
 import { openHeadSource } from './head/block-source.ts';
 import { BLOCK_RANGE_MS, type Head } from './head/head.ts';
 import { writeHorizon } from './horizon.ts';
@@ -75,6 +76,7 @@ export interface FoundLoss {
 /** What the TSDB around it does. */
 export interface HeadOwner {
   readonly head: Head;
+  readonly files: ChunkFiles;
   /** Shortens the log: samples before `minTimeMs` are not wanted any more. */
   checkpoint(minTimeMs: number, pacer: Pacer): Promise<void>;
 }
@@ -104,6 +106,8 @@ export class TenantBlocks {
   #horizonMs: number;
   #appendedAtMs: number;
   #work: Promise<unknown> | undefined;
+  /** The same, while it is chunks that go to files. */
+  #filing: Promise<void> | undefined;
   #isClosed = false;
   /** Blocks cut since the start, and tries that failed. */
   cutCount = 0;
@@ -181,6 +185,18 @@ export class TenantBlocks {
   /** Notes that the head took samples. */
   noteAppend(): void {
     this.#appendedAtMs = this.#options.clock.monotonicMs();
+    if (this.#owner.files.isDue && this.#work === undefined && !this.#isClosed) this.#fileChunks();
+  }
+
+  /** Takes old chunks of the head out of memory, in the background. */
+  #fileChunks(): void {
+    const { clock, log } = this.#options;
+    const pacer = new Pacer(clock, () => this.#isClosed);
+    this.#filing = this.#exclusive(() => this.#owner.files.write(pacer))
+      .catch((thrown: unknown) => {
+        if (!this.#isClosed) log.warn('chunks stay in memory', { error: String(thrown) }); // until later
+      })
+      .finally(() => (this.#filing = undefined));
   }
 
   /** One consistent view of a closed range. Throws for a block that cannot be read. */
@@ -200,6 +216,7 @@ export class TenantBlocks {
 
   /** Does what is due: blocks cut, unreadable ones healed, old ones let go. One run at a time; cheap when nothing is. */
   maintain(nowMs: number): Promise<void> {
+    if (this.#filing !== undefined) return this.#filing.then(() => this.maintain(nowMs));
     if (this.#work !== undefined || this.#isClosed) return Promise.resolve();
     const done = this.#exclusive(async () => {
       for (;;) {
@@ -347,6 +364,7 @@ export class TenantBlocks {
 
   async #drop(endMs: number, pacer: Pacer): Promise<void> {
     for (const _ of this.#owner.head.dropBefore(endMs)) await pacer.pause();
+    await this.#owner.files.sweep();
     await this.#owner.checkpoint(endMs, pacer);
   }
 

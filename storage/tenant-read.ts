@@ -18,6 +18,7 @@ import {
 import type { Deletion } from './deletion/deletion.ts';
 import { deletionsTouching } from './deletion/touching.ts';
 import type { MatchMemory } from './deletion/verdicts.ts';
+import { ChunkLoader } from './head/chunk-loader.ts';
 import type { Head } from './head/head.ts';
 import {
   type SelectHints,
@@ -89,11 +90,15 @@ export async function* readFrames(
     if (!hasHead(view)) return;
     const range = view.headRange;
     const pacer = new Pacer(source.clock, undefined, HEAD_SLICE_MS);
+    const loader = new ChunkLoader(head, range);
     const frames =
       hints === undefined
-        ? selectLabelSets(head, selectors, range, deletions, pacer)
-        : selectFrames(head, selectors, range, hints, deletions, pacer);
-    yield* checked(view, frames);
+        ? selectLabelSets(head, selectors, range, deletions, pacer, loader)
+        : selectFrames(head, selectors, range, hints, deletions, pacer, loader);
+    for (const frame of checked(view, frames)) {
+      if (loader.loading !== undefined) await loader.loading;
+      yield frame;
+    }
   } finally {
     view.end();
   }

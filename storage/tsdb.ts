@@ -26,11 +26,12 @@ import { MatchMemory } from './deletion/verdicts.ts';
 import { TenantExemplars, type TenantExemplarStats } from './exemplar-appender.ts';
 import type { SeriesExemplars } from './exemplars.ts';
 import { FORMAT_FILE, WAL_DIRECTORY, joinPath } from './filenames.ts';
+import { ChunkFiles, type Filing } from './head/chunk-files.ts';
 import { Head } from './head/head.ts';
 import type { SelectHints } from './head/select.ts';
 import { readHorizon } from './horizon.ts';
 import type { LocalBlock } from './local-blocks.ts';
-import type { Pacer } from './pacer.ts';
+import { Pacer } from './pacer.ts';
 import { replayInto } from './replay-into.ts';
 import type { BlockDamage } from './bucket/shipper.ts';
 import { TenantBlocks, type TenantBlocksOptions } from './tenant-blocks.ts';
@@ -53,6 +54,10 @@ export interface TsdbOptions extends BatchAppenderOptions, TenantBlocksOptions {
   readonly futureMaxMs: number;
   /** What of its samples is not there any more; absent: all are. */
   readonly deletions?: TenantDeletions | undefined;
+  /** When chunks of the head leave memory; absent: of more than an hour ago, if they are many. */
+  readonly filing?: Filing | undefined;
+  /** A file beside the log is not what was written: the next start makes it anew. */
+  readonly onDamage?: ((why: string) => void) | undefined;
   /** How many exemplars are kept; 0, and nothing: none. */
   readonly exemplarsMax?: (() => number) | undefined;
 }
@@ -74,6 +79,9 @@ export interface TsdbStats {
   /** Samples that were taken out of order. */
   readonly outOfOrderCount: number;
   readonly arenaBytes: number;
+  readonly arenaReservedBytes: number;
+  /** Of chunks of the head that are in files. */
+  readonly chunkFileBytes: number;
   readonly samplesAppended: number;
   readonly maxTimeMs: number;
   readonly exemplars: TenantExemplarStats;
@@ -88,12 +96,15 @@ export class Tsdb {
   /** Records of the last append, in the appender's buffer: it does not begin anew while they wait. */
   readonly #unlogged: Uint8Array[] = [];
   #blocks: TenantBlocks | undefined;
+  readonly #files: ChunkFiles;
   replayed: ReplaySummary | undefined;
 
   private constructor(options: TsdbOptions) {
     this.#options = options;
     this.#appender = new BatchAppender(this.head, options);
     this.#exemplars = new TenantExemplars(this.head, options.exemplarsMax ?? (() => 0));
+    this.#files = new ChunkFiles({ ...options, head: this.head });
+    this.head.files = this.#files;
   }
 
   /** Opens or makes the directory, replaying its log. Throws `disk.format_newer`, `wal.corrupt`, `disk.failed`. */
@@ -102,9 +113,14 @@ export class Tsdb {
     await makeDurableDirectory(disk, directory, OWN_LEVELS);
     await checkFormat(disk, directory);
     const tsdb = new Tsdb(options);
+    const files = tsdb.#files;
+    await files.clear();
     const blocks = await TenantBlocks.open(
       options,
-      { head: tsdb.head, checkpoint: (minTimeMs, pacer) => tsdb.#checkpoint(minTimeMs, pacer) },
+      {
+        ...{ head: tsdb.head, files },
+        checkpoint: (minTimeMs, pacer) => tsdb.#checkpoint(minTimeMs, pacer),
+      },
       await readHorizon(disk, directory),
     );
     tsdb.#blocks = blocks;
@@ -119,6 +135,7 @@ export class Tsdb {
         await options.onLoss?.({ fromMs: minTimeMs, newestMs: tsdb.head.maxTimeMs });
       },
       segmentBytesMax: options.walSegmentBytesMax,
+      afterSlice: () => tsdb.#fileReplayed(),
       handler: replayInto(tsdb.head, tsdb.#appender, tsdb.#exemplars, minTimeMs),
     });
     tsdb.#wal = opened.wal;
@@ -286,6 +303,8 @@ export class Tsdb {
       cutFailures: blocks.cutFailures,
       outOfOrderCount: this.#appender.outOfOrderCount,
       arenaBytes: head.arena.usedBytes,
+      arenaReservedBytes: head.arena.reservedBytes,
+      chunkFileBytes: this.#files.sizeBytes,
       samplesAppended: head.samplesAppended,
       maxTimeMs: head.maxTimeMs,
       exemplars: this.#exemplars.stats(),
@@ -294,6 +313,7 @@ export class Tsdb {
 
   async close(): Promise<void> {
     await this.#blocks?.close();
+    await this.#files.close();
     await this.#wal?.close();
   }
 
@@ -310,6 +330,16 @@ export class Tsdb {
   get #openWal(): Wal {
     assert(this.#wal !== undefined, 'tsdb: used before it is open');
     return this.#wal;
+  }
+
+  /** What a replay made does not pile up in memory either. */
+  async #fileReplayed(): Promise<void> {
+    if (!this.#files.isDue) return;
+    try {
+      await this.#files.write(new Pacer(this.#options.clock));
+    } catch (thrown) {
+      this.#options.log.warn('chunks stay in memory', { error: String(thrown) });
+    }
   }
 
   /** Records that the log did not take yet go first; while they cannot, nothing else is taken. */

@@ -36,6 +36,8 @@ export async function memory(options: RowOptions): Promise<readonly Figure[]> {
   const after = residentOf(node);
   const v8 = await node.memory();
   const arena = await readMetric(node, 'starling_head_arena_bytes');
+  const slabs = await readMetric(node, 'starling_head_arena_reserved_bytes');
+  const filed = await readMetric(node, 'starling_head_chunk_file_bytes');
   await node.end('SIGKILL');
   const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(0)} MiB`;
   const name = `${seriesCount} series, ${((rounds * INTERVAL_MS) / 3_600_000).toFixed(2)} h`;
@@ -46,7 +48,8 @@ export async function memory(options: RowOptions): Promise<readonly Figure[]> {
       note: [
         `started ${mib(before.resident)}, series made ${mib(created.resident)}, then ${mib(after.resident)}`,
         `private ${mib(after.anonymous)}, files ${mib(after.file)}, shared ${mib(after.shared)}`,
-        `arena ${mib(arena)}, V8 heap ${mib(v8.heapUsedBytes)} of ${mib(v8.heapReservedBytes)}, external ${mib(v8.externalBytes)}`,
+        `arena ${mib(arena)} of ${mib(slabs)}, chunks in files ${mib(filed)}`,
+        `V8 heap ${mib(v8.heapUsedBytes)} of ${mib(v8.heapReservedBytes)}, external ${mib(v8.externalBytes)}`,
       ].join('; '),
     },
     {

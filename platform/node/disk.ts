@@ -3,7 +3,7 @@
  * so fewer of them run at once than the pool has threads: reads and writes always find one. A file
  * is never opened through a symbolic link, which could lead out of the data directory.
  */
-import { constants } from 'node:fs';
+import { constants, readSync } from 'node:fs';
 import {
   type FileHandle,
   mkdir,
@@ -102,6 +102,10 @@ async function openFile(
     path,
     write: (bytes, offset) => writeAll(handle, bytes, offset),
     read: (offset, byteCount) => readSome(handle, offset, byteCount),
+    readNow: (offset, byteCount) => {
+      const target = new Uint8Array(byteCount);
+      return target.subarray(0, readSync(handle.fd, target, 0, byteCount, offset));
+    },
     truncate: (sizeBytes) => handle.truncate(sizeBytes),
     sync: () => inSyncSlot(() => handle.datasync()),
     close: async () => {

@@ -191,7 +191,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     file: 'storage/tenant-read.js',
     edits: [
       {
-        from: 'selectFrames(head, selectors, range, hints, deletions, pacer)',
+        from: 'selectFrames(head, selectors, range, hints, deletions, pacer, loader)',
         to: 'selectFrames(head, selectors, range, hints, [])',
       },
     ],

@@ -30,6 +30,11 @@ export interface BlockSource {
   series(): AsyncIterable<SourceSeries> | Iterable<SourceSeries>;
 }
 
+/** One whose series come at once but now and then; then a promise comes that is to be waited for. */
+export interface LoadingSource extends Pick<BlockSource, 'symbols'> {
+  series(): Iterable<Promise<void> | SourceSeries>;
+}
+
 export interface CutOptions extends BlockWriterOptions {
   /** Notes for meta.json, as `from-out-of-order`. */
   readonly hints?: readonly string[];
@@ -41,7 +46,7 @@ export interface CutOptions extends BlockWriterOptions {
  */
 export async function cutBlock(
   options: CutOptions,
-  source: BlockSource,
+  source: BlockSource | LoadingSource,
   range: TimeRange,
 ): Promise<BlockMeta | undefined> {
   const writer = await BlockWriter.create(options);
@@ -52,6 +57,10 @@ export async function cutBlock(
     if (Symbol.iterator in all) {
       // Not `for await`, which waits for each.
       for (const series of all) {
+        if (series instanceof Promise) {
+          await series;
+          continue;
+        }
         if (!cutter.tryPut(series)) await cutter.put(series);
         if (options.pacer.spend(SERIES_UNITS)) await options.pacer.pause();
       }

@@ -9,13 +9,15 @@
  */
 import { assert } from '../../model/assert.ts';
 import type { TimeRange } from '../../model/sample.ts';
-import type { BlockSource, SourceSeries } from '../block/cut.ts';
+import type { LoadingSource, SourceSeries } from '../block/cut.ts';
 import { CHUNK_XOR, type ChunkBytes } from '../block/format.ts';
 import { ChunkMerger } from '../block/merge-chunks.ts';
 import { SeriesSamples } from '../block/series-samples.ts';
 import { type Pacer, sortPaced } from '../pacer.ts';
 import type { Head } from './head.ts';
 import { compareLabelBytes } from './label-order.ts';
+import { ChunkLoader } from './chunk-loader.ts';
+import { IN_ARENA } from './chunk-table.ts';
 import { NO_CHUNK } from './series-table.ts';
 
 /** The series of `head` with data in the closed range, as a source for `cutBlock`. */
@@ -23,7 +25,7 @@ export async function openHeadSource(
   head: Head,
   range: TimeRange,
   pacer: Pacer,
-): Promise<BlockSource> {
+): Promise<LoadingSource> {
   const numbers = new Uint32Array(head.series.count);
   let count = 0;
   for (let s = 0; s < head.series.length && count < numbers.length; s++) {
@@ -71,12 +73,17 @@ function* seriesOf(
   head: Head,
   inOrder: Uint32Array,
   range: TimeRange,
-): Generator<SourceSeries, void> {
+): Generator<Promise<void> | SourceSeries, void> {
   const deleter = new ChunkMerger();
+  const loader = new ChunkLoader(head, range);
   for (let i = 0; i < inOrder.length; i++) {
     const s = inOrder[i]!;
+    while (!loader.has(s)) {
+      loader.load(inOrder, i);
+      if (loader.loading !== undefined) yield loader.loading;
+    }
     const deleted = head.tombstones.of(s);
-    const chunks = chunksOf(head, s, range);
+    const chunks = chunksOf(head, s, range, loader);
     yield {
       labels: head.labelsOf(s),
       chunks: deleted === undefined ? chunks : deleter.merge(chunks, deleted),
@@ -84,8 +91,13 @@ function* seriesOf(
   }
 }
 
-/** The chunks that touch the range, oldest first and apart, late samples merged in. */
-export function chunksOf(head: Head, s: number, { maxTimeMs, minTimeMs }: TimeRange): ChunkBytes[] {
+/** The chunks that touch the range, oldest first and apart, late samples merged in. What is in files the loader has. */
+export function chunksOf(
+  head: Head,
+  s: number,
+  { maxTimeMs, minTimeMs }: TimeRange,
+  loader: ChunkLoader,
+): ChunkBytes[] {
   const { arena, chunks, series } = head;
   const found: ChunkBytes[] = [];
   const isOpen = head.completeOpenChunk(s);
@@ -104,9 +116,16 @@ export function chunksOf(head: Head, s: number, { maxTimeMs, minTimeMs }: TimeRa
     if (lastOfChunk < minTimeMs) break;
     if (firstOfChunk > maxTimeMs) continue;
     const handle = chunks.handle[c]!;
+    const length = chunks.byteLength[c]!;
+    if (chunks.file[c] !== IN_ARENA) {
+      const loaded = loader.find(c);
+      assert(loaded !== undefined, 'head: a chunk that was not loaded');
+      const { bytes, from } = loaded;
+      found.push(xorChunk(firstOfChunk, lastOfChunk, bytes, from, from + length));
+      continue;
+    }
     const bytes = arena.slab(handle);
     const from = arena.offset(handle);
-    const length = chunks.byteLength[c]!;
     const moves = lastOfChunk > maxTimeMs;
     found.push(
       moves

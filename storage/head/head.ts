@@ -20,7 +20,7 @@ import {
   appendXor,
   putXorCount,
 } from '../chunk/xor-encode.ts';
-import { ChunkTable } from './chunk-table.ts';
+import { ChunkTable, type FiledChunks, IN_ARENA } from './chunk-table.ts';
 import { Bitmap } from './bitmap.ts';
 import { HeadTombstones } from './head-tombstones.ts';
 import { HistogramChains } from './histogram-chains.ts';
@@ -54,11 +54,14 @@ export class Head {
   readonly postings = new Postings();
   readonly histograms = new HistogramChains();
   readonly tombstones = new HeadTombstones();
-  readonly #lookup = new SampleLookup(this.series, this.chunks, this.arena);
+  /** Where closed chunks go when they are old; undefined: they stay. */
+  files: FiledChunks | undefined;
+  readonly #lookup = new SampleLookup(this, (c) => this.files?.readNow(c));
   readonly #inserter = new SampleInserter({
     series: this.series,
     chunks: this.chunks,
     arena: this.arena,
+    readFiled: (c) => this.files?.readNow(c),
     chunkBytesMax: CHUNK_BYTES_MAX,
     rangeMs: BLOCK_RANGE_MS,
   });
@@ -341,7 +344,7 @@ export class Head {
     else chunks.older[newer] = NO_CHUNK;
     while (c !== NO_CHUNK) {
       const older = chunks.older[c]!;
-      arena.free(chunks.handle[c]!, chunks.byteLength[c]!);
+      if (chunks.file[c] === IN_ARENA) arena.free(chunks.handle[c]!, chunks.byteLength[c]!);
       chunks.remove(c);
       c = older;
     }
@@ -376,7 +379,7 @@ export class Head {
     const moreBytes = pastMs > 0 ? Math.min((grownBytes * restMs) / pastMs, CHUNK_BYTES_MAX) : 0;
     const wanted = Math.min(roomFor(usedBytes + moreBytes), CHUNK_BYTES_MAX);
     const capacity = Math.max(wanted, series.openCapacity[s]! + OPEN_CHUNK_BYTES_STEP);
-    series.openHandle[s] = this.#moveOpen(s, usedBytes, capacity);
+    series.openHandle[s] = this.#moveOpen(s, usedBytes, this.arena.allocate(capacity));
     series.openCapacity[s] = capacity;
     return true;
   }
@@ -390,7 +393,7 @@ export class Head {
     const c = chunks.add();
     chunks.minTime[c] = series.openMinTime[s]!;
     chunks.maxTime[c] = maxTimeMs;
-    chunks.handle[c] = this.#moveOpen(s, usedBytes, usedBytes);
+    chunks.handle[c] = this.#moveOpen(s, usedBytes, this.arena.append(usedBytes));
     chunks.byteLength[c] = usedBytes;
     chunks.older[c] = series.newestChunk[s]!;
     series.newestChunk[s] = c;
@@ -398,14 +401,16 @@ export class Head {
   }
 
   /** Copies the open chunk's bytes to new room, whose handle it returns, and frees the old one. */
-  #moveOpen(s: number, usedBytes: number, capacity: number): number {
+  #moveOpen(s: number, usedBytes: number, handle: number): number {
     const { arena, series } = this;
-    const handle = arena.allocate(capacity);
-    const to = arena.slab(handle);
-    const toBase = arena.offset(handle);
-    const { base, bytes } = this.#roomOf(s);
-    for (let i = 0; i < usedBytes; i++) to[toBase + i] = bytes[base + i]!;
-    arena.free(series.openHandle[s]!, series.openCapacity[s]!);
+    const old = series.openHandle[s]!;
+    const from = arena.offset(old) >>> 2;
+    const to = arena.offset(handle) >>> 2;
+    const source = arena.words(old);
+    const target = arena.words(handle);
+    const wordCount = (usedBytes + 3) >>> 2; // ranges are whole words
+    for (let i = 0; i < wordCount; i++) target[to + i] = source[from + i]!;
+    arena.free(old, series.openCapacity[s]!);
     return handle;
   }
 

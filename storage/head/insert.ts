@@ -9,6 +9,7 @@
  * Cold beside `Head.append`: ten microseconds a sample.
  */
 import { assert } from '../../model/assert.ts';
+import { StarlingError } from '../../model/errors.ts';
 import type { Arena } from '../chunk/arena.ts';
 import { decodeXor, xorSampleCount } from '../chunk/xor-decode.ts';
 import {
@@ -18,17 +19,21 @@ import {
   createXorColumns,
   putXorCount,
 } from '../chunk/xor-encode.ts';
-import type { ChunkTable } from './chunk-table.ts';
+import { HEAD_CHUNKS_DIRECTORY } from '../filenames.ts';
+import { type ChunkTable, IN_ARENA } from './chunk-table.ts';
 import { NO_CHUNK, type SeriesTable } from './series-table.ts';
 
 /** Names the open chunk among closed ones. */
 const OPEN = -1;
 const OPEN_BYTES_STEP = 64;
+const UNREADABLE = { path: HEAD_CHUNKS_DIRECTORY, why: 'a chunk cannot be read' };
 
 export interface InserterOptions {
   readonly series: SeriesTable;
   readonly chunks: ChunkTable;
   readonly arena: Arena;
+  /** The bytes of a chunk that is in a file; undefined: they cannot be read. */
+  readonly readFiled: (chunk: number) => Uint8Array | undefined;
   /** A chunk that would be larger is cut in two. */
   readonly chunkBytesMax: number;
   /** No chunk crosses a border of this grid. */
@@ -46,7 +51,10 @@ export class SampleInserter {
     this.#options = options;
   }
 
-  /** The series is settled, its open chunk whole, its newest sample newer, and it has none at the time. */
+  /**
+   * The series is settled, its open chunk whole, its newest sample newer, and it has none at the time. Throws
+   * `disk.failed` when the chunk is in a file that cannot be read.
+   */
   insert(s: number, timeMs: number, low: number, high: number): void {
     const { arena, chunks, rangeMs, series } = this.#options;
     let target = OPEN;
@@ -61,6 +69,13 @@ export class SampleInserter {
       this.#begin(1);
       this.#put(0, timeMs, low, high);
       this.#link(s, target, older, 0, 1);
+      return;
+    }
+    if (target !== OPEN && chunks.file[target] !== IN_ARENA) {
+      const bytes = this.#options.readFiled(target);
+      if (bytes === undefined) throw new StarlingError('disk.failed', UNREADABLE);
+      const count = this.#load(bytes, 0, chunks.byteLength[target]!, timeMs, low, high);
+      this.#rewriteClosed(s, target, count);
       return;
     }
     const handle = target === OPEN ? series.openHandle[s]! : chunks.handle[target]!;
@@ -117,9 +132,9 @@ export class SampleInserter {
     return (xor.bitLength[s]! + 7) >>> 3;
   }
 
-  #store(byteCount: number, capacity: number): number {
+  /** Copies the scratch bytes to a range of the arena. */
+  #store(byteCount: number, handle: number): number {
     const { arena } = this.#options;
-    const handle = arena.allocate(capacity);
     arena.slab(handle).set(this.#bytes.subarray(0, byteCount), arena.offset(handle));
     return handle;
   }
@@ -135,7 +150,7 @@ export class SampleInserter {
     }
     const needed = byteCount + XOR_SAMPLE_BYTES_MAX;
     const capacity = Math.ceil(needed / OPEN_BYTES_STEP) * OPEN_BYTES_STEP;
-    const handle = this.#store(byteCount, capacity);
+    const handle = this.#store(byteCount, arena.allocate(capacity));
     arena.free(series.openHandle[s]!, series.openCapacity[s]!);
     series.openHandle[s] = handle;
     series.openCapacity[s] = capacity;
@@ -151,22 +166,22 @@ export class SampleInserter {
       this.#link(s, target, chunks.older[target]!, 0, from);
       byteCount = this.#encode(this.#own, 0, from, count);
     }
-    const handle = this.#store(byteCount, byteCount);
-    arena.free(chunks.handle[target]!, chunks.byteLength[target]!);
-    chunks.handle[target] = handle;
-    chunks.byteLength[target] = byteCount;
+    const handle = this.#store(byteCount, arena.append(byteCount));
+    if (chunks.file[target] === IN_ARENA)
+      arena.free(chunks.handle[target]!, chunks.byteLength[target]!);
+    chunks.moveToArena(target, handle, byteCount);
     chunks.minTime[target] = this.#timestamps[from]!;
     chunks.maxTime[target] = this.#timestamps[count - 1]!;
   }
 
   /** Links samples `[from, to)` as a new chunk between `newer` and `older`. */
   #link(s: number, newer: number, older: number, from: number, to: number): void {
-    const { chunks, series } = this.#options;
+    const { arena, chunks, series } = this.#options;
     const byteCount = this.#encode(this.#own, 0, from, to);
     const c = chunks.add();
     chunks.minTime[c] = this.#timestamps[from]!;
     chunks.maxTime[c] = this.#timestamps[to - 1]!;
-    chunks.handle[c] = this.#store(byteCount, byteCount);
+    chunks.handle[c] = this.#store(byteCount, arena.append(byteCount));
     chunks.byteLength[c] = byteCount;
     chunks.older[c] = older;
     if (newer === OPEN) series.newestChunk[s] = c;

@@ -67,6 +67,11 @@ export class Posting {
     return false;
   }
 
+  /** The numbers in it, as a copy. */
+  toArray(): Uint32Array {
+    return this.#bits?.toArray() ?? this.#list.slice(0, this.#length);
+  }
+
   /** Hot: adds the numbers to `marks`. */
   mark(marks: Marks): void {
     if (this.#bits !== undefined) marks.addBits(this.#bits);

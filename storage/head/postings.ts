@@ -55,6 +55,11 @@ export class Postings {
     yield* this.#index.get(name)?.keys() ?? [];
   }
 
+  /** The numbers of series that have the pair, as a copy. */
+  numbersOf(name: string, value: string): Uint32Array {
+    return this.#index.get(name)?.get(value)?.toArray() ?? NO_NUMBERS;
+  }
+
   /** True when a series marked in `among` has the pair. */
   hasAny(name: string, value: string, among: Bitmap): boolean {
     return this.#index.get(name)?.get(value)?.hasAny(among) ?? false;
@@ -102,6 +107,7 @@ export class Postings {
   }
 }
 
+const NO_NUMBERS = new Uint32Array(0);
 const NO_VALUES: ReadonlyMap<string, Posting> = new Map();
 
 /**

@@ -4,6 +4,7 @@
  * series that went in the meantime is left out. While a cursor is open no series number gets a new
  * meaning: who does not run it to its end must `return()` it.
  */
+import { assert } from '../../model/assert.ts';
 import { type Selectors, compileMatcher } from '../../model/matchers.ts';
 import type { TimeRange } from '../../model/sample.ts';
 import type { WindowValue } from '../../model/window-value.ts';
@@ -19,6 +20,8 @@ import type { Pacer } from '../pacer.ts';
 import { type DeletedPart, deletedRanges, deletedSeries } from './deleted-series.ts';
 import type { Head } from './head.ts';
 import { Bitmap } from './bitmap.ts';
+import { ChunkLoader } from './chunk-loader.ts';
+import { IN_ARENA } from './chunk-table.ts';
 import { matchKey } from './match-cache.ts';
 import { NO_CHUNK } from './series-table.ts';
 import { SERIES_TOUCHED, touchSeries } from './touch-series.ts';
@@ -93,7 +96,7 @@ export function isInPart(lastWord: number, { count, index }: SeriesPart): boolea
 
 /**
  * Series frames of matching series, with chunks, without what was deleted. `undefined` is a pause: go on after
- * a turn of the loop. By the number of series, and by time where there is a pacer.
+ * a turn of the loop, and when what the loader loads is there. By the number of series, and by time where there is a pacer.
  */
 export function selectFrames(
   head: Head,
@@ -102,8 +105,9 @@ export function selectFrames(
   hints: SelectHints = { projection: undefined, newestOnly: false },
   deletions: readonly Deletion[] = NO_DELETIONS,
   pacer?: Pacer,
+  loader = new ChunkLoader(head, range),
 ): Generator<Uint8Array | undefined, void> {
-  const putter = new SeriesPutter(head, range, hints);
+  const putter = new SeriesPutter(head, range, hints, loader);
   return reading(head, frames(head, selectors, range, putter, deletions, pacer));
 }
 
@@ -114,8 +118,9 @@ export function selectLabelSets(
   range: TimeRange,
   deletions: readonly Deletion[] = NO_DELETIONS,
   pacer?: Pacer,
+  loader = new ChunkLoader(head, range),
 ): Generator<Uint8Array | undefined, void> {
-  const putter = new SeriesPutter(head, range, undefined);
+  const putter = new SeriesPutter(head, range, undefined, loader);
   return reading(head, frames(head, selectors, range, putter, deletions, pacer));
 }
 
@@ -155,7 +160,7 @@ function* framesOf(
   deleted: readonly DeletedPart[],
   pacer: Pacer | undefined,
 ): Generator<Uint8Array | undefined, void> {
-  const { writer } = putter;
+  const { loader, writer } = putter;
   pacer?.begin();
   for (let i = 0; i < numbers.length; i++) {
     const s = numbers[i]!;
@@ -164,6 +169,11 @@ function* framesOf(
       const later = deleted.length === 0 ? undefined : deletedRanges(deleted, s);
       const own = head.tombstones.of(s);
       const ranges = own === undefined || later === undefined ? (own ?? later) : [...own, ...later];
+      while (putter.looksAtChunks(ranges) && !loader.has(s)) {
+        loader.load(numbers, i);
+        yield undefined;
+        pacer?.begin();
+      }
       if (ranges === undefined) putter.put(s);
       else putter.putUndeleted(s, ranges);
     }
@@ -182,6 +192,7 @@ function* framesOf(
 /** Writes series into frames. Hot, but for its making. */
 class SeriesPutter {
   readonly writer: SeriesFrameWriter;
+  readonly loader: ChunkLoader;
   readonly #head: Head;
   readonly #range: TimeRange;
   /** Undefined: no chunks at all. */
@@ -192,7 +203,8 @@ class SeriesPutter {
   #touched = 0;
   readonly #scratchChunks: number[] = [];
 
-  constructor(head: Head, range: TimeRange, hints: SelectHints | undefined) {
+  constructor(head: Head, range: TimeRange, hints: SelectHints | undefined, loader: ChunkLoader) {
+    this.loader = loader;
     this.#head = head;
     this.#range = range;
     this.#hints = hints;
@@ -213,6 +225,11 @@ class SeriesPutter {
   wants(s: number): boolean {
     const part = this.#hints?.part;
     return part === undefined || isInPart(this.#head.series.fingerprints[s * 4 + 3]!, part);
+  }
+
+  /** Whether to put a series of which these ranges were deleted reads its chunks. */
+  looksAtChunks(deleted: readonly TimeRange[] | undefined): boolean {
+    return this.#hints !== undefined || deleted !== undefined;
   }
 
   /** Whether chunks of the series are encoded anew for a read, which takes a millisecond or more. */
@@ -252,7 +269,7 @@ class SeriesPutter {
   /** Writes what is left of a series; nothing, when all of it in the range was deleted. */
   putUndeleted(s: number, deleted: readonly TimeRange[]): void {
     const { maxTimeMs, minTimeMs } = this.#range;
-    const all = chunksOf(this.#head, s, this.#range);
+    const all = chunksOf(this.#head, s, this.#range, this.loader);
     const left = this.#deleter
       .merge(all, joinRanges(deleted))
       .filter((chunk) => chunk.minTimeMs <= maxTimeMs && chunk.maxTimeMs >= minTimeMs);
@@ -263,7 +280,7 @@ class SeriesPutter {
 
   /** Chunks of both kinds, oldest first; with `newestOnly` the last one. */
   #putWithHistograms(s: number, newestOnly: boolean): void {
-    const all = chunksOf(this.#head, s, this.#range);
+    const all = chunksOf(this.#head, s, this.#range, this.loader);
     const chunks = newestOnly ? all.slice(-1) : all;
     if (newestOnly && chunks.length === 0) return;
     this.#putAll(s, chunks);
@@ -304,6 +321,10 @@ class SeriesPutter {
     this.#putLabels(s, count + (hasOpen ? 1 : 0));
     while (count > 0) {
       const c = this.#scratchChunks[--count]!;
+      if (chunks.file[c] !== IN_ARENA) {
+        this.#putFiled(c);
+        continue;
+      }
       const handle = chunks.handle[c]!;
       this.writer.putChunkOfWords(
         chunks.minTime[c]!,
@@ -321,6 +342,20 @@ class SeriesPutter {
       arena.words(handle),
       arena.offset(handle) >>> 2,
       (series.xor.bitLength[s]! + 7) >>> 3,
+    );
+  }
+
+  #putFiled(c: number): void {
+    const { chunks } = this.#head;
+    const loaded = this.loader.find(c);
+    assert(loaded !== undefined, 'head: a chunk that was not loaded');
+    const { bytes, from } = loaded;
+    this.writer.putChunk(
+      chunks.minTime[c]!,
+      chunks.maxTime[c]!,
+      bytes,
+      from,
+      chunks.byteLength[c]!,
     );
   }
 }

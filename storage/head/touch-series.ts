@@ -4,6 +4,7 @@
  * processor waits for many at once. Changes nothing.
  */
 import type { Arena } from '../chunk/arena.ts';
+import { IN_ARENA } from './chunk-table.ts';
 import type { Head } from './head.ts';
 import { NO_CHUNK } from './series-table.ts';
 
@@ -21,7 +22,7 @@ export function touchSeries(
 ): number {
   const { arena, chunks, series } = head;
   const { alive, labelHandle, labelLength, newestChunk, openCapacity, openHandle } = series;
-  const { byteLength, handle, maxTime, older } = chunks;
+  const { byteLength, file, handle, maxTime, older } = chunks;
   let touched = 0;
   for (let i = from; i < to; i++) {
     const s = numbers[i]!;
@@ -30,7 +31,7 @@ export function touchSeries(
     if (openCapacity[s]! > 0) touched += touchBytes(arena, openHandle[s]!, openCapacity[s]!);
     let c = newestChunk[s]!;
     for (; c !== NO_CHUNK && maxTime[c]! >= minTimeMs; c = older[c]!)
-      touched += touchBytes(arena, handle[c]!, byteLength[c]!);
+      if (file[c] === IN_ARENA) touched += touchBytes(arena, handle[c]!, byteLength[c]!);
   }
   return touched;
 }

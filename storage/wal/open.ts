@@ -44,7 +44,7 @@ export interface OpenedLog {
   readonly nextSegment: number;
 }
 
-const NO_HOOKS = { afterSlice: () => Promise.resolve(), isCancelled: () => false };
+const NO_PAUSE = (): Promise<void> => Promise.resolve();
 
 /** Counts while replaying. */
 interface Tally {
@@ -218,7 +218,9 @@ class Replay {
       this.tally.recordCount++;
       return this.#decoder.decode(record);
     };
-    const end = await readSegment(this.#options, path, { onRecord, onDamage }, NO_HOOKS);
+    const { afterSlice = NO_PAUSE } = this.#options;
+    const hooks = { afterSlice, isCancelled: () => false };
+    const end = await readSegment(this.#options, path, { onRecord, onDamage }, hooks);
     assert(end !== undefined, 'wal: a replay is not cancelled');
     const { byteCount, goodBytes } = end;
     this.tally.bytesRead += byteCount;

@@ -16,6 +16,8 @@ export interface WalOptions {
   readonly directory: string;
   /** Gets what the log holds, in order, during `Wal.open`. */
   readonly handler: RecordHandler;
+  /** Waited for between two slices of that. */
+  readonly afterSlice?: (() => Promise<void>) | undefined;
   /**
    * Called when the replay found that something promised is gone, before any trace of it is repaired:
    * once it resolves, the loss is known for good. Damage of an end that nobody was promised is no loss.

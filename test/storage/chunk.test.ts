@@ -145,6 +145,37 @@ t.test(
   },
 );
 
+t.test('an arena begins slabs of a queue anew when all of them is freed', async (t) => {
+  const arena = new Arena();
+  const sizes = Array.from({ length: 40_000 }, (_, i) => 1 + ((i * 37) % 700));
+  const round = (): number[] =>
+    sizes.map((size, i) => {
+      const handle = arena.append(size);
+      arena.slab(handle).fill(i & 0xff, arena.offset(handle), arena.offset(handle) + size);
+      return handle;
+    });
+  const room = arena.allocate(100);
+  arena.slab(room).fill(7, arena.offset(room), arena.offset(room) + 100);
+  let older = round();
+  let newer = round();
+  const reserved = arena.reservedBytes;
+  for (let times = 0; times < 5; times++) {
+    older.forEach((handle, i) => arena.free(handle, sizes[i]!));
+    older = newer;
+    newer = round();
+  }
+  t.ok(arena.reservedBytes <= reserved + (1 << 20), `${reserved}, then ${arena.reservedBytes}`);
+  const isWhole = (handle: number, i: number): boolean =>
+    arena.slab(handle)[arena.offset(handle)] === (i & 0xff) &&
+    arena.slab(handle)[arena.offset(handle) + sizes[i]! - 1] === (i & 0xff);
+  t.ok(older.every(isWhole) && newer.every(isWhole));
+  for (const handles of [older, newer])
+    handles.forEach((handle, i) => arena.free(handle, sizes[i]!));
+  t.equal(arena.usedBytes, 112);
+  t.ok(arena.reservedBytes < 12 << 20, `what is not needed is given back: ${arena.reservedBytes}`);
+  t.equal(arena.slab(room)[arena.offset(room)], 7);
+});
+
 t.test('an arena reuses what was freed and keeps ranges apart', async (t) => {
   const arena = new Arena();
   const handles = Array.from({ length: 5000 }, (_, i) => arena.allocate(1 + ((i * 37) % 1024)));

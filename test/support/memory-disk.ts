@@ -117,6 +117,8 @@ export class MemoryDisk implements Disk {
         await this.#call('read', path);
         return new Uint8Array(file.bytes.subarray(offset, offset + byteCount));
       },
+      readNow: (offset, byteCount) =>
+        new Uint8Array(file.bytes.subarray(offset, offset + byteCount)),
       truncate: async (sizeBytes) => {
         await this.#call('truncate', path);
         file.bytes = Buffer.concat([file.bytes, Buffer.alloc(sizeBytes)]).subarray(0, sizeBytes);

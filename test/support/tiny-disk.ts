@@ -84,6 +84,7 @@ export class TinyDisk implements Disk {
         this.#count();
         return node.bytes.slice(offset, offset + byteCount);
       },
+      readNow: (offset, byteCount) => node.bytes.slice(offset, offset + byteCount),
       truncate: async (sizeBytes) => {
         this.#count();
         node.bytes = node.bytes.slice(0, sizeBytes);
