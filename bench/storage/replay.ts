@@ -13,7 +13,7 @@ const RUNS = 3;
 const NODE_FLAGS = [
   '--no-parallel-scavenge',
   '--max-semi-space-size=4',
-  '--heap-growing-percent=50',
+  '--heap-growing-percent=100',
   '--initial-old-space-size=40',
 ];
 
