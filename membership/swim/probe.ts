@@ -31,6 +31,8 @@ import {
 /** Asks over the control lane in one probe, and the pause between them. */
 const RELIABLE_PINGS_MAX = 3;
 const RELIABLE_RETRY_MS = 100;
+/** An accused is asked for its last word when so many periods are left. */
+const LAST_WORD_PERIODS = 2;
 /** Pings for others that may be open at once. */
 const RELAYS_MAX = 1_024;
 /** A helper nacks before the asker stops listening: this share of its probe timeout. */
@@ -43,8 +45,26 @@ export function tickProbes(core: CoreState, nowMs: number): void {
   if (nowMs < core.timers.probeMs) return;
   const periodMs = stretchByHealth(core.config.probeIntervalMs, core.healthScore);
   core.timers.probeMs = nowMs + periodMs;
+  askLastWord(core, nowMs);
   const member = nextTarget(core, nowMs);
   if (member !== undefined) startProbe(core, member, nowMs, periodMs);
+}
+
+/**
+ * Who will be taken for dead soon hears it from here too: the word of its refutation may be what was lost.
+ * One datagram a period, so that hearsay makes this node send next to nothing.
+ */
+function askLastWord(core: CoreState, nowMs: number): void {
+  const fromMs = LAST_WORD_PERIODS * core.config.probeIntervalMs;
+  for (const member of core.suspects) {
+    const { suspicion } = member;
+    if (suspicion === undefined || suspicion.isLastWordAsked) continue;
+    if (nowMs < suspicion.deadlineMs - fromMs) continue;
+    suspicion.isLastWordAsked = true;
+    const claim = claimOf(core, member);
+    sendMessages(core, member.address, [{ type: 'claim', claim }], false);
+    return;
+  }
 }
 
 /** When the probes next need a tick. */

@@ -3,7 +3,7 @@
  * minimum as *different* members confirm the accusation; a repeated accusation by the same one
  * changes nothing, and nothing ever restarts the clock.
  *
- *   min = mult x max(1, log10 N) x probe interval         k = mult - 2 confirmations
+ *   min = mult x max(1, log10 N) x probe interval         k = round(mult) - 2 confirmations
  *   max = maxMult x min
  *   timeout(c) = max - ln(c + 1) / ln(k + 1) x (max - min)
  *
@@ -25,6 +25,8 @@ export interface Suspicion {
   /** The first accuser and those who confirmed; at most confirmationsNeeded + 1. */
   readonly accusers: Set<InstanceId>;
   deadlineMs: number;
+  /** This node told the accused itself, shortly before the end. */
+  isLastWordAsked: boolean;
 }
 
 export interface SuspicionSettings {
@@ -39,7 +41,7 @@ export function suspicionLimits(settings: SuspicionSettings, livingCount: number
     settings.suspicionMult *
     Math.max(1, Math.log10(Math.max(1, livingCount))) *
     settings.probeIntervalMs;
-  const wanted = Math.max(0, settings.suspicionMult - 2);
+  const wanted = Math.max(0, Math.round(settings.suspicionMult) - 2);
   // Accusers can be everybody but the accused and the first accuser.
   const confirmationsNeeded = livingCount - 2 < wanted ? 0 : wanted;
   return { minMs, maxMs: settings.suspicionMaxMult * minMs, confirmationsNeeded };
@@ -62,6 +64,7 @@ export function startSuspicion(
     limits,
     accusers: new Set([accuser]),
     deadlineMs: nowMs + suspicionTimeoutMs(limits, 0),
+    isLastWordAsked: false,
   };
 }
 

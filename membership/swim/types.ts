@@ -124,7 +124,7 @@ export interface SwimConfig {
   readonly probeTimeoutMs: number;
   /** Helpers of an indirect probe. */
   readonly indirectChecks: number;
-  /** suspicion min = mult x max(1, log10 N) x probe interval; confirmations needed = mult - 2. */
+  /** suspicion min = mult x max(1, log10 N) x probe interval; confirmations needed = round(mult) - 2. */
   readonly suspicionMult: number;
   /** suspicion max = this x min: the time an accusation that nobody confirms takes. */
   readonly suspicionMaxMult: number;
@@ -156,7 +156,7 @@ export const defaultSwimConfig: SwimConfig = {
   probeIntervalMs: 1_000,
   probeTimeoutMs: 500,
   indirectChecks: 3,
-  suspicionMult: 4,
+  suspicionMult: 3.8,
   suspicionMaxMult: 6,
   healthScoreMax: 8,
   gossipIntervalMs: 200,
