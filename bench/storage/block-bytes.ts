@@ -95,6 +95,9 @@ export async function blockBytes({ bin, data, directory }: RowOptions): Promise<
 export async function compactedBytes(options: RowOptions): Promise<readonly Figure[]> {
   const { bin, directory } = options;
   const seriesCount = options.seriesCount ?? COMPACTED_SERIES;
+  const roundsMin = COMPACTED_RANGE_MS / 2 / 15_000; // fewer fill no block that is waited for
+  if ((options.rounds ?? COMPACTED_ROUNDS) <= roundsMin)
+    throw new Error(`compacted: more than ${roundsMin} rounds, or no block is long enough`);
   const load = {
     ...{ seriesCount, rounds: options.rounds ?? COMPACTED_ROUNDS },
     startMs:
