@@ -75,27 +75,10 @@ export function countAck(draft: Draft, ack: Ack): void {
 function isWon(draft: Draft, ballot: Ballot): boolean {
   const { acked, blank, purpose } = ballot;
   if (purpose === 'seal') return votersOf(draft.registry).every(({ id }) => acked.has(id));
-  const self = draft.config.instanceId;
-  if (purpose === 'join' || purpose === 'return') {
-    const hasOthers = votersOf(draft.registry).some(({ id }) => id !== self);
-    if (!hasOthers && !knowsAllMembers(draft.registry)) return false;
-  }
   if (purpose !== 'return') return hasMajority(draft.registry, acked);
+  const self = draft.config.instanceId;
   if (hasMajority(draft.registry, acked, self)) return true;
   return votersOf(draft.registry).every(({ id }) => id === self || acked.has(id) || blank.has(id));
-}
-
-/**
- * Whether as many were heard of as the cluster ever had. Records come one by one: whoever has heard of itself, or
- * of the cluster, and of no voter yet must not take that for all there is.
- */
-function knowsAllMembers({ cluster, instances }: Registry): boolean {
-  let count = 0;
-  for (const { activeSinceMs, generation, state } of instances.values()) {
-    const isNewcomer = (state === 'JOINING' || state === 'PENDING') && generation === 0;
-    if (!isNewcomer || activeSinceMs > 0) count++;
-  }
-  return cluster !== undefined && count >= cluster.membersMax;
 }
 
 /** Drops overtaken ballots, voids acks of another electorate, and takes out those that are won. */

@@ -121,8 +121,12 @@ export type LifecycleInput =
   | { readonly type: 'lost'; readonly beforeMs: number }
   /** An operator accepts that the history of a forgotten instance is gone. */
   | { readonly type: 'loss-accepted'; readonly id: InstanceId }
-  /** A full registry exchange with that instance was done; its records came before. */
-  | { readonly type: 'met-instance'; readonly id: InstanceId }
+  /** A full registry exchange with that instance was done: all its records. */
+  | {
+      readonly type: 'met-instance';
+      readonly id: InstanceId;
+      readonly records: readonly RegistryRecord[];
+    }
   | {
       readonly type: 'nack';
       readonly stamp: string;
@@ -136,6 +140,7 @@ export type LifecycleInput =
    */
   | { readonly type: 'refilled'; readonly beforeMs: number; readonly restMs: number }
   /** Records arrived by gossip or exchange. */
+  /** Some records, as gossip tells them. */
   | { readonly type: 'registry-changed'; readonly records: readonly RegistryRecord[] }
   /** What this instance holds from steps below `rf` is also held elsewhere. */
   | { readonly type: 'settled'; readonly rf: number }

@@ -148,6 +148,7 @@ function takeInput(draft: Draft, input: LifecycleInput): void {
     case 'met-instance':
       draft.metAtMs ??= draft.now.monotonicMs;
       draft.seenAtMs.set(input.id, draft.now.monotonicMs);
+      receive(draft, input.records);
       return;
     case 'nack':
       if (draft.ballots.has(input.stamp)) {
@@ -298,7 +299,12 @@ function commitJoin(draft: Draft): void {
 
 // --- records ---
 
+/**
+ * What gossip tells comes in pieces: a node whose disk was replaced could meet its own old place before it knows anybody
+ * else, return with nobody to ask, and answer reads alone. So the first to be heard is a whole registry.
+ */
 function receive(draft: Draft, records: readonly RegistryRecord[]): void {
+  if (draft.phase === 'pending' && draft.metAtMs === undefined) return;
   write(draft, records);
   for (const record of draft.changed.values()) {
     if (record.kind === 'instance') draft.seenAtMs.set(record.id, draft.now.monotonicMs);

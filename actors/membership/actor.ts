@@ -178,10 +178,10 @@ export class MembershipActor implements Actor<MembershipMessage> {
     if (records.length > 0) this.#enqueue({ type: 'registry-changed', records });
   }
 
-  /** Merges what a peer told; `pull` is answered once that is durable and published. */
+  /** Merges the whole registry of a peer; `pull` is answered once that is durable and published. */
   #receiveExchange(exchange: ExchangeMessage, pull?: Reply<null>): void {
-    this.#receiveRecords(exchange.records);
-    this.#enqueue({ type: 'met-instance', id: exchange.from }, pull);
+    const { records } = decodeRecords(exchange.records);
+    this.#enqueue({ type: 'met-instance', id: exchange.from, records }, pull);
   }
 
   #receiveBallot(ballot: BallotMessage): void {

@@ -230,10 +230,8 @@ export class LifecycleWorld {
 
   #exchange(a: Machine, b: Machine): void {
     const [recordsA, recordsB] = [recordsOf(a.state.registry), recordsOf(b.state.registry)];
-    this.#deliver(a, b, { type: 'registry-changed', records: recordsA });
-    this.#deliver(b, a, { type: 'registry-changed', records: recordsB });
-    this.#deliver(a, b, { type: 'met-instance', id: a.id });
-    this.#deliver(b, a, { type: 'met-instance', id: b.id });
+    this.#deliver(a, b, { type: 'met-instance', id: a.id, records: recordsA });
+    this.#deliver(b, a, { type: 'met-instance', id: b.id, records: recordsB });
   }
 
   #running(): Machine[] {
