@@ -229,6 +229,40 @@ t.test('a flipped bit anywhere keeps a block out of the bucket, or changes nothi
   t.ok(refusedCount > 100, `${refusedCount} were refused`);
 });
 
+t.test('a meta.json with another time than that of the samples keeps a block out', async (t) => {
+  const path = `${directory}/${A}/meta.json`;
+  const whole = (await diskWithBlocks()).fileBytes(path).toString();
+  const told = JSON.parse(whole) as { readonly minTime: number; readonly maxTime: number };
+  const check = async (change: Partial<typeof told>, expected: string): Promise<void> => {
+    const disk = await diskWithBlocks();
+    disk.putFile(path, Buffer.from(JSON.stringify({ ...told, ...change })));
+    const damaged: string[] = [];
+    const damage: BlockDamage = { of: () => undefined, note: (id) => void damaged.push(id) };
+    const bucket = new SimBucketStore().sideOf(clock);
+    const given = { disk, bucket, log: quiet, clock, damage };
+    const shipper = await Shipper.open({ ...given, tenant, storeId: 's1', directory });
+    const id = await shipper.ship().then(
+      () => 'shipped',
+      (thrown: unknown) => (thrown as StarlingError).id,
+    );
+    t.equal(id, expected, JSON.stringify(change));
+    t.strictSame(damaged, expected === 'shipped' ? [] : [A]);
+  };
+  const hourMs = 3_600_000;
+  await check({}, 'shipped');
+  await check({ minTime: told.minTime - hourMs, maxTime: told.maxTime + hourMs }, 'shipped');
+  await check({ minTime: told.maxTime - 1 }, 'block.corrupt');
+  await check({ maxTime: told.minTime + 1 }, 'block.corrupt');
+  await check(
+    { minTime: told.minTime + 24 * hourMs, maxTime: told.maxTime + 24 * hourMs },
+    'block.corrupt',
+  );
+  await check(
+    { minTime: told.minTime - 24 * hourMs, maxTime: told.maxTime - 24 * hourMs },
+    'block.corrupt',
+  );
+});
+
 /** All series and their chunks. */
 async function contentsOf(files: BlockFiles): Promise<readonly unknown[]> {
   const reader = await BlockReader.open(files);
