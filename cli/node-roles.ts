@@ -49,6 +49,8 @@ const TINY_TABLE = 16;
 const TINY_CACHE_BYTES = 64 * 1024;
 const SMALL_ANSWER_BYTES = 64 * 1024;
 const LATE_HEDGE_MS = 3000;
+/** Of a query's text, in a line of the log. */
+const LOGGED_QUERY_MAX = 500;
 const NOTE_WRITE = { timeoutMs: 2000, lane: 'control' } as const;
 
 export function spawnRoles(
@@ -345,6 +347,11 @@ function spawnEdges(parts: Parts): void {
         inlineBytesMax: odd?.('query.in-worker') === true ? 0 : undefined,
         blocks: { indexes, isShared: hasSharedBucket(options) },
         onQuery: (seconds, error) => metrics.onQuery(seconds, error),
+        onDeath: ({ query, ...facts }) =>
+          platform.log.warn('a query ended its worker', {
+            ...facts,
+            query: query.slice(0, LOGGED_QUERY_MAX),
+          }),
       }),
   });
 }

@@ -102,6 +102,11 @@ export const errorCatalogue = {
     message: (f: { readonly tenant: string; readonly why: string }) =>
       `the tenant id ${JSON.stringify(f.tenant)} ${f.why}`,
   },
+  'tenant.federation_off': {
+    ...unprocessable,
+    message: (f: { readonly count: number }) =>
+      `the header X-Scope-OrgID lists ${f.count} tenants, and a query answers for one: ask for each by itself`,
+  },
   'instance.invalid': {
     ...invalid,
     message: (f: { readonly instance: string }) =>

@@ -59,8 +59,24 @@ function remember(pattern: string): Program {
   return program;
 }
 
+/** What stands for bytes that are no UTF-8. */
+const BAD_UTF8 = /\p{Cs}/gu;
+/** A pattern with none of these is a list of texts, which Go compares as they are, whatever their bytes. */
+const METACHARACTERS = /[\\.+*?()[\]{}^$]/;
+
+/** The text from the first byte that is no UTF-8 on; undefined: all of it is. */
+export function badUtf8In(text: string): string | undefined {
+  const at = text.search(BAD_UTF8);
+  return at === -1 ? undefined : text.slice(at).replaceAll(BAD_UTF8, '\ufffd');
+}
+
 function compileProgram(pattern: string): Program {
   const cost = checkedCost(pattern);
+  const bad = METACHARACTERS.test(pattern) ? badUtf8In(pattern) : undefined;
+  if (bad !== undefined) {
+    const text = `error parsing regexp: invalid UTF-8: \`${bad}\``;
+    throw new StarlingError('query.parse', { text });
+  }
   const body = withoutAnchors(pattern);
   const literals = literalAlternatives(body);
   if (literals !== undefined) {

@@ -29,7 +29,7 @@ import {
   runRemoteReadJob,
 } from './remote-read-job.ts';
 import { bytesOf, transferable } from './frames.ts';
-import { QueryRunner } from './query-runner.ts';
+import { type QueryDeath, QueryRunner } from './query-runner.ts';
 import { METADATA_JOB, type MetadataInput, runMetadataJob } from './metadata-job.ts';
 import { NAMES_JOB, type NamesInput, type NamesOutput, runNamesJob } from './names-job.ts';
 import { type ReadMessage, SeriesSource, type SeriesSourceDependencies } from './series-source.ts';
@@ -50,6 +50,8 @@ export interface QuerierDependencies extends SeriesSourceDependencies {
   /** What is evaluated where it is; 0: nothing. */
   readonly inlineBytesMax?: number | undefined;
   readonly onQuery: (seconds: number, error: StarlingError | undefined) => void;
+  /** Told of each query that ended its worker. */
+  readonly onDeath: (death: QueryDeath) => void;
 }
 
 export class QuerierActor implements Actor<QuerierMessage> {
@@ -69,9 +71,10 @@ export class QuerierActor implements Actor<QuerierMessage> {
       runningPerTenantMax: settings.concurrentPerTenantMax,
       waitingPerTenantMax: settings.queuedPerTenantMax,
     });
-    const { inlineBytesMax = INLINE_BYTES_MAX, probe, workers } = dependencies;
+    const { inlineBytesMax = INLINE_BYTES_MAX, onDeath, probe, workers } = dependencies;
     const source = this.#source;
-    this.#runner = new QueryRunner({ clock, inlineBytesMax, probe, settings, source, workers });
+    const more = { onDeath, probe, settings, source, workers };
+    this.#runner = new QueryRunner({ clock, inlineBytesMax, ...more });
   }
 
   receive(message: QuerierMessage): void {

@@ -37,8 +37,8 @@ export class Quarantine {
     }
   }
 
-  /** The query ended its worker. */
-  noteDeath(tenant: string, query: string): void {
+  /** The query ended its worker; returns how often it did. */
+  noteDeath(tenant: string, query: string): number {
     const key = keyOf(tenant, query);
     const deaths = (this.#suspects.get(key)?.deaths ?? 0) + 1;
     this.#suspects.delete(key);
@@ -47,6 +47,7 @@ export class Quarantine {
       if (this.#suspects.size <= QUERIES_MAX) break;
       this.#suspects.delete(oldest);
     }
+    return deaths;
   }
 }
 

@@ -34,11 +34,20 @@ const BYTES_PER_ROW = 500;
 export interface QueryRunnerDependencies {
   readonly clock: Clock;
   readonly settings: QuerySettings;
-  readonly source: SeriesSource;
+  readonly source: Pick<SeriesSource, 'downsamplingFor' | 'gather'>;
   readonly workers: Workers;
   /** What is evaluated where it is; 0: nothing. */
   readonly inlineBytesMax: number;
   readonly probe: Probe | undefined;
+  /** Told of each query that ended its worker. */
+  readonly onDeath: (death: QueryDeath) => void;
+}
+
+/** A query that ended its worker, and how often it did; from the second time on it is refused for a while. */
+export interface QueryDeath {
+  readonly tenant: string;
+  readonly query: string;
+  readonly deaths: number;
 }
 
 /** How long a query waited for its place, and how long it may take. */
@@ -197,8 +206,10 @@ export class QueryRunner {
     try {
       return await workers.run<EvaluateOutput>(EVALUATE_JOB, input, buffers, ticket.signal);
     } catch (error) {
-      if (error instanceof StarlingError && error.id === 'node.worker_ended')
-        this.#quarantine.noteDeath(tenant, query);
+      if (error instanceof StarlingError && error.id === 'node.worker_ended') {
+        const deaths = this.#quarantine.noteDeath(tenant, query);
+        this.#dependencies.onDeath({ tenant, query, deaths });
+      }
       throw error;
     }
   }

@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { StarlingError } from '../../model/errors.ts';
 import { parseExpr, prettyExpr } from '../../promql/index.ts';
 import { CommandExit } from '../command-exit.ts';
+import { caretText } from './caret.ts';
 import { type Answer, type ClientOptions, QueryFailure, askNode } from './client.ts';
 import { type ExplainedQuery, rowsOfPlan } from './explain.ts';
 import {
@@ -67,7 +68,10 @@ export function queryCommand(world: QueryWorld): Command {
     one.option('--output <kind>', 'table, json or csv', 'table');
     one.option('--timeout <duration>', 'the longest to wait', '2m');
     one.option('--limit <count>', 'the most series or names');
-    one.action(() => guarded(world, () => new Run(world, one).print(work)));
+    const isAboutExpr = one.registeredArguments[0]?.name() === 'expr';
+    one.action(() =>
+      guarded(world, () => new Run(world, one).print(work), isAboutExpr ? one.args[0] : undefined),
+    );
   };
   const instant = add('instant <expr>', 'the value of an expression at one time');
   instant.option('--time <time>', 'when', 'now').option('--explain', EXPLAIN_HELP);
@@ -98,10 +102,14 @@ export function queryCommand(world: QueryWorld): Command {
   });
   const format = add('format <expr>', 'print an expression neatly, without asking a node');
   format.action((expr: string) =>
-    guarded(world, () => {
-      world.out(`${prettyExpr(parseExpr(expr))}\n`);
-      return Promise.resolve();
-    }),
+    guarded(
+      world,
+      () => {
+        world.out(`${prettyExpr(parseExpr(expr))}\n`);
+        return Promise.resolve();
+      },
+      expr,
+    ),
   );
   return command;
 }
@@ -228,7 +236,8 @@ function textOf(kind: OutputKind, rows: Rows, data: unknown): string {
   return kind === 'csv' ? csvText(rows, true) : tableText(rows);
 }
 
-async function guarded(world: QueryWorld, work: () => Promise<void>): Promise<void> {
+/** Tells what went wrong as a sentence, and where in the expression that was given. */
+async function guarded(world: QueryWorld, work: () => Promise<void>, expr?: string): Promise<void> {
   try {
     await work();
   } catch (error) {
@@ -237,7 +246,7 @@ async function guarded(world: QueryWorld, work: () => Promise<void>): Promise<vo
       error instanceof StarlingError ||
       (error instanceof QueryFailure && error.isUsage);
     if (!isUsage && !(error instanceof QueryFailure)) throw error;
-    world.err(`starling query: ${error.message}\n`);
+    world.err(`starling query: ${error.message}\n${caretText(expr ?? '', error.message)}`);
     throw new CommandExit(isUsage ? 2 : 1);
   }
 }

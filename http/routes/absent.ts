@@ -4,7 +4,7 @@
  */
 import { Hono } from 'hono';
 import type { AppOptions } from '../options.ts';
-import { requestTenant, success } from './request.ts';
+import { requestReadTenant, success } from './request.ts';
 
 const NOTHING: Readonly<Record<string, unknown>> = {
   '/alerts': { alerts: [] },
@@ -21,7 +21,7 @@ export function absentRoutes(options: AppOptions): Hono {
   const routes = new Hono();
   for (const [path, nothing] of Object.entries(NOTHING)) {
     routes.get(path, (context) => {
-      requestTenant(options, context);
+      requestReadTenant(options, context);
       return success(nothing);
     });
   }

@@ -2,7 +2,7 @@
 import { type Context, Hono } from 'hono';
 import type { AppOptions } from '../options.ts';
 import { invalid, parseTime } from '../parameters.ts';
-import { readParameters, requestCancellation, requestTenant, successBytes } from './request.ts';
+import { readParameters, requestCancellation, requestReadTenant, successBytes } from './request.ts';
 
 export function exemplarRoutes(options: AppOptions): Hono {
   const routes = new Hono();
@@ -25,7 +25,7 @@ async function serveExemplars(options: AppOptions, context: Context): Promise<Re
     throw invalid('end', 'end timestamp must not be before start timestamp');
   const query = parameters.one('query') ?? '';
   const { data, warnings } = await options.api.exemplars({
-    tenant: requestTenant(options, context),
+    tenant: requestReadTenant(options, context),
     query,
     range,
     cancellation: requestCancellation(context),

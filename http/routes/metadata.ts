@@ -2,7 +2,7 @@
 import { Hono } from 'hono';
 import type { AppOptions } from '../options.ts';
 import { invalid } from '../parameters.ts';
-import { readParameters, requestCancellation, requestTenant, successBytes } from './request.ts';
+import { readParameters, requestCancellation, requestReadTenant, successBytes } from './request.ts';
 
 export function metadataRoutes(options: AppOptions): Hono {
   const routes = new Hono();
@@ -10,7 +10,7 @@ export function metadataRoutes(options: AppOptions): Hono {
     const parameters = await readParameters(context);
     const metric = parameters.one('metric');
     const { data, warnings } = await options.api.metadata({
-      tenant: requestTenant(options, context),
+      tenant: requestReadTenant(options, context),
       metric: metric === '' ? undefined : metric,
       limit: parseCount('limit', parameters.one('limit')),
       limitPerMetric: parseCount('limit_per_metric', parameters.one('limit_per_metric')),

@@ -8,7 +8,7 @@ import {
   type Parameters,
   readParameters,
   requestCancellation,
-  requestTenant,
+  requestReadTenant,
   success,
   successBytes,
 } from './request.ts';
@@ -56,7 +56,7 @@ async function serve(
 ): Promise<Response> {
   const { data, explain, warnings, infos } = await options.api.query({
     ...times,
-    tenant: requestTenant(options, context),
+    tenant: requestReadTenant(options, context),
     query: required(parameters, 'query'),
     lookbackMs: positiveDuration(parameters, 'lookback_delta'),
     timeoutMs: positiveDuration(parameters, 'timeout'),

@@ -3,7 +3,7 @@ import { type Context, Hono } from 'hono';
 import { StarlingError } from '../../model/errors.ts';
 import { snappyDecode } from '../../model/wire/snappy.ts';
 import type { AppOptions } from '../options.ts';
-import { FORM_BYTES_MAX, readBody, requestCancellation, requestTenant } from './request.ts';
+import { FORM_BYTES_MAX, readBody, requestCancellation, requestReadTenant } from './request.ts';
 import { sendBytes } from './send-bytes.ts';
 
 const REQUEST_BYTES_MAX = 16 * 1024 * 1024;
@@ -19,7 +19,7 @@ async function serveRead(options: AppOptions, context: Context): Promise<Respons
   if (encoding.toLowerCase() !== 'snappy') {
     throw new StarlingError('request.content_encoding', { encoding });
   }
-  const tenant = requestTenant(options, context);
+  const tenant = requestReadTenant(options, context);
   const compressed = await readBody(context, FORM_BYTES_MAX);
   const body = snappyDecode(compressed, REQUEST_BYTES_MAX);
   const { data, kind } = await options.api.remoteRead({

@@ -7,7 +7,7 @@ import { StarlingError } from '../../model/errors.ts';
 import type { TenantId } from '../../model/ids.ts';
 import type { Cancellation } from '../api.ts';
 import type { AppOptions } from '../options.ts';
-import { tenantOf } from '../tenant.ts';
+import { readTenantOf, tenantOf } from '../tenant.ts';
 import { nodeBindings } from './node-bindings.ts';
 import { sendBytes } from './send-bytes.ts';
 
@@ -61,6 +61,11 @@ function tooLarge(bytes: number, bytesMax: number): StarlingError {
 
 export function requestTenant(options: AppOptions, context: Context): TenantId {
   return tenantOf(options.multitenancy, context.req.header('x-scope-orgid'));
+}
+
+/** The tenant of a request that only reads, which may list one tenant several times. */
+export function requestReadTenant(options: AppOptions, context: Context): TenantId {
+  return readTenantOf(options.multitenancy, context.req.header('x-scope-orgid'));
 }
 
 /** Fires when the client hangs up. */

@@ -4,7 +4,7 @@ import { parseSelector } from '../../promql/index.ts';
 import type { SeriesRequest } from '../api.ts';
 import type { AppOptions } from '../options.ts';
 import { invalid, parseLimit, parseTime } from '../parameters.ts';
-import { readParameters, requestCancellation, requestTenant, successBytes } from './request.ts';
+import { readParameters, requestCancellation, requestReadTenant, successBytes } from './request.ts';
 
 /** One request may hold this many `match[]`. */
 const SELECTORS_MAX = 100;
@@ -52,7 +52,7 @@ async function readSeriesRequest(options: AppOptions, context: Context): Promise
     throw invalid('end', 'end timestamp must not be before start time');
   }
   return {
-    tenant: requestTenant(options, context),
+    tenant: requestReadTenant(options, context),
     selectors: texts.map(parseSelector),
     range,
     limit: parseLimit(parameters.one('limit')),

@@ -9,7 +9,7 @@ import { invalid, parseLimit } from '../parameters.ts';
 import {
   readParameters,
   requestCancellation,
-  requestTenant,
+  requestReadTenant,
   success,
   successBytes,
 } from './request.ts';
@@ -58,7 +58,7 @@ export function statusRoutes(options: AppOptions): Hono {
     const limit = text === undefined ? TOP_DEFAULT : parseLimit(text);
     if (limit < 1 || limit > TOP_MAX) throw invalid('limit', `must be between 1 and ${TOP_MAX}`);
     const { data } = await api.cardinality({
-      tenant: requestTenant(options, context),
+      tenant: requestReadTenant(options, context),
       selectors: [],
       range: { minTimeMs: Number.MIN_SAFE_INTEGER, maxTimeMs: Number.MAX_SAFE_INTEGER },
       limit,

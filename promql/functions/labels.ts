@@ -2,7 +2,7 @@
 import { RE2JS } from 're2js';
 import { compareLabels, type Labels, labelValue, METRIC_NAME } from '../../model/labels.ts';
 import type { Matcher } from '../../model/matchers.ts';
-import { compileRegex } from '../../model/regex.ts';
+import { badUtf8In, compileRegex } from '../../model/regex.ts';
 import { withLabel } from '../operators/aggregate.ts';
 import { executionError } from '../operators/context.ts';
 
@@ -37,6 +37,11 @@ export function labelReplacer(
 }
 
 function compileAnchored(pattern: string): RE2JS {
+  const bad = badUtf8In(pattern);
+  if (bad !== undefined) {
+    const shown = pattern.slice(0, -bad.length) + bad;
+    throw executionError(`invalid regular expression in label_replace(): ${shown}`);
+  }
   try {
     compileRegex(pattern); // refuses what is too costly
     return RE2JS.compile(pattern, RE2JS.DOTALL);

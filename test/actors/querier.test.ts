@@ -78,30 +78,38 @@ function world(behaviours: Record<string, Behaviour>, extra?: string, isLate = f
   return { options, asked, cancelled };
 }
 
-t.test('gather() needs whole answers of all but one, and does not wait for the last', async (t) => {
-  const check = async (behaviours: Record<string, Behaviour>, expected: string): Promise<void> => {
-    const { options } = world(behaviours);
-    const outcome = await gather(options).then(
-      ({ frames }) =>
-        frames
-          .flat()
-          .map((frame) => Buffer.from(frame).toString()[0])
-          .sort()
-          .join(''),
-      (error: unknown) => (error as StarlingError).id,
-    );
-    t.equal(outcome, expected, JSON.stringify(behaviours));
-  };
-  await check({ a: 'ok', b: 'ok', c: 'down' }, 'ab');
-  await check({ a: 'down', b: 'ok', c: 'ok' }, 'bc');
-  await check({ a: 'down', b: 'ok', c: 'down' }, 'read.incomplete');
-  await check({ a: 'down', b: 'down', c: 'down' }, 'read.incomplete');
-  await check({ a: 'bad', b: 'ok', c: 'ok' }, 'query.parse');
-  await check({ a: 'corrupt', b: 'ok', c: 'ok' }, 'bc');
-  await check({ a: 'corrupt', b: 'ok', c: 'down' }, 'read.incomplete');
-});
+t.test(
+  'Q17 gather() needs whole answers of all but one, and does not wait for the last',
+  async (t) => {
+    const check = async (
+      behaviours: Record<string, Behaviour>,
+      expected: string,
+    ): Promise<void> => {
+      const { options } = world(behaviours);
+      const outcome = await gather(options).then(
+        ({ frames }) =>
+          frames
+            .flat()
+            .map((frame) => Buffer.from(frame).toString()[0])
+            .sort()
+            .join(''),
+        (error: unknown) => (error as StarlingError).id,
+      );
+      t.equal(outcome, expected, JSON.stringify(behaviours));
+    };
+    await check({ a: 'ok', b: 'ok', c: 'down' }, 'ab');
+    await check({ a: 'down', b: 'ok', c: 'ok' }, 'bc');
+    await check({ a: 'down', b: 'ok', c: 'down' }, 'read.incomplete');
+    await check({ a: 'down', b: 'down', c: 'down' }, 'read.incomplete');
+    await check({ a: 'bad', b: 'ok', c: 'ok' }, 'query.parse');
+    await check({ a: 'corrupt', b: 'ok', c: 'ok' }, 'bc');
+    await check({ a: 'corrupt', b: 'ok', c: 'down' }, 'read.incomplete');
+    const { options } = world({ a: 'down', b: 'ok', c: 'down' });
+    await t.rejects(gather(options), { http: 503, message: /b|a,c/ }, 'clients ask again');
+  },
+);
 
-t.test('gather() asks no more than it needs, until one fails or is late', async (t) => {
+t.test('Q17 gather() asks no more than it needs, until one fails or is late', async (t) => {
   const check = async (
     behaviours: Record<string, Behaviour>,
     isLate: boolean,
@@ -178,7 +186,7 @@ t.test('an answer counts only when all that its instance knew is known here', as
   t.equal(gone.asked.join(''), 'bac', 'a pull that fails is a failure of that instance');
 });
 
-t.test('gather() stops at its bounds of bytes, and gives back what it took', async (t) => {
+t.test('Q4 gather() stops at its bounds of bytes, and gives back what it took', async (t) => {
   const { options } = world({ a: 'ok', b: 'ok', c: 'ok' });
   const bytes = bytesOf(10);
   await t.rejects(gather({ ...options, bytes }), refusal('query.too_large', /bytes of chunks/));
@@ -272,7 +280,7 @@ t.test(
   },
 );
 
-t.test('Q16 estimateSteps() knows the grids of subqueries and refuses huge ones', async (t) => {
+t.test('Q7 estimateSteps() knows the grids of subqueries and refuses huge ones', async (t) => {
   const check = (query: string, expected: number, steps = 1, spanMs = 0): void => {
     const work = estimateSteps(parseExpr(query), { steps, spanMs, stepsMax: 50_000_000 });
     t.equal(work, expected, query);
@@ -286,6 +294,30 @@ t.test('Q16 estimateSteps() knows the grids of subqueries and refuses huge ones'
   t.throws(() => check('count_over_time(vector(1)[100y:1ms])', 0), refused);
   t.throws(() => check('max_over_time(max_over_time(m[1d:1s])[2y:1s])', 0, 1, 0), refused);
   t.throws(() => check('max_over_time(m[1h:1s])', 0, 11_000, 11_000 * 86_400_000), refused);
+});
+
+t.test('Q4 a query of everything is 422 by the samples that it needs, others go on', async (t) => {
+  const { tsdb } = await openTsdb(new MemoryDisk());
+  const series = Array.from({ length: 20 }, (_, i) => ({
+    labels: metric(`m${i}`),
+    samples: [1, 2, 3, 4, 5].map((k) => [NOW - 60_000 * k, i] as const).reverse(),
+  }));
+  tsdb.append(batchOf(series), NOW);
+  const run = (query: string, samplesMax: number): string => {
+    const params = { startMs: NOW, endMs: NOW, stepMs: 0, lookbackMs: 300_000, limit: 0 };
+    const selection = { frames: framesOf(tsdb), range: EVERYTHING, isProjected: false };
+    const input = { ...params, query, samplesMax, selections: [selection] };
+    return Buffer.from(runEvaluateJob(input).data).toString();
+  };
+  for (const query of [
+    '{__name__=~".+"}',
+    'count({__name__!=""})',
+    'last_over_time({__name__=~"m.*"}[1h])',
+  ]) {
+    const refused = { id: 'query.too_large', http: 422, message: /100 samples, the limit is 99/ };
+    t.throws(() => run(query, 99), refused, query);
+    t.match(run(query, 100), '"resultType":"vector"', query);
+  }
 });
 
 t.test(
@@ -320,13 +352,17 @@ t.test(
   },
 );
 
-t.test('parsedQuery() gives the tree of its text and language, however often', async (t) => {
+t.test('Q24 parsedQuery() gives the tree of its text and language, however often', async (t) => {
   const tree = (query: string, isExperimental = false): unknown =>
     parsedQuery({ query, isExperimental });
   t.equal(tree('a + b'), tree('a + b'), 'kept');
   t.strictSame(tree('a + b'), parseExpr('a + b'));
   t.not(tree('a + b'), tree('a + c'));
   t.not(tree('a + b'), tree('a + b', true));
+  t.not(tree('a + b'), tree(':a + b'), 'a separator in the text is text');
+  t.throws(() => tree('experimental:a + b :'), refusal('query.parse'));
+  t.strictSame(tree('experimental:a'), parseExpr('experimental:a'));
+  t.not(tree('a', true), tree('experimental:a'));
   for (let i = 0; i < 2; i++) {
     t.throws(() => tree('limitk(1, a)'), refusal('query.parse'));
     t.ok(tree('limitk(1, a)', true));

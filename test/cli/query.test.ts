@@ -1,6 +1,7 @@
 // Goal: `starling query` asks for what its words say and prints answers and failures as promised.
 // Method: the commands with a `fetch` that records and answers; nothing is listened on.
 import t from 'tap';
+import { caretText } from '../../cli/query/caret.ts';
 import { csvText, rowsOfQuery, tableText } from '../../cli/query/output.ts';
 import { readTime, stepFor } from '../../cli/query/time.ts';
 import { type CommandOutcome, runParts } from '../support/run-command.ts';
@@ -159,6 +160,19 @@ t.test(
   },
 );
 
+t.test('Q1 caretText() points at the column of the line that an error names', async (t) => {
+  const check = (expr: string, position: string, expected: string): void => {
+    t.equal(caretText(expr, `400: ${position}: parse error: x`), expected, expr);
+  };
+  check('a + )', '1:5', '  a + )\n      ^\n');
+  check('a +\n\trate(a)', '2:7', '   rate(a)\n        ^\n');
+  check('a', '1:2', '  a\n   ^\n');
+  check('a', '1:3', '');
+  check('a', '2:1', '');
+  check('a', 'unknown position', '');
+  check(`${'a'.repeat(1000)})`, '1:1001', `  ${'a'.repeat(80)})\n  ${' '.repeat(80)}^\n`);
+});
+
 t.test('what fails says why, on standard error, with its exit code', async (t) => {
   const check = async (
     words: readonly string[],
@@ -177,12 +191,14 @@ t.test('what fails says why, on standard error, with its exit code', async (t) =
   await check(['range', 'up', '--start=now', '--end=now-1h'], unasked, 2, /end lies before/);
   await check(['instant', 'up', '--output=xml'], unasked, 2, /not one of table, json, csv/);
   await check(['instant', 'up', '--limit=many'], unasked, 2, /--limit/);
-  await check(['format', 'sum('], unasked, 2, /1:5: parse error/);
+  await check(['format', 'sum('], unasked, 2, /1:5: parse error.*\n {2}sum\(\n {6}\^\n$/);
   const refused = {
     status: 400,
     body: { status: 'error', error: '1:5: parse error', errorId: 'query.parse' },
   };
-  await check(['instant', 'sum('], refused, 2, /400: 1:5: parse error \[query\.parse\]/);
+  const pointed = /400: 1:5: parse error \[query\.parse\]\n {2}sum\(\n {6}\^\n$/;
+  await check(['instant', 'sum('], refused, 2, pointed);
+  await check(['series', 'sum('], refused, 2, /parse error \[query\.parse\]\n$/);
   await check(
     ['instant', 'up'],
     { status: 503, body: { status: 'error', error: 'not ready' } },

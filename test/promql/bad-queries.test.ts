@@ -5,6 +5,7 @@ import { estimateSteps } from '../../actors/querier/workload.ts';
 import { StarlingError } from '../../model/errors.ts';
 import { labelsFromPairs, labelValue } from '../../model/labels.ts';
 import { compileMatcher } from '../../model/matchers.ts';
+import { Lexer } from '../../promql/lexer.ts';
 import { encodeResult, evaluate, parseExpr, selectionsOf } from '../../promql/index.ts';
 import type { QueryParams } from '../../promql/index.ts';
 
@@ -66,6 +67,39 @@ t.test('Q1 a syntax error names the line, the column and what stands there', asy
   check('a{x=}', 'query.parse 1:5: parse error: unexpected "}" in label matching, expected string');
   check('a +\n  rate(a)', 'query.parse 2:8: parse error: expected type range vector');
   check('1 + + )', "query.parse 1:8: parse error: unexpected right parenthesis ')'");
+});
+
+t.test('Q1 a sign that no query has is told where it stands, before any token', async (t) => {
+  const expressions = [
+    'sum by (job, instance) (rate(a{x="1", y!~"b|c"}[5m:30s] offset -1m)) / on (job) group_left (x) b > bool 2e3',
+    'topk(3, -a @ end() ^ 2) unless {"a.b", __name__=~"c"} or vector(0x1f) # the end',
+    'histogram_quantile(0.9,\n  sum without (instance) (\n\trate(h_bucket[1h])\n)) == 1',
+  ];
+  for (const text of expressions) {
+    parseExpr(text); // it is right as it stands
+    const lexer = new Lexer(text);
+    for (let token = lexer.next(); token.kind !== 'eof'; token = lexer.next()) {
+      const before = text.slice(0, token.start);
+      const got = ask(`${before}?${text.slice(token.start)}`);
+      const [, line, column] = /^query\.parse (\d+):(\d+): parse error: ./.exec(got) ?? [];
+      const lines = before.split('\n');
+      const name = `${JSON.stringify(before.slice(-20))} then ?: ${got}`;
+      t.equal(Number(line), lines.length, name);
+      // Prometheus counts some signs as read and some not
+      const offset = Number(column) - (lines.at(-1)?.length ?? 0);
+      t.ok(offset === 1 || offset === 2, name);
+    }
+  }
+});
+
+t.test('Q1 a query cut at any place is answered or told where it ends', async (t) => {
+  const text = 'sum by (job) (rate(a{x="1",y!~"b"}[5m:30s] offset 1m)) / on (job) group_left (x) b';
+  for (let end = 0; end < text.length; end++) {
+    const got = ask(text.slice(0, end));
+    t.match(got, /^(?:query\.parse (?:1:\d+|unknown position): parse error: .|\{"resultType")/);
+    const column = Number(/^query\.parse 1:(\d+)/.exec(got)?.[1] ?? 1);
+    t.ok(column >= 1 && column <= end + 1, `${end}: ${got}`);
+  }
 });
 
 t.test('Q2, Q3 long and deep texts are refused before they are read', async (t) => {
@@ -145,8 +179,12 @@ t.test('Q10 regular expressions run in linear time and are bounded', async (t) =
   }
   check(`a{x=~"${'a'.repeat(5000)}"}`, /query.parse .*longer than 4096 bytes/);
   check('a{x=~"((a{100}){100}){100}"}', /query.parse .*unroll to more than 20000 parts/);
-  const many = Array.from({ length: 900 }, (_, i) => i).join('|');
-  check(`a{x=~"${many}"}`, '"result":[{');
+  const many = (count: number): string => Array.from({ length: count }, (_, i) => i).join('|');
+  check(`a{x=~"${many(900)}"}`, '"result":[{');
+  check(`a{x=~"${many(20_000)}"}`, /query.parse .*longer than 16384 bytes/);
+  check(`a{x=~"${many(2000)}"}`, /query.parse .*longer than 4096 bytes/);
+  const longer = `label_replace(a, "y", "$1", "x", "${many(2000)}")`;
+  check(longer, 'query.execution invalid regular expression in label_replace()');
 });
 
 t.test('Q11 what Go refuses in a pattern is refused, what it folds is folded', async (t) => {
@@ -155,6 +193,14 @@ t.test('Q11 what Go refuses in a pattern is refused, what it folds is folded', a
   check('a{x=~"(?=a)"}', /query.parse .*invalid or unsupported Perl syntax/);
   check('a{x=~"(a)\\\\1"}', /query.parse .*invalid escape sequence/);
   check('a{x=~"a{1001}"}', /query.parse .*invalid repeat count/);
+  check('a{x=~"(\\xff|b.*)"}', /error parsing regexp: invalid UTF-8: `\ufffd\|b\.\*\)`$/);
+  check('a{x!~"\\xe2\\x82|\\xff"}', '"result":[{'); // texts are compared as they are
+  check(
+    'label_replace(a, "y", "", "x", "v\\xff")',
+    'query.execution invalid regular expression in label_replace(): v\ufffd',
+  );
+  check('label_replace(a, "y", "", "x", "\\ufffd")', '"result":[{');
+  check('a{x=~"(?P<n>1"}', /query.parse .*missing closing \)/);
   check('count(label_replace(a, "k", "\u212a", "x", "1") and {k=~"(?i)k"})', '"result":[]');
   check(
     'label_replace(label_replace(a{x="1"}, "k", "\u212a", "", ""), "y", "yes", "k", "(?i)k")',

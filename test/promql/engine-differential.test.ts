@@ -166,6 +166,8 @@ function isSame({ query, stepMs }: Question, ours: Answer, theirs: Answer): bool
   if (theirs.error?.includes('must not occur in ON') === true) return true; // another place
   // It takes a label that a series lacks for greater than any, and any for greater than it.
   if (query.startsWith('sort_by_label') && isPermuted(ours, theirs)) return true;
+  // Of equal values that came in any order a sort puts any first.
+  if (isShuffled && query.startsWith('sort') && isTied(ours, theirs)) return true;
   // Of 0 and -0 a sort puts either first.
   const isInexact =
     query.includes('quantile') || TRANSCENDENTAL.some((name) => query.includes(`${name}(`));
@@ -177,6 +179,19 @@ function isSame({ query, stepMs }: Question, ours: Answer, theirs: Answer): bool
 function isPermuted(ours: Answer, theirs: Answer): boolean {
   const [left, right] = [ours, theirs].map(({ lines }) => JSON.stringify(lines?.toSorted()));
   return left === right;
+}
+
+/** The same series, and the same values in the same order. */
+function isTied(ours: Answer, theirs: Answer): boolean {
+  const [left, right] = [ours, theirs].map(({ lines = [], ...rest }) =>
+    JSON.stringify([lines.map((line) => (JSON.parse(line) as Sorted).value[1]), rest]),
+  );
+  return isPermuted(ours, theirs) && left === right;
+}
+
+/** A line of a vector. */
+interface Sorted {
+  readonly value: readonly [timeS: number, value: string];
 }
 
 /** Where the two answers part, short enough to read. */
