@@ -52,17 +52,17 @@ export function warnOfMix({ name, warn }: SeriesNotes): void {
   warn(`encountered a mix of histograms and floats for metric name ${quoted(name)}`);
 }
 
-function warnOfSchemas({ name, warn }: SeriesNotes): void {
+export function warnOfSchemas({ name, warn }: SeriesNotes): void {
   warn(
     `vector contains a mix of histograms with exponential and custom buckets schemas for metric name ${quoted(name)}`,
   );
 }
 
-function warnOfKind({ name, warn }: SeriesNotes, kind: 'counter' | 'gauge'): void {
+export function warnOfKind({ name, warn }: SeriesNotes, kind: 'counter' | 'gauge'): void {
   warn(`this native histogram metric is not a ${kind}: ${quoted(name)}`);
 }
 
-function informOfReconciled({ info }: SeriesNotes, what: string): void {
+export function informOfReconciled({ info }: SeriesNotes, what: string): void {
   info(`mismatched custom buckets were reconciled during ${what}`);
 }
 

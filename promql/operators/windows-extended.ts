@@ -5,13 +5,27 @@
  *   samples      .    |  .   .   .  |   .        the range is (start, end]
  *   anchored          x  .   .   .  x            left: the sample before; right: the last inside
  *   smoothed          x  .   .   .  x            both on the line between their neighbours
+ *
+ * What native histograms answer is in `windows-extended-native.ts`.
  */
-import type { FunctionName } from '../functions-table.ts';
+import type { Histogram } from '../../model/histogram.ts';
+import { type Labels, METRIC_NAME, labelValue } from '../../model/labels.ts';
 import type { SeriesColumns } from '../../model/series-columns.ts';
-import type { MatrixSelector, RangeMode, VectorSelector } from '../ast.ts';
+import type { FunctionName } from '../functions-table.ts';
+import { type SeriesNotes, warnOfMix } from '../functions/native-window.ts';
+import type { Expr, MatrixSelector, RangeMode, VectorSelector } from '../ast.ts';
 import { type Block, setCell } from './block.ts';
 import { type EvalContext, executionError, pinnedMs } from './context.ts';
 import { columnsOf, withoutStale } from './select.ts';
+import {
+  type MixedSamples,
+  countExtended,
+  extendedChange,
+  firstAfter,
+  kindOf,
+  smoothedAt,
+} from './windows-extended-native.ts';
+import { hasHistograms } from './windows-native.ts';
 
 const SAFE_FUNCTIONS: Readonly<Record<RangeMode, readonly FunctionName[]>> = {
   anchored: ['changes', 'delta', 'increase', 'rate', 'resets'],
@@ -27,12 +41,6 @@ export function checkMode(mode: RangeMode, name: FunctionName): void {
   );
 }
 
-function floatColumns(selector: VectorSelector, context: EvalContext): SeriesColumns {
-  const columns = withoutStale(columnsOf(selector, context));
-  if (columns.histograms === undefined) return columns;
-  throw executionError('smoothed and anchored modifiers do not work with native histograms');
-}
-
 /** The samples of a range with its edges, in times and values of `count` places. */
 interface Edged {
   readonly times: Float64Array;
@@ -42,34 +50,95 @@ interface Edged {
 
 /** rate, increase, delta, changes or resets of every series and step. */
 export function runExtended(
-  { selector, rangeMs }: MatrixSelector,
+  range: MatrixSelector,
   mode: RangeMode,
   name: FunctionName,
   context: EvalContext,
 ): Block {
   checkMode(mode, name);
-  const columns = floatColumns(selector, context);
+  const { selector, rangeMs } = range;
+  const columns = withoutStale(columnsOf(selector, context));
+  const { histograms } = columns;
   const { lookbackMs } = context.params;
   const pinned = pinnedMs(selector.at, context.params);
   const firstEndMs = (pinned ?? context.grid.startMs) - selector.offsetMs;
   const stepMs = pinned === undefined ? context.grid.stepMs : 0;
-  const block = context.block(columns.labels);
+  const block = context.block(columns.labels, undefined, histograms !== undefined);
   const isCounter = name === 'rate' || name === 'increase';
+  const floatAt = (from: number, to: number, window: RangeWindow): number | undefined => {
+    const edged = withEdges(columns, from, to, window, mode, isCounter);
+    if (edged === undefined) return undefined;
+    return name === 'rate' ? valueOf(edged, name) / (rangeMs / 1000) : valueOf(edged, name);
+  };
   let start = 0;
   for (let row = 0; row < columns.ends.length; row++) {
     context.checkRow(row);
     const end = columns.ends[row]!;
+    const isNative = histograms !== undefined && hasHistograms(histograms, start, end);
+    const notes = notesOf(columns.labels[row]!, range, context);
+    const asked = { mode, name, notes, floatAt };
     for (let t = 0; t < block.steps; t++) {
       const endMs = firstEndMs + t * stepMs;
       const window = { startMs: endMs - rangeMs, endMs, lookbackMs };
-      const edged = withEdges(columns, start, end, window, mode, isCounter);
-      if (edged === undefined) continue;
-      const value = valueOf(edged, name);
-      setCell(block, row * block.steps + t, name === 'rate' ? value / (rangeMs / 1000) : value);
+      start = firstAfter(columns.timestamps, start, end, window.startMs - lookbackMs);
+      const answer = isNative
+        ? nativeAt({ ...columns, histograms }, [start, end], window, asked)
+        : floatAt(start, end, window);
+      setCell(block, row * block.steps + t, answer);
     }
     start = end;
   }
   return block;
+}
+
+/** What is asked of a series. */
+interface Asked {
+  readonly mode: RangeMode;
+  readonly name: FunctionName;
+  readonly notes: SeriesNotes;
+  /** The answer where all samples `[from, to)` are numbers. */
+  readonly floatAt: (from: number, to: number, window: RangeWindow) => number | undefined;
+}
+
+/** The answer of one step for a series that holds histograms; `from` is the first sample within the lookback. */
+function nativeAt(
+  samples: MixedSamples,
+  [from, end]: readonly [number, number],
+  window: RangeWindow,
+  { floatAt, mode, name, notes }: Asked,
+): Histogram | number | undefined {
+  const { histograms, timestamps } = samples;
+  const { startMs, endMs, lookbackMs } = window;
+  const isSmoothed = mode === 'smoothed';
+  const to = firstAfter(timestamps, from, end, isSmoothed ? endMs + lookbackMs : endMs);
+  if (from === to) return undefined;
+  if (name === 'changes' || name === 'resets')
+    return countExtended(samples, [from, to], startMs, name);
+  switch (kindOf(samples, from, to)) {
+    case 'histograms': {
+      const isPerSecond = name === 'rate';
+      const isCounter = isPerSecond || name === 'increase';
+      const points = {
+        times: timestamps.subarray(from, to),
+        histograms: histograms.slice(from, to).filter((one) => one !== undefined),
+      };
+      const wish = { startMs, endMs, isSmoothed, isCounter, isPerSecond };
+      return extendedChange(points, wish, notes);
+    }
+    case 'mixed':
+      warnOfMix(notes);
+      return undefined;
+    case 'numbers':
+      return floatAt(from, to, window);
+  }
+}
+
+function notesOf(labels: Labels, node: Expr, context: EvalContext): SeriesNotes {
+  return {
+    name: labelValue(labels, METRIC_NAME),
+    info: (message) => context.info(node, message),
+    warn: (message) => context.warn(node, message),
+  };
 }
 
 function valueOf({ values, count }: Edged, name: FunctionName): number {
@@ -161,30 +230,47 @@ function interpolated(
 
 /** `metric smoothed`: the value at each step on the line between the samples around it. */
 export function selectSmoothed(selector: VectorSelector, context: EvalContext): Block {
-  const columns = floatColumns(selector, context);
-  const { timestamps, values, ends, labels } = columns;
+  const columns = withoutStale(columnsOf(selector, context));
+  const { timestamps, ends, histograms, labels } = columns;
   const { lookbackMs } = context.params;
   const pinned = pinnedMs(selector.at, context.params);
   const firstMs = (pinned ?? context.grid.startMs) - selector.offsetMs;
   const stepMs = pinned === undefined ? context.grid.stepMs : 0;
-  const block = context.block(labels);
+  const block = context.block(labels, undefined, histograms !== undefined);
   let start = 0;
   for (let row = 0; row < ends.length; row++) {
     const end = ends[row]!;
+    const isNative = histograms !== undefined && hasHistograms(histograms, start, end);
+    const notes = notesOf(labels[row]!, selector, context);
     for (let t = 0; t < block.steps; t++) {
       const atMs = firstMs + t * stepMs;
-      let after = start;
-      while (after < end && timestamps[after]! <= atMs) after++;
-      const last = after - 1;
-      if (last < start || timestamps[last]! <= atMs - lookbackMs) continue;
-      const hasAfter = after < end && timestamps[after]! <= atMs + lookbackMs;
-      const isBetween = hasAfter && timestamps[last]! < atMs;
-      const value = isBetween
-        ? interpolated(timestamps, values, last, atMs, false, false)
-        : values[last]!;
-      setCell(block, row * block.steps + t, value);
+      start = firstAfter(timestamps, start, end, atMs - lookbackMs);
+      const to = firstAfter(timestamps, start, end, atMs + lookbackMs);
+      if (start === to) continue;
+      const kind = isNative ? kindOf({ ...columns, histograms }, start, to) : 'numbers';
+      if (kind === 'mixed') warnOfMix(notes);
+      const answer =
+        kind === 'numbers'
+          ? numberAt(columns, [start, to], atMs)
+          : kind === 'histograms' && histograms !== undefined
+            ? smoothedAt({ ...columns, histograms }, [start, to], atMs, notes)
+            : undefined;
+      setCell(block, row * block.steps + t, answer);
     }
     start = end;
   }
   return block;
+}
+
+/** The value at a time, out of the samples `[from, to)` that lie up to the lookback beside it. */
+function numberAt(
+  { timestamps, values }: SeriesColumns,
+  [from, to]: readonly [number, number],
+  atMs: number,
+): number | undefined {
+  const after = firstAfter(timestamps, from, to, atMs);
+  if (after === from) return undefined;
+  const last = after - 1;
+  const isBetween = after < to && timestamps[last]! < atMs;
+  return isBetween ? interpolated(timestamps, values, last, atMs, false, false) : values[last]!;
 }
