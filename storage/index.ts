@@ -2,12 +2,8 @@
 export { BlockReader, readBlockMeta } from './block/block-reader.ts';
 export { removeBlock, removeTemporaryBlocks } from './block/block-writer.ts';
 export { type BlockFiles, type ByteSource, diskBlockFiles } from './block/byte-source.ts';
-export {
-  type BlockSelection,
-  collectBlockNames,
-  collectBlockValues,
-  selectBlockFrames,
-} from './block/select-block.ts';
+export type { BlockSelection } from './block/block-selection.ts';
+export { collectBlockNames, collectBlockValues, selectBlockFrames } from './block/select-block.ts';
 export { type BlockSource, type SourceSeries, cutBlock } from './block/cut.ts';
 export { type ChunkBytes, isDecodable } from './block/format.ts';
 export { SeriesSamples } from './block/series-samples.ts';

@@ -9,12 +9,8 @@ import { type StarlingError, toStarlingError } from '../model/errors.ts';
 import type { Selectors } from '../model/matchers.ts';
 import type { TimeRange } from '../model/sample.ts';
 import type { Clock } from '../platform/platform.ts';
-import {
-  type BlockSelection,
-  collectBlockNames,
-  collectBlockValues,
-  selectBlockFrames,
-} from './block/select-block.ts';
+import type { BlockSelection } from './block/block-selection.ts';
+import { collectBlockNames, collectBlockValues, selectBlockFrames } from './block/select-block.ts';
 import type { Deletion } from './deletion/deletion.ts';
 import { deletionsTouching } from './deletion/touching.ts';
 import type { MatchMemory } from './deletion/verdicts.ts';

@@ -156,7 +156,7 @@ export class StoreGatewayActor implements Actor<StoreGatewayMessage> {
         },
         deletions: deletionsTouching({ deletions, memory }, selectors, range),
         fingerprint: fingerprintOf(scope.tenant),
-        prefetch: (refs, withChunks) => block.prefetch({ refs, range, withChunks }),
+        prefetch: block.prefetch,
       };
       switch (message.type) {
         case 'blocks-label-names':

@@ -37,13 +37,32 @@ export function overrun(reader: ByteReader): 0 {
   return 0;
 }
 
-/** Reads an unsigned varint: exact to 2^53, beyond it the nearest double. */
+/** Hot. Reads an unsigned varint: exact to 2^53, beyond it the nearest double. */
 export function readUvarint(reader: ByteReader): number {
   const { bytes, offset, end } = reader;
-  if (offset < end && bytes[offset]! < 0x80) {
-    reader.offset = offset + 1; // fast path: most lengths and deltas
-    return bytes[offset]!;
+  if (offset + 3 > end) return readLongUvarint(reader);
+  // fast path: most lengths and deltas
+  const first = bytes[offset]!;
+  if (first < 0x80) {
+    reader.offset = offset + 1;
+    return first;
   }
+  const second = bytes[offset + 1]!;
+  if (second < 0x80) {
+    reader.offset = offset + 2;
+    return (first & 0x7f) | (second << 7);
+  }
+  const third = bytes[offset + 2]!;
+  if (third < 0x80) {
+    reader.offset = offset + 3;
+    return (first & 0x7f) | ((second & 0x7f) << 7) | (third << 14);
+  }
+  return readLongUvarint(reader);
+}
+
+/** Of any length, wherever it ends. */
+function readLongUvarint(reader: ByteReader): number {
+  const { bytes, offset, end } = reader;
   let low = 0;
   let high = 0;
   for (let i = 0, at = offset; i < VARINT_BYTES_MAX && at < end; i++, at++) {

@@ -4,8 +4,8 @@
  *
  *   matchers -> postings -> series references -> labels and chunk references -> chunks
  *
- * Memory: every 32nd symbol offset and label pair, a bounded number of pages, and of `WITHOUT_MAX` deletions that
- * they have nothing here.
+ * Memory: every 32nd symbol offset and label pair, a bounded number of pages, what selectors matched lately, and of
+ * `WITHOUT_MAX` deletions that they have nothing here.
  */
 import { StarlingError } from '../../model/errors.ts';
 import type { Labels } from '../../model/labels.ts';
@@ -16,6 +16,7 @@ import { type BlockFiles, type ByteSource, type PageOptions, PagedSource } from 
 import { type ChunkPlace, ChunkSegmentReader, type RawChunk } from './chunk-segment-reader.ts';
 import { IndexReader } from './index-reader.ts';
 import type { SeriesEntry } from './series-reader.ts';
+import { BlockMatchCache } from './match-cache.ts';
 import { matchPostings } from './match-postings.ts';
 import { BLOCK_META_BYTES_MAX, type BlockMeta, parseBlockMeta } from './meta.ts';
 import { NO_TOMBSTONES, type Tombstones, readTombstones } from './tombstones.ts';
@@ -38,6 +39,7 @@ export class BlockReader {
   readonly index: IndexReader;
   /** For one series at a time. */
   readonly fields: SymbolFields;
+  readonly matches = new BlockMatchCache();
   readonly #indexSource: PagedSource;
   readonly #chunks: ChunkSegmentReader;
   /** A block does not change: what is not in it never will be. */

@@ -17,7 +17,7 @@ import type { BlockId } from './ulid.ts';
 /** One file of a block. */
 export interface ByteSource {
   readonly sizeBytes: number;
-  /** Exactly `byteCount` bytes, or fewer where the file ends. The result is the caller's. */
+  /** Exactly `byteCount` bytes, or fewer where the file ends. They stay valid; others may have them too. */
   read(offset: number, byteCount: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }

@@ -6,6 +6,7 @@
 import { crc32c } from '../../model/wire/crc32c.ts';
 import { byteReader, readUint32, readUint64 } from '../../model/wire/varint.ts';
 import { StarlingError } from '../../model/errors.ts';
+import type { TimeRange } from '../../model/sample.ts';
 import type { PagedSource } from './byte-source.ts';
 import {
   CRC_BYTES,
@@ -43,13 +44,13 @@ export class IndexReader {
   }
 
   /** Reads the series at `ref` if its bytes are at hand; false: ask `readSeries`. */
-  tryReadSeries(ref: number, into: SeriesEntry): boolean {
-    return this.#series.tryRead(ref, into);
+  tryReadSeries(ref: number, into: SeriesEntry, range?: TimeRange): boolean {
+    return this.#series.tryRead(ref, into, range);
   }
 
-  /** Reads the series at `ref`. Throws `block.corrupt` when there is none. */
-  readSeries(ref: number, into: SeriesEntry): Promise<void> {
-    return this.#series.read(ref, into);
+  /** Reads the series at `ref`; of its chunks those that touch the range. Throws `block.corrupt` when there is none. */
+  readSeries(ref: number, into: SeriesEntry, range?: TimeRange): Promise<void> {
+    return this.#series.read(ref, into, range);
   }
 }
 

@@ -75,7 +75,7 @@ export class PostingsTable {
     if (entries === undefined) return;
     const reader = new SectionReader(this.#source, entries.offsets[0]!, entries.end);
     while (reader.bytesLeft > 0) {
-      const entry = await readEntry(this.#source, reader);
+      const entry = peekEntry(reader) ?? (await readEntry(this.#source, reader));
       visit(textOf(entry.value), entry.listOffset);
     }
   }
@@ -114,7 +114,7 @@ export class PostingsTable {
     const to = entries.offsets[group + 1] ?? entries.end;
     const reader = new SectionReader(this.#source, from, to);
     while (reader.bytesLeft > 0) {
-      const entry = await readEntry(this.#source, reader);
+      const entry = peekEntry(reader) ?? (await readEntry(this.#source, reader));
       const order = compareBytes(entry.value, wanted);
       if (order === 0) return this.list(entry.listOffset, countMax);
       if (order > 0) break;
@@ -156,6 +156,22 @@ interface TableEntry {
   readonly name: Uint8Array;
   readonly value: Uint8Array;
   readonly listOffset: number;
+}
+
+/** The next entry where it needs no read; else undefined, and nothing was read. */
+function peekEntry(section: SectionReader): TableEntry | undefined {
+  const { reader } = section;
+  const start = reader.offset;
+  if (section.has(1) && readUvarint(reader) === PAIR_FIELDS) {
+    const name = section.peekString();
+    const value = name && section.peekString();
+    if (name !== undefined && value !== undefined && section.has(VARINT_BYTES_MAX)) {
+      const listOffset = readUvarint(reader);
+      if (!isOverrun(reader)) return { name, value, listOffset };
+    }
+  }
+  reader.offset = start;
+  return undefined;
 }
 
 async function readEntry(source: PagedSource, section: SectionReader): Promise<TableEntry> {

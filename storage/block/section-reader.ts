@@ -1,6 +1,6 @@
 /**
- * Reads a section of a file forward, once, in windows, with the checksum of all that was passed: how
- * symbols and tables of any size are read in bounded memory.
+ * Reads a section of a file forward, once, in windows: how symbols and tables of any size are read in bounded memory.
+ * With the checksum of all that was passed, if that is asked for. What is small comes out of the source's pages.
  *
  *   section  ████████████████████████████████
  *   window        ├── reader.offset ─► ──┤      what is left moves to the front, the next piece follows
@@ -16,19 +16,25 @@ import { crc32c } from '../../model/wire/crc32c.ts';
 import type { PagedSource } from './byte-source.ts';
 
 const WINDOW_BYTES = 256 * 1024;
+/** So much is likely to be read again. */
+const PAGED_BYTES_MAX = 16 * 1024;
 
 export class SectionReader {
   /** Over the window. Valid until the next `ensure`. */
   readonly reader: ByteReader = byteReader(new Uint8Array(0));
   readonly #source: PagedSource;
   readonly #end: number;
+  readonly #isPaged: boolean;
+  readonly #isSummed: boolean;
   /** The file offset after the window. */
   #next: number;
   #crc = 0;
 
   /** Reads `[from, to)` of the file, which must be inside it. */
-  constructor(source: PagedSource, from: number, to: number) {
+  constructor(source: PagedSource, from: number, to: number, isSummed = false) {
     this.#source = source;
+    this.#isPaged = !isSummed && to - from <= PAGED_BYTES_MAX;
+    this.#isSummed = isSummed;
     this.#next = from;
     this.#end = to;
   }
@@ -42,7 +48,7 @@ export class SectionReader {
     return this.#end - this.offset;
   }
 
-  /** The checksum of the section up to the end of the window: of all of it after the last byte. */
+  /** The checksum of the section up to the end of the window, if it is summed: of all of it after the last byte. */
   get checksum(): number {
     return this.#crc;
   }
@@ -57,19 +63,18 @@ export class SectionReader {
     if (this.has(byteCount)) return;
     const { reader } = this;
     const kept = reader.bytes.subarray(reader.offset, reader.end);
-    const wanted = Math.max(byteCount - kept.length, WINDOW_BYTES);
-    const piece = await this.#source.readDirect(
-      this.#next,
-      Math.min(wanted, this.#end - this.#next),
+    const wanted = Math.min(
+      Math.max(byteCount - kept.length, WINDOW_BYTES),
+      this.#end - this.#next,
     );
-    this.#crc = crc32c(piece, 0, piece.length, this.#crc);
+    const piece = await (this.#isPaged
+      ? this.#source.read(this.#next, wanted)
+      : this.#source.readDirect(this.#next, wanted));
+    if (this.#isSummed) this.#crc = crc32c(piece, 0, piece.length, this.#crc);
     this.#next += piece.length;
-    const window = new Uint8Array(kept.length + piece.length);
-    window.set(kept);
-    window.set(piece, kept.length);
-    reader.bytes = window;
+    reader.bytes = kept.length === 0 ? piece : joined(kept, piece);
     reader.offset = 0;
-    reader.end = window.length;
+    reader.end = reader.bytes.length;
   }
 
   /** The next length-prefixed string if it is in the window, else undefined: then ask `string`. */
@@ -103,4 +108,11 @@ export class SectionReader {
     reader.offset = from + length;
     return reader.bytes.subarray(from, from + length);
   }
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
 }

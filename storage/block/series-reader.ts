@@ -14,6 +14,7 @@ import {
   readUvarint,
   readVarint,
 } from '../../model/wire/varint.ts';
+import type { TimeRange } from '../../model/sample.ts';
 import type { PagedSource } from './byte-source.ts';
 import { CRC_BYTES, SERIES_ALIGN_BYTES } from './format.ts';
 
@@ -23,7 +24,7 @@ export interface SeriesEntry {
   /** Name and value symbols in turn, names rising. */
   readonly symbols: number[];
   readonly chunkRefs: number[];
-  /** Of each chunk its first and last time, both in it. Chunks rise and do not overlap. */
+  /** Of each chunk its first and last time, both in it. Chunks rise and do not overlap; those outside the range that was asked for are left out. */
   readonly chunkMinTimes: number[];
   readonly chunkMaxTimes: number[];
 }
@@ -36,6 +37,16 @@ export function createSeriesEntry(): SeriesEntry {
 const LENGTH_BYTES_MAX = 5;
 /** Nothing that is read may claim more: a million chunks take less. */
 const SERIES_BYTES_MAX = 64 * 1024 * 1024;
+
+/** An entry of a file, where it was read to. */
+interface EntryBytes {
+  readonly bytes: Uint8Array;
+  readonly from: number;
+  readonly size: number;
+  readonly offset: number;
+}
+
+const ALL_TIMES: TimeRange = { minTimeMs: -Infinity, maxTimeMs: Infinity };
 
 export class SeriesReader {
   readonly #source: PagedSource;
@@ -50,7 +61,7 @@ export class SeriesReader {
   }
 
   /** Hot: reads the series at `ref` if its bytes are at hand; false: ask `read`. */
-  tryRead(ref: number, into: SeriesEntry): boolean {
+  tryRead(ref: number, into: SeriesEntry, range: TimeRange = ALL_TIMES): boolean {
     const source = this.#source;
     const offset = ref * SERIES_ALIGN_BYTES;
     const head = source.place(offset, LENGTH_BYTES_MAX);
@@ -58,16 +69,17 @@ export class SeriesReader {
     const size = this.#sizeOf(source.page, head, offset);
     const from = source.place(offset, size);
     if (from < 0) return false;
-    this.#decode(source.page, from, size, offset, into);
+    this.#decode({ bytes: source.page, from, size, offset }, into, range);
     return true;
   }
 
   /** Reads the series at `ref`. Throws `block.corrupt` when there is none. */
-  async read(ref: number, into: SeriesEntry): Promise<void> {
-    if (this.tryRead(ref, into)) return;
+  async read(ref: number, into: SeriesEntry, range: TimeRange = ALL_TIMES): Promise<void> {
+    if (this.tryRead(ref, into, range)) return;
     const offset = ref * SERIES_ALIGN_BYTES;
     const size = this.#sizeOf(await this.#source.read(offset, LENGTH_BYTES_MAX), 0, offset);
-    this.#decode(await this.#source.read(offset, size), 0, size, offset, into);
+    const bytes = await this.#source.read(offset, size);
+    this.#decode({ bytes, from: 0, size, offset }, into, range);
   }
 
   /** How many bytes the series takes whose first ones are at `from`, its length and checksum included. */
@@ -86,7 +98,7 @@ export class SeriesReader {
   }
 
   /** Hot, once a series: the entry is `bytes[from..from + size)`. */
-  #decode(bytes: Uint8Array, from: number, size: number, offset: number, into: SeriesEntry): void {
+  #decode({ bytes, from, offset, size }: EntryBytes, into: SeriesEntry, range: TimeRange): void {
     const reader = this.#reader;
     reader.bytes = bytes;
     reader.offset = from;
@@ -103,7 +115,7 @@ export class SeriesReader {
     reader.end = bodyEnd;
     into.ref = offset / SERIES_ALIGN_BYTES;
     readSymbols(reader, this.#symbolCount, into);
-    readChunks(reader, into);
+    readChunks(reader, into, range);
     if (reader.offset !== reader.end)
       throw this.#source.corrupt(offset, 'a series that does not hold');
     this.lastBytes = size;
@@ -125,8 +137,12 @@ function readSymbols(reader: ByteReader, symbolCount: number, into: SeriesEntry)
   }
 }
 
-/** Fails the reader for times that do not rise and numbers past 2^53. */
-function readChunks(reader: ByteReader, into: SeriesEntry): void {
+/** Hot. Fails the reader for times that do not rise and numbers past 2^53. */
+function readChunks(
+  reader: ByteReader,
+  into: SeriesEntry,
+  { maxTimeMs, minTimeMs }: TimeRange,
+): void {
   const { chunkMaxTimes, chunkMinTimes, chunkRefs } = into;
   chunkRefs.length = 0;
   chunkMinTimes.length = 0;
@@ -138,9 +154,10 @@ function readChunks(reader: ByteReader, into: SeriesEntry): void {
     const minTime = i === 0 ? readVarint(reader) : maxTime + readUvarint(reader);
     maxTime = minTime + readUvarint(reader);
     ref = i === 0 ? readUvarint(reader) : ref + readVarint(reader);
-    const isExact =
-      Number.isSafeInteger(minTime) && Number.isSafeInteger(maxTime) && Number.isSafeInteger(ref);
-    if (!isExact || ref < 0) overrun(reader);
+    // the last time is the largest: where it is exact the first one is
+    const isExact = minTime >= Number.MIN_SAFE_INTEGER && maxTime <= Number.MAX_SAFE_INTEGER;
+    if (!isExact || ref < 0 || ref > Number.MAX_SAFE_INTEGER) overrun(reader);
+    if (maxTime < minTimeMs || minTime > maxTimeMs) continue;
     chunkRefs.push(ref);
     chunkMinTimes.push(minTime);
     chunkMaxTimes.push(maxTime);

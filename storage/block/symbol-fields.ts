@@ -18,6 +18,9 @@ const FIELD_BYTES_MAX = 1 << 12;
 export class SymbolFields {
   /** What `tryEncode` wrote last; overwritten by the next call. */
   scratch = new Uint8Array(1024);
+  /** Of what is in `scratch`: the symbols, and where each one's bytes end. Neighbours begin alike. */
+  readonly #last: number[] = [];
+  readonly #ends: number[] = [];
   readonly #symbols: SymbolTable;
   #tags = new Uint32Array(SLOTS_START);
   #starts = new Uint32Array(SLOTS_START);
@@ -36,8 +39,14 @@ export class SymbolFields {
    * when the bytes of a symbol are not at hand.
    */
   tryEncode(symbols: readonly number[]): number {
-    let length = 0;
-    for (let i = 0; i < symbols.length; i++) {
+    const last = this.#last;
+    const ends = this.#ends;
+    let same = 0;
+    while (same < last.length && same < symbols.length && last[same] === symbols[same]) same++;
+    let length = same === 0 ? 0 : ends[same - 1]!;
+    last.length = same; // until more is there
+    ends.length = same;
+    for (let i = same; i < symbols.length; i++) {
       const symbol = symbols[i]!;
       if (this.#tags[symbol & (this.#tags.length - 1)] !== symbol + 1 && !this.#load(symbol)) {
         return -1;
@@ -49,6 +58,8 @@ export class SymbolFields {
       const { scratch } = this;
       const bytes = this.#bytes;
       for (let at = from; length < end; at++) scratch[length++] = bytes[at]!;
+      last.push(symbol);
+      ends.push(length);
     }
     return length;
   }

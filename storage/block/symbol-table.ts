@@ -162,7 +162,7 @@ export async function openSection(
   if (length < 4 || contentEnd + CRC_BYTES > end) {
     throw source.corrupt(offset, `a length of ${what} that cannot be`);
   }
-  const reader = new SectionReader(source, offset + 4, contentEnd);
+  const reader = new SectionReader(source, offset + 4, contentEnd, true);
   await reader.ensure(4);
   const count = readUint32(reader.reader);
   if (count > reader.bytesLeft) throw source.corrupt(offset + 4, `too many ${what}`);

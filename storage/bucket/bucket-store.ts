@@ -15,13 +15,14 @@ import { attempt } from '../../platform/durable-file.ts';
 import type { Bucket, Disk, Log } from '../../platform/platform.ts';
 import { BlockReader } from '../block/block-reader.ts';
 import type { PageOptions } from '../block/byte-source.ts';
+import type { BlockPrefetch } from '../block/block-selection.ts';
 import { ReaderPool, type ReaderUse } from '../block/reader-pool.ts';
 import { type BlockId, parseBlockId } from '../block/ulid.ts';
 import { joinPath } from '../filenames.ts';
 import { tenantPathParts } from '../tsdb-manager.ts';
 import { type BucketBlockFiles, bucketBlockFiles } from './bucket-block-files.ts';
 import { removeIndexHeader } from './index-header.ts';
-import { type PrefetchOptions, prefetchSeries } from './prefetch.ts';
+import { blockPrefetch } from './prefetch.ts';
 import { type CachedObject, RangeCache } from './range-cache.ts';
 
 const CACHE_BYTES_MAX = 256 * 1024 * 1024;
@@ -41,7 +42,7 @@ export interface BucketStoreOptions {
 
 export interface BucketBlockUse extends ReaderUse {
   /** Gets what reading these series will need, in few requests. */
-  prefetch(series: PrefetchOptions): Promise<void>;
+  readonly prefetch: BlockPrefetch;
 }
 
 export class BucketStore {
@@ -70,7 +71,7 @@ export class BucketStore {
     return {
       reader,
       done,
-      prefetch: (series) => prefetchSeries(reader, objects, this.cache, series),
+      prefetch: blockPrefetch(objects, this.cache),
     };
   }
 

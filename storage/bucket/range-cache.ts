@@ -63,7 +63,7 @@ export class RangeCache {
     };
   }
 
-  /** The bytes of a range, fewer where the object ends. They are the caller's. */
+  /** The bytes of a range, fewer where the object ends. They stay valid; others may have them too. */
   async read(object: CachedObject, offset: number, byteCount: number): Promise<Uint8Array> {
     const end = Math.min(offset + byteCount, object.sizeBytes);
     if (end <= offset) return new Uint8Array(0);
@@ -71,6 +71,10 @@ export class RangeCache {
     const last = Math.floor((end - 1) / PAGE_BYTES);
     const numbers = Array.from({ length: last - first + 1 }, (_, i) => first + i);
     this.#request(object, numbers);
+    if (first === last) {
+      const page = await this.#page(object, first);
+      return page.subarray(offset - first * PAGE_BYTES, end - first * PAGE_BYTES);
+    }
     const target = new Uint8Array(end - offset);
     let filled = 0;
     for (const number of numbers) {

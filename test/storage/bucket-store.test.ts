@@ -82,8 +82,8 @@ t.test(
     const open = (): BucketStore => new BucketStore({ bucket, disk, log, directory: '/data/sg' });
     const contents = async (store: BucketStore): Promise<unknown> => {
       const use = await store.use(tenant, id);
-      const range = { minTimeMs: 0, maxTimeMs: 1e9 };
-      await use.prefetch({ refs: await use.reader.select([]), range, withChunks: true });
+      const refs = await use.reader.select([]);
+      await use.prefetch.entries(refs);
       const found = await seriesOfBlock(use.reader);
       use.done();
       return found;
