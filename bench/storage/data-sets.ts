@@ -6,7 +6,7 @@ import { cpSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type SliceFigures, cpuSeconds, readSlices } from '../cluster/meter.ts';
 import { alignedStartMs, endMsOf, feed } from './feed.ts';
-import { startStarlingOn } from './nodes.ts';
+import { atRest, startStarlingOn } from './nodes.ts';
 
 const SERIES = 100_000;
 /** 26 M samples, 65 minutes. */
@@ -78,7 +78,8 @@ export class DataSets {
     const isFile = (path: string): boolean => !basename(path).startsWith('LOCK'); // which is a socket
     cpSync(directory, shipping, { recursive: true, filter: isFile });
     const node = await startStarlingOn(shipping);
-    await readSlices([node.metricsUrl]); // what the start took is not among them
+    await atRest(node.pid); // what the start takes, and the warm-up behind it, is not counted
+    await readSlices([node.metricsUrl]);
     const cpuBefore = cpuSeconds(node.pid);
     const begun = performance.now();
     const answer = await fetch(`${node.baseUrl}/ingester/flush?wait=true`, { method: 'POST' });

@@ -10,6 +10,7 @@ import {
   start,
   waitFor,
 } from '../cluster/servers.ts';
+import { cpuSeconds } from '../cluster/meter.ts';
 import type { MemoryReport } from './memory-probe.ts';
 
 const PROBE = new URL('memory-probe.js', import.meta.url);
@@ -81,6 +82,20 @@ export async function startPrometheusOn(
     metricsUrl: `${baseUrl}/metrics`,
     queryUrl: baseUrl,
   };
+}
+
+const REST_LOOK_MS = 500;
+const REST_CPU_SHARE_MAX = 0.1;
+const REST_LOOKS_MAX = 60;
+
+/** Resolves when a process does next to nothing: what a start leaves to do in the background is done. */
+export async function atRest(pid: number): Promise<void> {
+  for (let look = 0; look < REST_LOOKS_MAX; look++) {
+    const before = cpuSeconds(pid);
+    await new Promise((resolve) => setTimeout(resolve, REST_LOOK_MS));
+    if (cpuSeconds(pid) - before < (REST_CPU_SHARE_MAX * REST_LOOK_MS) / 1000) return;
+  }
+  throw new Error(`process ${pid} does not come to rest`);
 }
 
 /** When a row fails nothing goes on. */

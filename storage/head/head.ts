@@ -298,7 +298,7 @@ export class Head {
   #dropSlice(from: number, to: number, timeMs: number): number {
     const { series } = this;
     const removed = new Bitmap(series.length);
-    const pairs = new Map<string, readonly [string, string]>();
+    const pairs = new Map<string, Set<string>>();
     const gone: number[] = [];
     for (let s = from; s < to; s++) {
       if (!series.alive.has(s)) continue;
@@ -314,13 +314,12 @@ export class Head {
       gone.push(s);
       const labels = this.labelsOf(s);
       for (let i = 0; i < labels.length; i += 2) {
-        pairs.set(`${labels[i]!.length}:${labels[i]!}${labels[i + 1]!}`, [
-          labels[i]!,
-          labels[i + 1]!,
-        ]);
+        const values = pairs.get(labels[i]!);
+        if (values === undefined) pairs.set(labels[i]!, new Set([labels[i + 1]!]));
+        else values.add(labels[i + 1]!);
       }
     }
-    this.postings.remove(removed, pairs.values());
+    this.postings.remove(removed, pairs);
     for (const s of gone) {
       if (series.openCapacity[s]! > 0)
         this.arena.free(series.openHandle[s]!, series.openCapacity[s]!);

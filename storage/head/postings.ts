@@ -30,14 +30,17 @@ export class Postings {
     }
   }
 
-  /** Removes the series marked in `removed` from the pairs they had. */
-  remove(removed: Bitmap, pairs: Iterable<readonly [string, string]>): void {
-    for (const [name, value] of pairs) {
+  /** Removes the series marked in `removed` from the pairs they had: values by name. */
+  remove(removed: Bitmap, pairs: ReadonlyMap<string, ReadonlySet<string>>): void {
+    for (const [name, gone] of pairs) {
       const values = this.#index.get(name);
-      const posting = values?.get(value);
-      if (values === undefined || posting === undefined) continue;
-      posting.remove(removed);
-      if (posting.isEmpty) values.delete(value);
+      if (values === undefined) continue;
+      for (const value of gone) {
+        const posting = values.get(value);
+        if (posting === undefined) continue;
+        posting.remove(removed);
+        if (posting.isEmpty) values.delete(value);
+      }
       if (values.size === 0) this.#index.delete(name);
     }
   }

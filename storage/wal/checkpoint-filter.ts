@@ -5,7 +5,7 @@
  */
 import { byteReader, isOverrun, readInt64, readVarint } from '../../model/wire/varint.ts';
 import { type WalHistogram, encodeHistogramRecords } from './histogram-record.ts';
-import { RecordDecoder, SAMPLES_PER_SLICE_MAX } from './record-decoder.ts';
+import { RecordDecoder, SAMPLES_PER_SLICE_MAX, areSamplesBefore } from './record-decoder.ts';
 import {
   RECORD_SERIES,
   RECORD_TOMBSTONES,
@@ -51,6 +51,7 @@ export class CheckpointFilter implements RecordHandler {
 
   /** Filters one record. Returns why it does not decode, if so. */
   take(record: Uint8Array): string | undefined {
+    if (areSamplesBefore(record, this.#options.minTimeMs)) return undefined; // fast path: most of them
     this.#record = record;
     const why = this.#decoder.decode(record);
     const { append } = this.#options;

@@ -175,6 +175,40 @@ export class RecordDecoder {
   }
 }
 
+/** Type, reference and time of the first sample. */
+const SAMPLES_HEADER_BYTES = 1 + 8 + 8;
+const VALUE_BYTES = 8;
+/** Reference and time of a byte each. */
+const SAMPLE_BYTES_MIN = 2 + VALUE_BYTES;
+
+/**
+ * Hot: whether all samples of a record of samples are older than `timeMs`, by their times alone. False too for a record
+ * of which it cannot tell: one whose numbers are unusually long, or that does not decode.
+ */
+export function areSamplesBefore(record: Uint8Array, timeMs: number): boolean {
+  if (record[0] !== RECORD_SAMPLES || record.length < SAMPLES_HEADER_BYTES) return false;
+  const firstMs = readInt64(byteReader(record, 1 + 8));
+  if (!Number.isSafeInteger(firstMs)) return false;
+  const beforeMs = timeMs - firstMs;
+  const end = record.length;
+  let at = SAMPLES_HEADER_BYTES;
+  while (at + SAMPLE_BYTES_MIN <= end) {
+    // the reference, of up to four bytes, is passed over
+    let length = 1;
+    while (record[at++]! >= 0x80) if (++length > 4) return false;
+    let folded = record[at++]!;
+    if (folded >= 0x80) {
+      const second = record[at++]!;
+      const third = second < 0x80 ? 0 : record[at++]!;
+      if (third >= 0x80) return false;
+      folded = (folded & 0x7f) | ((second & 0x7f) << 7) | (third << 14);
+    }
+    if (((folded >>> 1) ^ -(folded & 1)) >= beforeMs) return false;
+    at += VALUE_BYTES;
+  }
+  return at === end;
+}
+
 function isRef(ref: number): boolean {
   return Number.isSafeInteger(ref) && ref >= 0;
 }

@@ -8,7 +8,7 @@ import t from 'tap';
 import { labelsFromPairs } from '../../model/labels.ts';
 import { frameRecord, framedLength } from '../../storage/wal/frame.ts';
 import { canonicalBytes, labelsFromBytes } from '../../storage/wal/label-bytes.ts';
-import { RecordDecoder } from '../../storage/wal/record-decoder.ts';
+import { RecordDecoder, areSamplesBefore } from '../../storage/wal/record-decoder.ts';
 import {
   encodeExemplarsRecord,
   encodeMetadataRecord,
@@ -71,6 +71,36 @@ t.test('encodeSeriesRecord() writes the bytes of the format', (t) => {
   ]);
   const expected = `01 0000000000000102 01 08${Buffer.from('__name__').toString('hex')} 02 7570 0000000000000103 00`;
   t.equal(Buffer.from(record).toString('hex'), expected.replaceAll(' ', ''));
+  t.end();
+});
+
+t.test('areSamplesBefore() tells what decode() does, or that it cannot tell', (t) => {
+  const near = fc.record({
+    ref: fc.nat(5000),
+    timestampMs: fc.integer({ min: -100_000, max: 100_000 }),
+    bits: fc.bigInt(0n, 2n ** 64n - 1n),
+  });
+  const isOlder = (list: readonly { timestampMs: number }[], timeMs: number): boolean =>
+    list.every(({ timestampMs }) => timestampMs < timeMs);
+  fc.assert(
+    fc.property(
+      fc.array(near, { minLength: 1 }),
+      fc.integer({ min: -1e5, max: 1e5 }),
+      (list, at) => {
+        t.equal(areSamplesBefore(samplesRecord(list), at), isOlder(list, at));
+      },
+    ),
+    runs,
+  );
+  fc.assert(
+    fc.property(samples, time, fc.nat(), (list, at, length) => {
+      const record = samplesRecord(list);
+      if (areSamplesBefore(record, at)) t.ok(isOlder(list, at));
+      const cut = record.subarray(0, length % record.length);
+      if (areSamplesBefore(cut, at)) t.equal(decoded(cut).why, undefined);
+    }),
+    runs,
+  );
   t.end();
 });
 
