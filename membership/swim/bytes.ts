@@ -202,6 +202,11 @@ export class ByteWriter {
     this.#bytes[at + 1] = value;
   }
 
+  patchUint32(offset: number, value: number): void {
+    this.patchUint16(offset, value >>> 16);
+    this.patchUint16(offset + 2, value & 0xffff);
+  }
+
   /** All of a writer that nothing was cut from. It may be its own bytes: patch nothing afterwards. */
   finish(): Uint8Array {
     assert(this.#from === 0, 'gossip: a writer is cut or finished');

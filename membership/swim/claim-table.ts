@@ -146,24 +146,36 @@ export class ClaimTable {
 
   /**
    * Appends the claims of all members, neighbours at once. What is no statement of the member itself
-   * (it is suspect or dead) is said in this node's own name.
+   * (it is suspect or dead) is said in this node's own name; of the others, those that `isTold` are left
+   * out. Returns how many were written.
    */
-  writeMembers(writer: ByteWriter, self: InstanceId): void {
+  writeMembers(
+    writer: ByteWriter,
+    self: InstanceId,
+    isTold?: (bytes: Uint8Array, from: number, to: number) => boolean,
+  ): number {
     const rows = this.#rows;
+    let count = Math.max(0, this.#slotCount - 1);
     let from = 0;
     let to = 0; // bytes[from..to) are to be written
     for (let slot = SELF_SLOT + 1; slot < this.#slotCount; slot++) {
       const at = rows[slot * ROW + FROM]!;
       const state = this.#bytes[at]!;
-      if (at !== to || (state !== ALIVE && state !== LEFT)) {
-        writer.bytes(this.#bytes.subarray(from, to));
+      const end = at + rows[slot * ROW + LENGTH]!;
+      const isOwn = state === ALIVE || state === LEFT;
+      const isLeftOut = isOwn && isTold?.(this.#bytes, at, end) === true;
+      if (isLeftOut) count--;
+      if (at !== to || !isOwn || isLeftOut) {
+        if (from < to) writer.bytes(this.#bytes.subarray(from, to));
         from = at;
         to = at;
       }
-      if (state === ALIVE || state === LEFT) to += rows[slot * ROW + LENGTH]!;
+      if (isLeftOut) continue;
+      if (isOwn) to = end;
       else this.#writeAccused(slot, self, writer);
     }
-    writer.bytes(this.#bytes.subarray(from, to));
+    if (from < to) writer.bytes(this.#bytes.subarray(from, to));
+    return count;
   }
 
   /**

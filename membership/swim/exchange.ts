@@ -1,11 +1,13 @@
 /**
  * Push/pull: two nodes give each other everything they know. The receiver merges first and answers
  * with the result, so a node that was taken for dead learns it from the answer (or refutes before
- * it answers), and both leave with the same view.
+ * it answers), and both leave with the same view. What the asker has just said word for word is not
+ * said again in the answer: where two views hardly differ, one way is nearly empty.
  */
 import type { InstanceId } from '../../model/ids.ts';
 import { mergeClaim, softenVerdict, type ClaimSource } from './merge.ts';
-import { decodePushPull, encodePushPull, type PushPull } from './push-pull.ts';
+import { DigestSet } from './digest-set.ts';
+import { CLAIM_BYTES_MIN, decodePushPull, encodePushPull, type PushPull } from './push-pull.ts';
 import { countDrop, selfClaim, type CoreState } from './state.ts';
 import type { PushPullReason } from './types.ts';
 
@@ -60,14 +62,15 @@ export function onExchangeResult(
 
 /** Somebody else's exchange: merge, then answer. A malformed one gets no answer. */
 export function onExchangeReceived(core: CoreState, bytes: Uint8Array, nowMs: number): void {
-  const exchange = decodePushPull(bytes, core.known);
+  const told = new DigestSet(core.roster.length);
+  const exchange = decodePushPull(bytes, core.known, told);
   if (exchange === undefined) {
     countDrop(core, 'push_pull_malformed');
     return;
   }
   core.counters.push_pulls_received++;
   mergeExchange(core, exchange, nowMs, 'gossip');
-  core.outputs.push({ type: 'push_pull_answer', bytes: encodeState(core) });
+  core.outputs.push({ type: 'push_pull_answer', bytes: encodeState(core, told) });
 }
 
 function mergeExchange(
@@ -89,12 +92,16 @@ function mergeExchange(
   }
 }
 
-function encodeState(core: CoreState): Uint8Array {
+/** Everything this node knows, but for what it was `told`. */
+function encodeState(core: CoreState, told?: DigestSet): Uint8Array {
+  const { claims, seen } = core;
+  const isTold = (bytes: Uint8Array, from: number, to: number): boolean =>
+    told?.has(seen.digest(bytes, from, to)) === true;
   return encodePushPull({
     sender: selfClaim(core),
-    claimCount: core.roster.length,
-    claimBytes: core.claims.byteCount,
-    writeClaims: (writer) => core.claims.writeMembers(writer, core.self.id),
+    claimBytes: Math.max(0, claims.byteCount - (told?.count ?? 0) * CLAIM_BYTES_MIN),
+    writeClaims: (writer) =>
+      claims.writeMembers(writer, core.self.id, told === undefined ? undefined : isTold),
     records: core.localRecords(),
   });
 }

@@ -8,6 +8,7 @@
  * cannot make the reader allocate. The sender's own claim comes first and names who is speaking.
  */
 import { ByteReader, ByteWriter } from './bytes.ts';
+import type { DigestSet } from './digest-set.ts';
 import { findClaimEnd, type KnownInstances, readClaim, writeClaim } from './codec.ts';
 import { RECORD_BYTES_MAX, type Claim } from './types.ts';
 
@@ -15,18 +16,20 @@ export const PUSH_PULL_VERSION = 1;
 /** Largest exchange that is read, in bytes. */
 export const PUSH_PULL_BYTES_MAX = 20 * 1024 * 1024;
 /** state, protocol, boot, incarnation, 1-byte id, IPv4, same control address, no accuser. */
-const CLAIM_BYTES_MIN = 1 + 1 + 4 + 4 + 2 + 7 + 1 + 1;
+export const CLAIM_BYTES_MIN = 1 + 1 + 4 + 4 + 2 + 7 + 1 + 1;
 /** The sender's claim and the counts; a guess, the buffer grows. */
 const HEAD_BYTES_USUAL = 256;
 const RECORD_ENTRY_BYTES_MIN = 3;
+/** Claims of an exchange that are noted as told; more are told back. */
+const TOLD_MAX = 16_384;
 
 /** What a node says in an exchange; its claims are written by whoever has them as bytes. */
 export interface PushPullSource {
   readonly sender: Claim;
-  readonly claimCount: number;
   /** About as many as they will have. */
   readonly claimBytes: number;
-  readonly writeClaims: (writer: ByteWriter) => void;
+  /** Says how many it wrote. */
+  readonly writeClaims: (writer: ByteWriter) => number;
   readonly records: readonly Uint8Array[];
 }
 
@@ -44,8 +47,9 @@ export function encodePushPull(source: PushPullSource): Uint8Array {
   const writer = new ByteWriter(HEAD_BYTES_USUAL + source.claimBytes + recordBytes);
   writer.uint8(PUSH_PULL_VERSION);
   writeClaim(writer, source.sender);
-  writer.uint32(source.claimCount);
-  source.writeClaims(writer);
+  const countAt = writer.length;
+  writer.uint32(0);
+  writer.patchUint32(countAt, source.writeClaims(writer));
   writer.uint32(source.records.length);
   for (const record of source.records) {
     writer.uint16(record.length);
@@ -54,13 +58,35 @@ export function encodePushPull(source: PushPullSource): Uint8Array {
   return writer.cut();
 }
 
-/** The exchange, without claims that were seen; undefined when anything in it is wrong. Never throws. */
-export function decodePushPull(bytes: Uint8Array, known?: KnownInstances): PushPull | undefined {
+/**
+ * The exchange, without claims that were seen; undefined when anything in it is wrong. Never throws. Puts
+ * the digests of all its claims, seen or not, into `told`, the sender's own too.
+ */
+export function decodePushPull(
+  bytes: Uint8Array,
+  known?: KnownInstances,
+  told?: DigestSet,
+): PushPull | undefined {
   if (bytes.length > PUSH_PULL_BYTES_MAX) return undefined;
   const reader = new ByteReader(bytes);
   if (reader.uint8() !== PUSH_PULL_VERSION) return undefined;
+  const senderFrom = reader.offset;
   const sender = readClaim(reader);
   if (sender.state !== 'alive' && sender.state !== 'left') return undefined;
+  if (known !== undefined) told?.add(known.seen.digest(bytes, senderFrom, reader.offset));
+  const { claims, digests } = readClaims(reader, known, told);
+  const records: Uint8Array[] = [];
+  let count = readCount(reader, RECORD_ENTRY_BYTES_MIN);
+  for (; count > 0 && !reader.isBroken; count--) records.push(readRecord(reader));
+  return reader.isWhole ? { sender, claims, digests, records } : undefined;
+}
+
+function readClaims(
+  reader: ByteReader,
+  known: KnownInstances | undefined,
+  told: DigestSet | undefined,
+): Pick<PushPull, 'claims' | 'digests'> {
+  const bytes = reader.source;
   const claims: Claim[] = [];
   const digests: number[] = [];
   let count = readCount(reader, CLAIM_BYTES_MIN);
@@ -69,6 +95,7 @@ export function decodePushPull(bytes: Uint8Array, known?: KnownInstances): PushP
       const { seen } = known;
       const end = findClaimEnd(bytes, reader.offset, bytes.length);
       const digest = end < 0 ? 0 : seen.digest(bytes, reader.offset, end);
+      if (told !== undefined && digest !== 0 && told.count < TOLD_MAX) told.add(digest);
       if (digest !== 0 && seen.has(digest)) {
         reader.skip(end - reader.offset);
         continue;
@@ -77,10 +104,7 @@ export function decodePushPull(bytes: Uint8Array, known?: KnownInstances): PushP
     }
     claims.push(readClaim(reader, known));
   }
-  const records: Uint8Array[] = [];
-  count = readCount(reader, RECORD_ENTRY_BYTES_MIN);
-  for (; count > 0 && !reader.isBroken; count--) records.push(readRecord(reader));
-  return reader.isWhole ? { sender, claims, digests, records } : undefined;
+  return { claims, digests };
 }
 
 /** A count that the bytes have place for. */

@@ -7,12 +7,13 @@
  * one of eight neighbouring places, the newest first; what is pushed out is read once more, no harm.
  * Digests have 53 bits and depend on the node, so that no two nodes mistake the same claim.
  */
+import { LOW_BITS } from './digest-set.ts';
+
 const PLACES_MIN = 64;
 /** Places for each member: its claims of now and of before. */
 const PLACES_PER_MEMBER = 2;
 /** A line of the cache. */
 const SET_PLACES = 8;
-const LOW_BITS = 0x20_0000;
 
 export class SeenClaims {
   readonly #seed: number;

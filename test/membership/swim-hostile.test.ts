@@ -191,10 +191,10 @@ t.test('canonicalAddress() accepts unicast literals with a port and nothing else
 function encodeExchange({ claims, ...rest }: Omit<PushPull, 'digests'>): Uint8Array {
   return encodePushPull({
     ...rest,
-    claimCount: claims.length,
     claimBytes: 0,
     writeClaims: (writer) => {
       for (const claim of claims) writeClaim(writer, claim);
+      return claims.length;
     },
   });
 }
