@@ -4,13 +4,15 @@
  *
  *   <data directory>/FORMAT     one number: the layout of everything inside; newer is refused
  *   <data directory>/IDENTITY   JSON: instanceId, storeId, bootCounter (the last one given out), and
- *                               clusterLabel once it was started with one
+ *                               clusterLabel once it was started with one, and last the crc32c of the line
+ *                               without it; one that was written before there was a checksum has none
  *   lock on the directory       held while the process lives
  *
  * The raised boot counter is durable before `openIdentity` returns: no two boots share one.
  */
 import { StarlingError } from '../model/errors.ts';
 import { type InstanceId, parseInstanceId } from '../model/ids.ts';
+import { crc32c } from '../model/wire/crc32c.ts';
 import { makeDurableDirectory } from '../platform/durable-directory.ts';
 import { diskFailed, readFileIfThere, replaceFile } from '../platform/durable-file.ts';
 import type { Disk, DiskLock, Random } from '../platform/platform.ts';
@@ -38,6 +40,16 @@ interface IdentityContent {
   readonly bootCounter: number;
   readonly clusterLabel: string | undefined;
 }
+
+/** What the file says. */
+interface WrittenIdentity extends IdentityContent {
+  /** None: it was written before there was one. */
+  readonly checksum: string | undefined;
+}
+
+const WAY_OUT = 'restore the file, or wipe the whole data directory to come back empty';
+/** All keys of the file: one that is not here is a damaged one, perhaps of the checksum. */
+const IDENTITY_KEYS = ['instanceId', 'storeId', 'bootCounter', 'clusterLabel', 'crc32c'];
 
 /**
  * Locks the directory, checks its format, and raises its boot counter. Throws `disk.locked`,
@@ -106,17 +118,22 @@ async function readIdentity(disk: Disk, directory: string): Promise<IdentityCont
   const bytes = await readFileIfThere(disk, path);
   if (bytes === undefined) return undefined;
   const content = parseIdentity(bytes);
-  if (content === undefined) throw notOurs(path, 'it is damaged');
+  if (content === undefined) throw notOurs(path, `it is damaged; ${WAY_OUT}`);
+  if (content.checksum !== undefined && content.checksum !== checksumOf(identityText(content))) {
+    throw notOurs(path, `it is damaged, its checksum is wrong; ${WAY_OUT}`);
+  }
   return content;
 }
 
-function parseIdentity(bytes: Uint8Array): IdentityContent | undefined {
+function parseIdentity(bytes: Uint8Array): WrittenIdentity | undefined {
   if (bytes.length > FILE_BYTES_MAX) return undefined;
   try {
     const parsed: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
     if (typeof parsed !== 'object' || parsed === null) return undefined;
     const content = parsed as Record<string, unknown>; // checked next
-    const { bootCounter, clusterLabel, instanceId, storeId } = content;
+    if (!Object.keys(content).every((key) => IDENTITY_KEYS.includes(key))) return undefined;
+    const { bootCounter, clusterLabel, crc32c: checksum, instanceId, storeId } = content;
+    if (checksum !== undefined && typeof checksum !== 'string') return undefined;
     if (clusterLabel !== undefined && typeof clusterLabel !== 'string') return undefined;
     if (typeof instanceId !== 'string' || typeof storeId !== 'string') return undefined;
     if (!/^[0-9a-f]{32}$/.test(storeId) || typeof bootCounter !== 'number') return undefined;
@@ -128,6 +145,7 @@ function parseIdentity(bytes: Uint8Array): IdentityContent | undefined {
       storeId: storeId as StoreId, // matched above
       bootCounter,
       clusterLabel,
+      checksum,
     };
   } catch {
     return undefined; // the caller refuses the file by name
@@ -139,9 +157,23 @@ async function saveIdentity(
   directory: string,
   content: IdentityContent,
 ): Promise<void> {
-  const { bootCounter, clusterLabel, instanceId, storeId } = content;
-  const text = `${JSON.stringify({ instanceId, storeId, bootCounter, clusterLabel })}\n`;
+  const checked = { ...fieldsOf(content), crc32c: checksumOf(identityText(content)) };
+  const text = `${JSON.stringify(checked)}\n`;
   await replaceFile(disk, { directory, name: IDENTITY_FILE }, Buffer.from(text));
+}
+
+/** The line without its checksum. */
+function identityText(content: IdentityContent): string {
+  return `${JSON.stringify(fieldsOf(content))}\n`;
+}
+
+/** In the order of the file. */
+function fieldsOf({ bootCounter, clusterLabel, instanceId, storeId }: IdentityContent): object {
+  return { instanceId, storeId, bootCounter, clusterLabel };
+}
+
+function checksumOf(text: string): string {
+  return crc32c(Buffer.from(text)).toString(16).padStart(8, '0');
 }
 
 function notOurs(path: string, why: string): StarlingError {

@@ -123,6 +123,46 @@ t.test(
   },
 );
 
+t.test('openIdentity() refuses a file in which any one bit flipped', async (t) => {
+  for (const label of [undefined, 'prod']) {
+    const disk = new TinyDisk();
+    const random = countingRandom();
+    const wanted = label === undefined ? {} : { clusterLabel: label };
+    await (await openIdentity({ disk, random, dataDirectory, ...wanted })).close();
+    const file = Buffer.from(disk.text('/data/IDENTITY') ?? '');
+    for (let bit = 0; bit < file.length * 8; bit++) {
+      const flipped = Buffer.from(file);
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      disk.put('/data/IDENTITY', flipped);
+      const opening = openIdentity({ disk, random, dataDirectory });
+      await t.rejects(opening, refusal('disk.failed', /IDENTITY: it is damaged/), `bit ${bit}`);
+    }
+    disk.put('/data/IDENTITY', file);
+    t.equal((await openIdentity({ disk, random, dataDirectory })).bootCounter, 2);
+  }
+});
+
+t.test(
+  'openIdentity() reads a file of before there were checksums, and gives it one',
+  async (t) => {
+    const disk = new TinyDisk();
+    const older = { instanceId: 'a', storeId: '0'.repeat(32), bootCounter: 3 };
+    const check = async (text: string, bootCounter: number): Promise<void> => {
+      disk.put('/data/IDENTITY', text);
+      const identity = await openIdentity({ disk, random: countingRandom(), dataDirectory });
+      t.equal(identity.bootCounter, bootCounter);
+      await identity.close();
+      t.match(
+        disk.text('/data/IDENTITY') ?? '',
+        new RegExp(`:${bootCounter}.*,"crc32c":"[0-9a-f]{8}"}\n$`),
+      );
+    };
+    await check(`${JSON.stringify(older)}\n`, 4);
+    await check(`${JSON.stringify({ ...older, clusterLabel: 'prod' })}\n`, 4);
+    await check(disk.text('/data/IDENTITY') ?? '', 5);
+  },
+);
+
 t.test('openIdentity() refuses a second process until the first is gone', async (t) => {
   const disk = new TinyDisk();
   const random = countingRandom();
