@@ -20,6 +20,8 @@ export interface Clock {
   after(delayMs: number, callback: () => void): Timer;
   /** Calls back on the next turn of the loop, after pending I/O: how long work yields. */
   nextTurn(callback: () => void): void;
+  /** Calls back in this turn, once all promises that are settled have been followed: how calls become one. */
+  afterPromises(callback: () => void): void;
 }
 
 export interface Random {

@@ -14,13 +14,20 @@ export class TurnQueue {
   /** The work that goes on before them. */
   readonly #begun: (() => void)[] = [];
   #isPlanned = false;
+  /** A slice has begun in this turn. */
+  #isTaken = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Resolves in a turn in which no other one does, after those that asked before. */
+  /** Resolves in a turn in which no other one does, after those that asked before: in this one, if nothing else did. */
   next(): Promise<void> {
+    if (!this.#isTaken && this.#isEmpty()) {
+      this.#isTaken = true;
+      this.#plan();
+      return Promise.resolve();
+    }
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
       this.#plan();
@@ -43,12 +50,18 @@ export class TurnQueue {
 
   readonly #turn = (): void => {
     this.#isPlanned = false;
+    this.#isTaken = !this.#isEmpty();
+    if (!this.#isTaken) return;
     const resolve = this.#begun.pop() ?? this.#waiting[this.#first++]!;
     if (this.#first === this.#waiting.length) {
       this.#waiting = [];
       this.#first = 0;
     }
-    if (this.#begun.length + this.#waiting.length > 0) this.#plan();
+    this.#plan(); // after the last slice, to say that its turn is over
     resolve();
   };
+
+  #isEmpty(): boolean {
+    return this.#begun.length + this.#waiting.length === 0;
+  }
 }

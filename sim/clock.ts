@@ -48,4 +48,8 @@ export class SimClock implements Clock {
   nextTurn(callback: () => void): void {
     this.#loop.schedule(this.#owner, TURN_MS, callback);
   }
+
+  afterPromises(callback: () => void): void {
+    this.#loop.afterPromises(this.#owner, callback);
+  }
 }

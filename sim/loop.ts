@@ -50,6 +50,8 @@ export class Loop {
   #eventCount = 0;
   #ownerCount = 1;
   #current: Owner = this.world;
+  /** What the event that runs has still to do, once what it resolved was followed. */
+  readonly #afterPromises: { readonly owner: Owner; readonly callback: () => void }[] = [];
   /** Due events of owners that are held. */
   readonly #held = new Map<Owner, Event[]>();
 
@@ -100,6 +102,11 @@ export class Loop {
     return event;
   }
 
+  /** Runs `callback` in the event that runs now, once the microtask queue is empty, unless its owner is dead by then. */
+  afterPromises(owner: Owner, callback: () => void): void {
+    this.#afterPromises.push({ owner, callback });
+  }
+
   /** From now on no event of `owner` runs; due ones wait. */
   hold(owner: Owner): void {
     if (!this.#held.has(owner)) this.#held.set(owner, []);
@@ -146,6 +153,10 @@ export class Loop {
       this.#current = event.owner;
       callback();
       this.#options.drain();
+      for (let next = this.#afterPromises.shift(); next; next = this.#afterPromises.shift()) {
+        if (next.owner.isAlive) next.callback();
+        this.#options.drain();
+      }
       return true;
     }
   }

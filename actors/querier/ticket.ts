@@ -23,8 +23,10 @@ export class Ticket {
   readonly bytes: QueryBytes;
   /** Shared with workers: not 0 once the work is to stop. */
   readonly stopFlag = new Int32Array(new SharedArrayBuffer(4));
-  readonly #controller = new AbortController();
-  readonly #onStop: (() => void)[] = [];
+  #reason: StarlingError | undefined;
+  /** Made when somebody asks for its signal: few do, and it costs. */
+  #controller: AbortController | undefined;
+  readonly #onStop: ((reason: StarlingError) => void)[] = [];
   readonly #deadline: { cancel(): void };
 
   constructor({ bytesMax, clock, nodeBytes, reply, timeoutMs }: TicketOptions) {
@@ -36,18 +38,25 @@ export class Ticket {
 
   /** Aborts with a StarlingError. */
   get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#reason !== undefined) this.#controller.abort(this.#reason);
     return this.#controller.signal;
   }
 
-  onStop(callback: () => void): void {
-    if (this.signal.aborted) callback();
+  /** Throws the reason once the ticket is over. */
+  check(): void {
+    if (this.#reason !== undefined) throw this.#reason;
+  }
+
+  onStop(callback: (reason: StarlingError) => void): void {
+    if (this.#reason !== undefined) callback(this.#reason);
     else this.#onStop.push(callback);
   }
 
   /** What `work` resolves to, or the reason to stop, whichever is first. Ends the ticket. */
   async run<Answer>(work: () => Promise<Answer>): Promise<Answer> {
     const stopped = new Promise<never>((_, reject) => {
-      this.onStop(() => reject(this.signal.reason as StarlingError)); // the only reasons there are
+      this.onStop(reject);
     });
     try {
       return await Promise.race([work(), stopped]);
@@ -59,9 +68,10 @@ export class Ticket {
   }
 
   #stop(reason: StarlingError): void {
-    if (this.signal.aborted) return;
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
     Atomics.store(this.stopFlag, 0, 1);
-    this.#controller.abort(reason);
-    for (const callback of this.#onStop.splice(0)) callback();
+    this.#controller?.abort(reason);
+    for (const callback of this.#onStop.splice(0)) callback(reason);
   }
 }

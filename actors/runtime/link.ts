@@ -218,7 +218,10 @@ export class Link {
     }
     if (this.#isFlushPlanned) return;
     this.#isFlushPlanned = true;
-    this.#options.clock.nextTurn(() => this.#flush());
+    const { clock, stream } = this.#options;
+    // Who reads waits for each message; writes are many, and take less when more of them leave together.
+    if (stream.lane === 'read') clock.afterPromises(() => this.#flush());
+    else clock.nextTurn(() => this.#flush());
   }
 
   #flush(): void {

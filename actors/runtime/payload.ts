@@ -8,15 +8,18 @@ import type { Message, PayloadCodec } from './types.ts';
 
 export const CONTROL_BYTES_MAX = 4 * 1024 * 1024;
 
+const packr = new Packr({ useRecords: false, moreTypes: false });
+const unpackr = new Unpackr({ useRecords: false, moreTypes: false, mapsAsObjects: true });
+
 export function packControl(value: unknown): Uint8Array {
-  return new Packr({ useRecords: false, moreTypes: false }).pack(value);
+  return packr.pack(value);
 }
 
 /** Throws `protobuf.corrupt` for oversized or malformed bytes. */
 export function unpackControl(bytes: Uint8Array): unknown {
   if (bytes.length > CONTROL_BYTES_MAX) throw corrupt('a control payload over its bound');
   try {
-    return new Unpackr({ useRecords: false, moreTypes: false, mapsAsObjects: true }).unpack(bytes);
+    return unpackr.unpack(bytes);
   } catch (error) {
     throw corrupt('a malformed control payload', error);
   }

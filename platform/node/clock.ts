@@ -26,6 +26,7 @@ export function createNodeClock(): Clock {
       return { cancel: () => clearTimeout(timer) };
     },
     nextTurn: (callback) => void setImmediate(callback),
+    afterPromises: (callback) => process.nextTick(callback),
   };
 }
 

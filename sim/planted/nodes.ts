@@ -59,6 +59,7 @@ export const NODE_BUGS: PlantedBugs = {
         monotonicMs: () => clock.monotonicMs(),
         after: (delayMs: number, callback: () => void) => clock.after(delayMs, callback),
         nextTurn: (callback: () => void) => clock.nextTurn(callback),
+        afterPromises: (callback: () => void) => clock.afterPromises(callback),
       };
       return { ...platform, clock: frozen };
     },

@@ -47,6 +47,7 @@ function node(peerOffsetsMs: readonly (number | undefined)[]) {
     monotonicMs: () => base.monotonicMs(),
     after: (delayMs, callback) => base.after(delayMs, callback),
     nextTurn: (callback) => base.nextTurn(callback),
+    afterPromises: (callback) => base.afterPromises(callback),
   };
   const registry = clusterOf(peerOffsetsMs.length + 1, 1);
   const isAlone = (): boolean => peerOffsetsMs.length === 0;

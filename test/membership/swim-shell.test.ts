@@ -38,6 +38,7 @@ class World {
       return { cancel: () => (timer.isCancelled = true) };
     },
     nextTurn: (run) => void this.clock.after(0, run),
+    afterPromises: (run) => process.nextTick(run),
   };
 
   async run(durationMs: number): Promise<void> {

@@ -353,6 +353,24 @@ t.test('TurnQueue gives each slice a turn of its own, in order', async (t) => {
   t.equal(new Set(log.map((line) => line.slice(2))).size, 5, log.join(', '));
 });
 
+t.test('TurnQueue lets who comes alone begin at once, and who comes after it wait', async (t) => {
+  const turns = new TurnQueue(createNodeClock());
+  const promisesOf = async (): Promise<string> => {
+    let order = '';
+    const waits = turns.next().then(() => (order += 'slice '));
+    setImmediate(() => (order += 'turn '));
+    await Promise.all([waits, new Promise((resolve) => setImmediate(resolve))]);
+    return order;
+  };
+  t.equal(await promisesOf(), 'slice turn ');
+  const first = turns.next();
+  t.equal(await promisesOf(), 'turn slice ', 'the turn of the first is over before');
+  await first;
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(await promisesOf(), 'slice turn ', 'and the queue is empty again');
+});
+
 t.test('LoopMeter sees a slice that hogs the loop', async (t) => {
   const meter = new LoopMeter();
   const isTold = meter.read().sliceCpuMs !== undefined;

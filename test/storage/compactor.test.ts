@@ -282,6 +282,7 @@ t.test('marks: the delay holds whatever the wall clock does; no-compact blocks s
     nextTurn: (callback: () => void) => {
       clock.nextTurn(callback);
     },
+    afterPromises: (callback: () => void) => clock.afterPromises(callback),
   };
   const compactor = world.compactor(new MemoryDisk(), { clock: jumping });
   await compactor.run();

@@ -27,6 +27,10 @@ export class FakeClock implements Clock {
     setImmediate(callback);
   }
 
+  afterPromises(callback: () => void): void {
+    process.nextTick(callback);
+  }
+
   /** Moves time forward and fires what is due. */
   advance(byMs: number): void {
     const untilMs = this.#nowMs + byMs;
