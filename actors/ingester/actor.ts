@@ -18,7 +18,9 @@ import {
   joinResults,
 } from '../../storage/index.ts';
 import type { Actor, Reply, StreamReply } from '../runtime/index.ts';
+import { AnswerSender } from './answer-sender.ts';
 import {
+  type DigestWish,
   type FlushAnswer,
   type IngesterMessage,
   type PushAnswer,
@@ -56,12 +58,15 @@ export interface IngesterDependencies {
   readonly odd?: Odd;
 }
 
-/** After frames of so many bytes a read waits for its next turn; what is smaller leaves together with the end. */
-const FRAME_BYTES_PER_TURN = 128 * 1024;
-
 type Frames = AsyncGenerator<Uint8Array | undefined, void>;
 /** The same, of what takes no waiting. */
 type ReadyFrames = Generator<Uint8Array | undefined, void>;
+/** What the end of a read is to tell besides. */
+interface AnswerWish {
+  readonly settledBeforeMs?: number | undefined;
+  readonly content?: DigestWish | undefined;
+}
+
 type PushMessage = Extract<IngesterMessage, { readonly type: 'push' }>;
 type PushMetadata = Extract<IngesterMessage, { readonly type: 'push-metadata' }>;
 type ReadMetadata = Extract<IngesterMessage, { readonly type: 'metadata' }>;
@@ -110,11 +115,11 @@ export class IngesterActor implements Actor<IngesterMessage> {
         answerWith(message.reply, this.#noteMetadata(message));
         break;
       case 'select': {
-        const { hints, reply, scope } = message;
+        const { content, hints, reply, scope } = message;
         // Who reads parts fills its disk again, and counts on it that what is here stays here.
         const isForFill = hints.part !== undefined;
         const start = (tsdb: Tsdb): Frames => select(tsdb, scope, hints, isForFill);
-        this.#stream(scope, reply, start, hints.settledBeforeMs);
+        this.#stream(scope, reply, start, { settledBeforeMs: hints.settledBeforeMs, content });
         break;
       }
       case 'series': {
@@ -239,16 +244,16 @@ export class IngesterActor implements Actor<IngesterMessage> {
     scope: ReadScope,
     reply: StreamReply<ReadSummary>,
     start: (tsdb: Tsdb) => Frames | ReadyFrames,
-    settledBeforeMs?: number,
+    wish: AnswerWish = {},
   ): void {
-    endWith(reply, this.#send(scope, reply, start, settledBeforeMs));
+    endWith(reply, this.#send(scope, reply, start, wish));
   }
 
   async #send(
     scope: ReadScope,
     reply: StreamReply<ReadSummary>,
     start: (tsdb: Tsdb) => Frames | ReadyFrames,
-    settledBeforeMs: number | undefined,
+    { content: contentWish, settledBeforeMs }: AnswerWish,
   ): Promise<void> {
     const { checkReadable, clock, digest, tenants, turns } = this.#dependencies;
     await turns.next();
@@ -259,20 +264,19 @@ export class IngesterActor implements Actor<IngesterMessage> {
       settledBeforeMs === undefined
         ? undefined
         : (tsdb?.heldFromMs(settledBeforeMs) ?? Number.POSITIVE_INFINITY);
-    let bytesInTurn = 0;
+    const answer = new AnswerSender(reply, turns, contentWish);
     for await (const frame of tsdb === undefined ? [] : start(tsdb)) {
-      if (frame !== undefined) {
-        await reply.frame(frame); // waits for credit; rejects when cancelled
-        bytesInTurn += frame.length;
-      }
-      if (frame === undefined || bytesInTurn >= FRAME_BYTES_PER_TURN) {
-        await turns.next();
-        bytesInTurn = 0;
-      }
+      await answer.send(frame); // waits for credit and turns; rejects when cancelled
       if (reply.isCancelled) return; // what is open in head and blocks is given back
     }
     const oldestTimeMs = tsdb?.oldestTimeMs(clock.wallMs()) ?? Number.MIN_SAFE_INTEGER;
-    reply.end({ digest: digest(), oldestTimeMs, ...(heldFromMs !== undefined && { heldFromMs }) });
+    const content = answer.contentDigest();
+    reply.end({
+      digest: digest(),
+      oldestTimeMs,
+      ...(heldFromMs !== undefined && { heldFromMs }),
+      ...(content !== undefined && { content }),
+    });
   }
 }
 

@@ -69,6 +69,15 @@ const readSummary = z.object({
   digest: text,
   oldestTimeMs: time,
   heldFromMs: time.nullish().transform((one) => one ?? undefined),
+  content: text.nullish().transform((one) => one ?? undefined),
+});
+const select = z.object({
+  scope: scopeSchema,
+  hints: hintsSchema,
+  content: z
+    .enum(['also', 'instead'])
+    .nullish()
+    .transform((one) => one ?? undefined),
 });
 const metadataEntry = z.object({
   name: text,
@@ -140,10 +149,7 @@ export const ingesterCodecs: ReadonlyMap<string, PayloadCodec> = new Map([
   ['metadata', checkedCodec('metadata', readMetadata, readSummary)],
   ['push', pushCodec],
   ['push-metadata', checkedCodec('push-metadata', pushMetadata, z.null())],
-  [
-    'select',
-    checkedCodec('select', z.object({ scope: scopeSchema, hints: hintsSchema }), readSummary),
-  ],
+  ['select', checkedCodec('select', select, readSummary)],
   ['tenants', checkedCodec('tenants', z.object({}), readSummary)],
   ['series', checkedCodec('series', z.object({ scope: scopeSchema }), readSummary)],
   ['label-names', checkedCodec('label-names', z.object({ scope: scopeSchema }), readSummary)],

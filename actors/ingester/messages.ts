@@ -7,7 +7,7 @@
  *   metadata      streams what metrics are, as msgpack arrays of [name, type, help, unit, age in ms]
  *   push          appends a batch and answers when the log is durable
  *   push-metadata notes what metrics are
- *   select        streams series with their chunks, as series frames
+ *   select        streams series with their chunks, as series frames; or, of a small answer, tells their digest only
  *   series        streams label sets, as series frames without chunks
  *   label-names   streams names, as msgpack arrays; so does label-values
  *   tenants       streams who has data here and since when: msgpack arrays of '<oldest ms> <tenant>'
@@ -46,7 +46,14 @@ export interface ReadSummary {
    * absent: not known.
    */
   readonly heldFromMs?: number | undefined;
+  /** Of the series of a small answer (model/wire/series-digest.ts), when it was asked for. Without frames: instead of them. */
+  readonly content?: string | undefined;
 }
+
+/** What a select is to tell of its series, if they are few: their digest too, or nothing else. */
+export type DigestWish = 'also' | 'instead';
+/** Of answers up to so many bytes a digest is told. */
+export const DIGEST_BYTES_MAX = 128 * 1024;
 
 /** Which series and times a read asks for. */
 export interface ReadScope {
@@ -108,6 +115,7 @@ export type IngesterMessage =
       readonly type: 'select';
       readonly scope: ReadScope;
       readonly hints: SelectHints;
+      readonly content?: DigestWish | undefined;
       readonly reply: StreamReply<ReadSummary>;
     }
   | { readonly type: 'series'; readonly scope: ReadScope; readonly reply: StreamReply<ReadSummary> }

@@ -8,12 +8,18 @@
  * A responder whose registry digest differs may know an instance that we did not ask. Its registry
  * is pulled and merged, and newly known instances are asked too. Its answer counts only once
  * everything it knew that matters to reads is known here.
+ *
+ * With `digests`, one instance is asked for its series and the others for a digest of theirs, which for small answers
+ * they tell instead of them. One that equals that of series which came counts as an answer; otherwise the instance is
+ * asked again, for its series.
+ *
+ *   series of A ─┬─ digest of B equal: complete │ differs: series of B are asked for
  */
 import { StarlingError, toStarlingError } from '../../model/errors.ts';
 import type { InstanceId } from '../../model/ids.ts';
 import type { ReadPlan, ReadVerdict } from '../../membership/index.ts';
 import type { Probe } from '../../platform/rare.ts';
-import type { ReadSummary } from '../ingester/messages.ts';
+import type { DigestWish, ReadSummary } from '../ingester/messages.ts';
 import type { QueryBytes } from './byte-budget.ts';
 
 export interface GatherOptions {
@@ -25,7 +31,13 @@ export interface GatherOptions {
   /** Calls back when an answer is late, unless the returned function is called before. */
   readonly hedge: (callback: () => void) => () => void;
   /** Asks one instance; frames arrive through `onFrame`; resolves when it is whole. */
-  readonly ask: (instance: InstanceId, onFrame: (frame: Uint8Array) => void) => AskHandle;
+  readonly ask: (
+    instance: InstanceId,
+    onFrame: (frame: Uint8Array) => void,
+    content: DigestWish | undefined,
+  ) => AskHandle;
+  /** Whether instances are compared by digests, where they are replicas of each other. */
+  readonly digests?: boolean;
   /** Pulls and merges the registry of an instance. */
   readonly pullRegistry: (instance: InstanceId) => Promise<void>;
   /** Whether all that matters to reads in the registry of an instance is known here. */
@@ -48,6 +60,8 @@ export interface Gathered {
   readonly oldestTimeMs: number;
   /** Nothing older is in the frames, of what may be left out; absent: not known. */
   readonly heldFromMs?: number | undefined;
+  /** Of digests of replicas, if any was told. */
+  readonly replicas?: 'agree' | 'differ' | undefined;
 }
 
 export interface GatheredFrom extends Gathered {
@@ -59,21 +73,32 @@ interface Answer {
   readonly frames: readonly Uint8Array[];
   readonly bytes: number;
   readonly summary: ReadSummary;
+  /** Only the digest of its series came. */
+  readonly isDigest: boolean;
 }
 
 /** Who answered and who failed, over all rounds. */
 interface Progress {
   readonly answers: Map<InstanceId, Answer>;
   readonly failures: Map<InstanceId, StarlingError>;
+  /** A digest was told that no series have: all are asked for series. */
+  isDifferent: boolean;
 }
 
 /** Gathers whole answers until the plan is satisfied. Throws `read.incomplete` when it cannot be. */
 export async function gather(options: GatherOptions): Promise<GatheredFrom> {
-  const progress: Progress = { answers: new Map(), failures: new Map() };
+  const progress: Progress = { answers: new Map(), failures: new Map(), isDifferent: false };
   const { answers } = progress;
   const learnt = new Set<string>();
   for (;;) {
     await new Round(options, progress).run();
+    const unlike = digestsOfNoSeries(answers);
+    if (unlike.length > 0) {
+      options.probe?.('read.digest_differs');
+      progress.isDifferent = true;
+      for (const instance of unlike) answers.delete(instance);
+      continue;
+    }
     const stranger = [...answers].find(
       ([, { summary }]) => summary.digest !== options.digest() && !learnt.has(summary.digest),
     );
@@ -90,13 +115,31 @@ export async function gather(options: GatherOptions): Promise<GatheredFrom> {
       progress.failures.set(instance, failure);
     }
   }
+  const replicas = agreementOf(progress);
+  if (replicas === 'agree') options.probe?.('read.digest_agrees');
   const kept = [...answers.values()];
+  const withSeries = [...answers].filter(([, answer]) => !answer.isDigest);
   return {
-    instances: [...answers.keys()],
-    frames: kept.map((answer) => answer.frames),
+    instances: withSeries.map(([instance]) => instance),
+    frames: withSeries.map(([, answer]) => answer.frames),
     heldFromMs: Math.min(...kept.map((one) => one.summary.heldFromMs ?? Number.NEGATIVE_INFINITY)),
     oldestTimeMs: Math.max(Number.MIN_SAFE_INTEGER, ...kept.map((one) => one.summary.oldestTimeMs)),
+    replicas,
   };
+}
+
+/** Who told the digest of series that nobody sent. */
+function digestsOfNoSeries(answers: Progress['answers']): readonly InstanceId[] {
+  const sent = new Set<string | undefined>();
+  for (const { isDigest, summary } of answers.values()) if (!isDigest) sent.add(summary.content);
+  return [...answers].flatMap(([instance, { isDigest, summary }]) =>
+    isDigest && !sent.has(summary.content) ? [instance] : [],
+  );
+}
+
+function agreementOf({ answers, isDifferent }: Progress): Gathered['replicas'] {
+  if (isDifferent) return 'differ';
+  return [...answers.values()].some(({ isDigest }) => isDigest) ? 'agree' : undefined;
 }
 
 /** Learns what an instance knew when it answered; returns why that could not be done. */
@@ -116,6 +159,7 @@ async function learn(
 
 /** An ask without an answer yet. */
 interface OpenAsk {
+  readonly content: DigestWish | undefined;
   readonly frames: Uint8Array[];
   bytes: number;
   cancel: () => void;
@@ -155,17 +199,24 @@ class Round {
         this.#askSpare();
       });
       // The last first: what is read here must not keep the asks of others from leaving.
-      for (let i = needed; i-- > 0;) this.#ask(wanted[i]!);
+      for (let i = needed; i-- > 0;) this.#ask(wanted[i]!, i > 0 || this.#hasSeries());
       this.#check();
     });
   }
 
-  #ask(instance: InstanceId): void {
+  /** `isSpare`: another one is asked for its series, or sent them. */
+  #ask(instance: InstanceId, isSpare: boolean): void {
     if (this.#isSettled) return;
-    const ask: OpenAsk = { frames: [], bytes: 0, cancel: () => undefined };
+    const ask: OpenAsk = {
+      content: this.#contentWish(isSpare),
+      frames: [],
+      bytes: 0,
+      cancel: () => undefined,
+    };
     this.#open.set(instance, ask);
     try {
-      const handle = this.#options.ask(instance, (frame) => this.#onFrame(ask, frame));
+      const onFrame = (frame: Uint8Array): void => this.#onFrame(ask, frame);
+      const handle = this.#options.ask(instance, onFrame, ask.content);
       ask.cancel = () => handle.cancel();
       handle.done.then(
         (summary) => this.#onAnswer(instance, summary),
@@ -175,6 +226,21 @@ class Round {
       // Nobody waits for the query any more. The hedge asks from a timer: there nobody would catch it.
       this.#settle(toStarlingError(thrown));
     }
+  }
+
+  #contentWish(isSpare: boolean): DigestWish | undefined {
+    const { areReplicas, instancesToAsk } = this.#plan;
+    const isOfUse = areReplicas && instancesToAsk.length > 1 && !this.#progress.isDifferent;
+    if (!isOfUse || this.#options.digests !== true) return undefined;
+    return isSpare ? 'instead' : 'also';
+  }
+
+  #hasSeries(): boolean {
+    const { answers } = this.#progress;
+    return (
+      [...this.#open.values()].some(({ content }) => content !== 'instead') ||
+      [...answers.values()].some(({ isDigest }) => !isDigest)
+    );
   }
 
   #onFrame(ask: OpenAsk, frame: Uint8Array): void {
@@ -192,9 +258,11 @@ class Round {
     const ask = this.#open.get(instance);
     if (ask === undefined || this.#isSettled) return;
     this.#open.delete(instance);
-    this.#progress.answers.set(instance, { frames: ask.frames, bytes: ask.bytes, summary });
+    const { bytes, content, frames } = ask;
+    const isDigest = content === 'instead' && summary.content !== undefined && frames.length === 0;
+    this.#progress.answers.set(instance, { frames, bytes, summary, isDigest });
     this.#check();
-    this.#tellEarly(ask.frames);
+    if (!isDigest) this.#tellEarly(frames);
   }
 
   #tellEarly(frames: readonly Uint8Array[]): void {
@@ -216,7 +284,7 @@ class Round {
   #askSpare(): void {
     const instances = this.#spare;
     this.#spare = [];
-    for (const instance of instances) this.#ask(instance);
+    for (const instance of instances) this.#ask(instance, this.#hasSeries());
   }
 
   #check(): void {

@@ -37,6 +37,8 @@ export interface IngesterRead {
   readonly ticket: Ticket;
   /** Who to ask first, of all that may be asked; who is left out is not asked. */
   readonly order: (instances: readonly InstanceId[]) => readonly InstanceId[];
+  /** Whether replicas are compared by digests: of a select. */
+  readonly digests?: boolean | undefined;
   /** Told of a whole answer while others are waited for. */
   readonly onEarly?: ((frames: readonly Uint8Array[]) => void) | undefined;
 }
@@ -44,7 +46,7 @@ export interface IngesterRead {
 /** Whole answers of enough instances, or an error. Cancelled when the ticket ends. */
 export function gatherIngesters(
   dependencies: IngesterReaderDependencies,
-  { message, onEarly, order, path, range, ticket, timeoutMs }: IngesterRead,
+  { digests = false, message, onEarly, order, path, range, ticket, timeoutMs }: IngesterRead,
 ): Promise<GatheredFrom> {
   const { clock, hedgeMs = HEDGE_MS, probe, view } = dependencies;
   const runtime = dependencies.runtime();
@@ -56,10 +58,12 @@ export function gatherIngesters(
       const timer = clock.after(hedgeMs, callback);
       return () => timer.cancel();
     },
-    ask: (instance, onFrame) => {
-      ticket.signal.throwIfAborted();
+    digests,
+    ask: (instance, onFrame, content) => {
+      ticket.check();
       const options = { timeoutMs, lane: 'read' } as const;
-      const call = runtime.ask<ReadSummary>({ instance, path }, message, options, onFrame);
+      const asked = content === undefined ? message : { ...message, content };
+      const call = runtime.ask<ReadSummary>({ instance, path }, asked, options, onFrame);
       ticket.onStop(call.cancel);
       return call;
     },

@@ -2,7 +2,7 @@
  * One query from its text to its answer:
  *
  *   parsed, planned ─► series gathered ─► merged, evaluated, encoded      small: here, else by a worker
- *                                    └─► a small one by the first answer already (evaluation-ahead.ts)
+ *                                    └─► a small one while replicas are compared (evaluation-ahead.ts)
  */
 import { StarlingError } from '../../model/errors.ts';
 import type { Clock, Workers } from '../../platform/platform.ts';
@@ -14,7 +14,8 @@ import {
   type EvaluateOutput,
   runEvaluateJob,
 } from './evaluate-job.ts';
-import { AheadLuck, EvaluationAhead } from './evaluation-ahead.ts';
+import { DigestLuck } from './digest-luck.ts';
+import { EvaluationAhead } from './evaluation-ahead.ts';
 import { bytesOf, transferable } from './frames.ts';
 import type { Gathered } from './gather.ts';
 import type { Query, QueryOutcome } from './messages.ts';
@@ -62,7 +63,7 @@ type FramesOf = readonly (readonly Uint8Array[])[];
 export class QueryRunner {
   readonly #dependencies: QueryRunnerDependencies;
   readonly #quarantine: Quarantine;
-  readonly #luck = new AheadLuck();
+  readonly #luck = new DigestLuck();
 
   constructor(dependencies: QueryRunnerDependencies) {
     this.#dependencies = dependencies;
@@ -99,7 +100,8 @@ export class QueryRunner {
     const planned = plannedQuery(plan, expr);
     const { selections } = planned.plan;
     const run: Run = { query, plan, planned, work, queueMs, startedMs, ticket };
-    const ahead = this.#aheadOf(run);
+    const digests = this.#luck.mayTry();
+    const ahead = digests ? this.#aheadOf(run) : undefined;
     const gathered = await Promise.all(
       selections.map((selection, i) => {
         const { matchers, maxTimeMs, minTimeMs, newestOnly, projection, value } = selection;
@@ -108,7 +110,7 @@ export class QueryRunner {
         const scope = { tenant: query.tenant, selectors: [matchers], range, limit: 0 };
         const hints: SelectHints = { newestOnly, projection, value };
         const message = { type: 'select', hints } as const;
-        const effort = { timeoutMs, ticket, mode, resolutionMs };
+        const effort = { timeoutMs, ticket, mode, resolutionMs, digests };
         const onEarly = ahead && ((frames: readonly Uint8Array[]) => ahead.note(i, frames));
         return source.gather(
           message,
@@ -117,6 +119,7 @@ export class QueryRunner {
         );
       }),
     );
+    this.#noteReplicas(gathered);
     const output = this.#settled(ahead, gathered) ?? (await this.#evaluated(run, gathered));
     const notes = resolutionNotes(
       gathered.map(({ use }) => use),
@@ -134,7 +137,7 @@ export class QueryRunner {
     const isPlain = !explain && stats === undefined && run.plan.downsampling === undefined;
     const { clock } = this.#dependencies;
     const selectionCount = run.planned.plan.selections.length;
-    if (!isPlain || selectionCount === 0 || !this.#luck.mayTry()) return undefined;
+    if (!isPlain || selectionCount === 0) return undefined;
     return new EvaluationAhead({
       selectionCount,
       nextTurn: (work) => clock.nextTurn(work),
@@ -149,12 +152,15 @@ export class QueryRunner {
     ahead: EvaluationAhead | undefined,
     gathered: readonly GatheredAll[],
   ): EvaluateOutput | undefined {
-    const settled = ahead?.settle(gathered.map(({ frames }) => frames)) ?? 'none';
-    if (settled === 'none') return undefined;
-    const isSame = settled !== 'differs';
-    this.#luck.note(isSame);
-    this.#dependencies.probe?.(isSame ? 'query.ahead' : 'query.ahead_in_vain');
-    return isSame ? settled : undefined;
+    const output = ahead?.settle(gathered.map(({ frames }) => frames));
+    if (output !== undefined) this.#dependencies.probe?.('query.ahead');
+    return output;
+  }
+
+  #noteReplicas(gathered: readonly GatheredAll[]): void {
+    const told = gathered.map(({ replicas }) => replicas);
+    if (told.includes('differ')) this.#luck.note('differ');
+    else if (told.includes('agree')) this.#luck.note('agree');
   }
 
   #evaluated(run: Run, gathered: readonly GatheredAll[]): EvaluateOutput | Promise<EvaluateOutput> {

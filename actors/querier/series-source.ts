@@ -43,9 +43,13 @@ export type ReadMessage =
 export interface ReadEffort extends Omit<BlocksWish, 'range'> {
   readonly timeoutMs: number;
   readonly ticket: Ticket;
+  /** Whether ingesters that hold the same are to say so only. */
+  readonly digests?: boolean;
   /** Told of an ingester's whole answer while others are waited for. */
   readonly onEarly?: (frames: readonly Uint8Array[]) => void;
 }
+
+type RecentEffort = Pick<ReadEffort, 'digests' | 'onEarly' | 'ticket' | 'timeoutMs'>;
 
 export interface GatheredAll extends Gathered {
   readonly use: ResolutionUse;
@@ -101,6 +105,7 @@ export class SeriesSource {
     const fromBlocks = await this.#gatherBlocks(message, { ...scope, blocks: ids }, effort);
     return {
       frames: [...gathered.frames, ...fromBlocks],
+      replicas: gathered.replicas,
       oldestTimeMs: promisedFromMs,
       use: plan.use,
     };
@@ -110,7 +115,7 @@ export class SeriesSource {
   gatherRecent(
     message: OutgoingMessage,
     { range, tenant }: Pick<ReadScope, 'range' | 'tenant'>,
-    { onEarly, ticket, timeoutMs }: Pick<ReadEffort, 'onEarly' | 'ticket' | 'timeoutMs'>,
+    { digests, onEarly, ticket, timeoutMs }: RecentEffort,
   ): Promise<Gathered> {
     return gatherIngesters(this.#dependencies, {
       path: ingesterPathOf(tenant),
@@ -118,6 +123,7 @@ export class SeriesSource {
       range,
       timeoutMs,
       ticket,
+      digests,
       onEarly,
       order: (instances) => this.#order(instances),
     });
@@ -148,7 +154,7 @@ export class SeriesSource {
       blocks: scope.blocks,
       candidates: (block) => this.#candidates(ownersOf(ring, block)),
       ask: (instance, blocks, onFrame) => {
-        ticket.signal.throwIfAborted();
+        ticket.check();
         const call = runtime.ask<BlocksSummary>(
           { instance, path: STORE_GATEWAY_PATH },
           { ...withValue(message), type: `blocks-${message.type}`, scope: { ...scope, blocks } },

@@ -41,11 +41,29 @@ export type ReadVerdict =
 export interface ReadPlan {
   /** Sorted by id. */
   readonly instancesToAsk: readonly InstanceRecord[];
+  /** They are as many as there are replicas: each holds every series, unless it missed a write. */
+  readonly areReplicas: boolean;
   /** May be called after every answer; answers of instances outside the plan are ignored. */
   isComplete(answered: ReadonlySet<InstanceId>): ReadVerdict;
 }
 
 const NAMES_MAX = 5;
+
+/** What follows from a registry alone; registries never change. */
+interface Known {
+  readonly history: readonly RfStep[];
+  readonly voters: readonly InstanceRecord[];
+}
+
+const known = new WeakMap<Registry, Known>();
+
+function knownOf(registry: Registry): Known {
+  const before = known.get(registry);
+  if (before !== undefined) return before;
+  const now = { history: rfHistory(registry), voters: votersOf(registry) };
+  known.set(registry, now);
+  return now;
+}
 
 /** Plans a read of `range` by what `registry` says. */
 export function readPlan(
@@ -53,15 +71,15 @@ export function readPlan(
   range: TimeRange,
   slackMs: number = READ_SLACK_MS,
 ): ReadPlan {
-  const history = rfHistory(registry);
+  const { history, voters } = knownOf(registry);
   const current = history.at(-1)?.instances ?? [];
   const instancesToAsk = current.filter(({ state }) => state !== 'FORGOTTEN');
   const rules = history
     .filter((step) => !step.isSettled && range.minTimeMs <= step.endsAtMs + slackMs)
     .map((step) => stepRule(step, range, slackMs));
-  const voters = votersOf(registry);
   return {
     instancesToAsk,
+    areReplicas: rules.every(({ isOfReplicas }) => isOfReplicas),
     isComplete(answered) {
       for (const rule of rules) {
         const verdict = judgeStep(rule, answered);
@@ -79,6 +97,8 @@ interface StepRule {
   readonly lacking: ReadonlySet<InstanceId>;
   readonly tolerated: number;
   readonly toleratesZones: boolean;
+  /** No more than there are replicas. */
+  readonly isOfReplicas: boolean;
 }
 
 function stepRule(step: RfStep, range: TimeRange, slackMs: number): StepRule {
@@ -90,6 +110,7 @@ function stepRule(step: RfStep, range: TimeRange, slackMs: number): StepRule {
     members,
     lacking: new Set(members.filter(lacks).map(({ id }) => id)),
     tolerated: writeQuorum(step.rf) - 1,
+    isOfReplicas: members.length <= step.rf,
     toleratesZones: zonesSinceMs === 0 || range.minTimeMs > zonesSinceMs + slackMs,
   };
 }

@@ -147,6 +147,11 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     ],
     shape: 'deletion',
   },
+  'digest-trusted': {
+    sentence: 'a replica that tells another digest is not asked for its series',
+    file: 'actors/querier/gather.js',
+    edits: [{ from: 'isDigest && !sent.has(summary.content)', to: 'isDigest && sent.size < 0' }],
+  },
   'digest-unchecked': {
     sentence: 'a read does not mind that an answer knows other instances',
     file: 'actors/querier/gather.js',

@@ -3,80 +3,23 @@
 import t from 'tap';
 import { runEvaluateJob } from '../../actors/querier/evaluate-job.ts';
 import { NodeBytes, QueryBytes } from '../../actors/querier/byte-budget.ts';
-import { type GatherOptions, gather } from '../../actors/querier/gather.ts';
+import { gather } from '../../actors/querier/gather.ts';
 import { runNamesJob } from '../../actors/querier/names-job.ts';
 import { parsedQuery } from '../../actors/querier/planned-query.ts';
 import { Ticket } from '../../actors/querier/ticket.ts';
 import { estimateSteps } from '../../actors/querier/workload.ts';
 import { packControl } from '../../actors/runtime/index.ts';
-import type { ReadSummary } from '../../actors/ingester/messages.ts';
-import type { InstanceRecord } from '../../membership/index.ts';
 import { StarlingError } from '../../model/errors.ts';
-import type { InstanceId } from '../../model/ids.ts';
 import { parseExpr } from '../../promql/index.ts';
 import { selectLabelSets } from '../../storage/index.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
+import { type Behaviour, gatherWorld as world } from '../support/gather-world.ts';
 import { refusal } from '../support/refusal.ts';
 import { EVERYTHING, batchOf, framesOf, metric, openTsdb } from '../support/toy-tsdb.ts';
 
 const NOW = 1_700_000_000_000;
-type Behaviour = 'bad' | 'corrupt' | 'down' | 'hangs' | 'ok' | 'stranger';
-
 const bytesOf = (bytesMax: number): QueryBytes => new QueryBytes(new NodeBytes(2000), bytesMax);
-
-/** Three instances of which one may be missing; `extra` becomes known after a pull. */
-function world(behaviours: Record<string, Behaviour>, extra?: string, isLate = false) {
-  const asked: string[] = [];
-  const cancelled: string[] = [];
-  let known = Object.keys(behaviours).filter((id) => id !== extra);
-  const options: GatherOptions = {
-    digest: () => String(known.length),
-    plan: () => {
-      const planned = [...known];
-      return {
-        instancesToAsk: planned.map((id) => ({ id }) as InstanceRecord), // nothing else is read
-        isComplete: (answered) => {
-          const missing = planned.filter((id) => !answered.has(id as InstanceId));
-          return missing.length <= 1
-            ? { ok: true }
-            : { ok: false, missing: missing.join(), tolerated: 1 };
-        },
-      };
-    },
-    order: (instances) => instances,
-    hedge: (callback) => {
-      if (isLate) setImmediate(callback);
-      return () => undefined;
-    },
-    ask: (instance, onFrame) => {
-      asked.push(instance);
-      const behaviour = behaviours[instance];
-      onFrame(Buffer.from(`${instance} frame`));
-      const summary: ReadSummary = {
-        digest: behaviour === 'stranger' ? '4' : String(known.length),
-        oldestTimeMs: 5,
-      };
-      const done =
-        behaviour === 'down'
-          ? Promise.reject(new StarlingError('node.unreachable', { instance, why: 'down' }))
-          : behaviour === 'bad'
-            ? Promise.reject(new StarlingError('query.parse', { text: 'bad regexp' }))
-            : behaviour === 'corrupt'
-              ? Promise.reject(new StarlingError('protobuf.corrupt', { why: 'odd', offset: 0 }))
-              : behaviour === 'hangs'
-                ? new Promise<ReadSummary>(() => undefined)
-                : Promise.resolve(summary);
-      return { done, cancel: () => void cancelled.push(instance) };
-    },
-    pullRegistry: async () => {
-      if (extra !== undefined) known = Object.keys(behaviours);
-    },
-    knowsRegistryOf: async (instance) => behaviours[instance] !== 'stranger' || extra !== undefined,
-    bytes: bytesOf(1000),
-  };
-  return { options, asked, cancelled };
-}
 
 t.test(
   'Q17 gather() needs whole answers of all but one, and does not wait for the last',

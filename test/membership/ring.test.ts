@@ -299,6 +299,19 @@ t.test('readPlan() asks everyone who may hold data, and JOINING before its first
   t.end();
 });
 
+t.test('readPlan() tells whether each instance holds every series', (t) => {
+  const check = (registry: Registry, expected: boolean, from = LATER): void => {
+    t.equal(readPlan(registry, range(from)).areReplicas, expected);
+  };
+  check(clusterOf(3, 3), true);
+  check(clusterOf(1, 3), true);
+  check(clusterOf(1, 1), true);
+  check(clusterOf(4, 3), false);
+  check(clusterOf(3, 2), false);
+  check(clusterOf(3, 1), false);
+  t.end();
+});
+
 t.test('readPlan() tolerates W-1 missing instances, whatever N is', (t) => {
   const flat = (count: number, rf: number) => clusterOf(count, rf, 1);
   t.equal(judge(flat(1, 1), 'n-00'), 'ok');
