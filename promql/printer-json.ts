@@ -7,6 +7,7 @@ import type { Matcher } from '../model/matchers.ts';
 import type { AtModifier, Binary, Call, Expr, VectorMatching } from './ast.ts';
 import { functionTable } from './functions-table.ts';
 import { formatNumber } from './parser-number.ts';
+import { wellFormed } from './printer-quote.ts';
 
 /** A value that JSON can carry. */
 export type JsonValue =
@@ -44,7 +45,7 @@ export function astToJson(expr: Expr): JsonValue {
     case 'paren':
       return { expr: astToJson(expr.expr), type: 'parenExpr' };
     case 'string':
-      return { type: 'stringLiteral', val: expr.value };
+      return { type: 'stringLiteral', val: wellFormed(expr.value) };
     case 'subquery': {
       const { startOrEnd, timestamp } = atToJson(expr.at);
       return {
@@ -93,7 +94,7 @@ function functionToJson({ name }: Call): JsonValue {
 }
 
 function matcherToJson({ name, type, value }: Matcher): JsonValue {
-  return { name, type, value };
+  return { name: wellFormed(name), type, value: wellFormed(value) };
 }
 
 function atToJson(at: AtModifier | undefined): {

@@ -53,3 +53,8 @@ function escapeRune(rune: string, delimiter: string): string {
   if (code < 0x10000) return `\\u${code.toString(16).padStart(4, '0')}`;
   return `\\U${code.toString(16).padStart(8, '0')}`;
 }
+
+/** Text as JSON can carry it: bytes that are no UTF-8, kept as lone surrogates, are shown as U+FFFD. */
+export function wellFormed(text: string): string {
+  return text.replaceAll(/\p{Cs}/gu, '\ufffd');
+}

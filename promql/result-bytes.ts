@@ -8,6 +8,7 @@ import { StarlingError } from '../model/errors.ts';
 import type { Histogram } from '../model/histogram.ts';
 import { histogramJson } from '../model/histogram-text.ts';
 import { formatSample } from '../model/number-text.ts';
+import { wellFormed } from './printer-quote.ts';
 
 /** The largest answer. */
 const RESULT_BYTES_MAX = 256 * 1024 * 1024;
@@ -72,7 +73,7 @@ export class ResultBytes {
   }
 
   #quotedSlow(text: string): void {
-    this.utf8(JSON.stringify(text).replaceAll(/\\./g, longEscape));
+    this.utf8(JSON.stringify(wellFormed(text)).replaceAll(/\\./g, longEscape));
   }
 
   /** Any text, as it is. */

@@ -7,6 +7,7 @@ import { assertNever } from '../model/assert.ts';
 import type { Histogram } from '../model/histogram.ts';
 import type { Labels } from '../model/labels.ts';
 import type { SeriesColumns } from '../model/series-columns.ts';
+import { wellFormed } from './printer-quote.ts';
 import { ResultBytes } from './result-bytes.ts';
 import { formatPlain } from '../model/number-text.ts';
 
@@ -58,7 +59,7 @@ export function encodeResult(
 
 /** A JSON string without what could end a script element; only string results are written so. */
 function htmlSafe(text: string): string {
-  return JSON.stringify(text.replaceAll(/[\ud800-\udfff]/gu, '\ufffd')).replaceAll(
+  return JSON.stringify(wellFormed(text)).replaceAll(
     /[<>&\u2028\u2029]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

@@ -88,9 +88,9 @@ class Enrichment {
     const labels = this.#base.labels[row]!;
     const isInfo = this.#isInfoName(labelValue(labels, METRIC_NAME));
     const added = isInfo ? [] : this.#labelsToAdd(labels, t);
-    if (added.length === 0 && this.#isRequired && !isInfo) return -1;
+    if (added === undefined && this.#isRequired) return -1;
     let full = labels;
-    for (const [name, value] of added) full = withLabel(full, name, value);
+    for (const [name, value] of added ?? []) full = withLabel(full, name, value);
     const key = `${this.#base.drop[row]!}${labelsKey(full)}`;
     let to = this.#outRows.get(key);
     if (to === undefined) {
@@ -102,20 +102,23 @@ class Enrichment {
     return to;
   }
 
-  #labelsToAdd(labels: Labels, t: number): readonly (readonly [string, string])[] {
+  /** Undefined where there is no info series; one whose labels are all there already adds none. */
+  #labelsToAdd(labels: Labels, t: number): readonly (readonly [string, string])[] | undefined {
     const key = identityOf(labels);
     const byName = key === undefined ? undefined : this.#rowsOf.get(key);
-    if (byName === undefined) return [];
+    if (byName === undefined) return undefined;
     const added = new Map<string, string>();
+    let isFound = false;
     for (const rows of byName.values()) {
       const row = this.#newest(rows, t);
       if (row === undefined) continue;
+      isFound = true;
       const set = this.#times.labels[row]!;
       for (let i = 0; i < set.length; i += 2) {
         if (this.#isAdded(set[i]!, labels)) addLabel(added, set[i]!, set[i + 1]!);
       }
     }
-    return [...added];
+    return isFound ? [...added] : undefined;
   }
 
   #isAdded(name: string, labels: Labels): boolean {

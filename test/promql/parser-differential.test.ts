@@ -74,8 +74,17 @@ function isKnownDifference(text: string): boolean {
   );
   const misnamesAt = error.includes('<op:@>');
   const misplacesOperator =
-    /\b(?:on|ignoring)\b/i.test(text) && /bool modifier|BOOL modifier|at once/.test(error);
-  return printsUnquoted || losesGrouping || takesWordsAsColons || misnamesAt || misplacesOperator;
+    /\b(?:on|ignoring|start|end)\b/i.test(text) &&
+    /bool modifier|BOOL modifier|at once/.test(error);
+  const takesNanAsOffset = /offset\s*[-+]?\s*nan/i.test(text);
+  return (
+    printsUnquoted ||
+    losesGrouping ||
+    takesWordsAsColons ||
+    takesNanAsOffset ||
+    misnamesAt ||
+    misplacesOperator
+  );
 }
 
 function askStarling(text: string): Answer {

@@ -74,6 +74,9 @@ t.test('astToJson() has the fields of parse_query', async (t) => {
     type: 'vectorSelector',
   };
   check('x', selector);
+  const bad = { name: 'on', type: '=', value: 'a\ufffdmsnb' };
+  check('x{on="a\\250msnb"}', { ...selector, matchers: [bad, ...selector.matchers] });
+  check('"\\xff"', { type: 'stringLiteral', val: '\ufffd' });
   check('x[5m] @ 1', { ...selector, range: 300_000, timestamp: 1000, type: 'matrixSelector' });
   check('x[5m:] @ start()', {
     expr: selector,

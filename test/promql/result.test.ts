@@ -33,6 +33,7 @@ t.test('encodeResult() writes labels as Prometheus does', async (t) => {
   check('\x7f', '"\x7f"');
   check('\u2028', '"\u2028"');
   check('ü😀', '"ü😀"');
+  check('a\udcffb', '"a\ufffdb"'); // a byte that is no UTF-8
 });
 
 t.test('encodeResult() writes times and samples as Prometheus does', async (t) => {

@@ -42,4 +42,4 @@ check('selectors.test', 31);
 check('staleness.test', 17);
 check('subquery.test', 34);
 check('trig_functions.test', 19);
-check('experimental.script', 95);
+check('experimental.script', 96);
