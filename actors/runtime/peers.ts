@@ -45,12 +45,21 @@ export interface PeersOptions {
 interface Dialled {
   readonly address: string;
   readonly link: Link;
+  /** Somebody asked for it; until then it was dialled ahead. */
+  isNeeded: boolean;
+}
+
+/** A link that ended, or never opened. */
+interface Failure {
+  readonly atMs: number;
+  /** What was dialled ahead and failed keeps nobody from dialling who needs it: much may be true by now. */
+  readonly wasNeeded: boolean;
 }
 
 export class Peers {
   readonly #options: PeersOptions;
   readonly #dialled = new Map<string, Dialled>();
-  readonly #failedAtMs = new Map<string, number>();
+  readonly #failures = new Map<string, Failure>();
   readonly #inbound = new Set<Link>();
   readonly #inboundBudget: InboundBudget = { usedBytes: 0 };
   #listener: RpcListener | undefined;
@@ -85,46 +94,60 @@ export class Peers {
   linkTo(instance: InstanceId, lane: Lane): Link {
     const address = this.#options.resolve(instance);
     if (address === undefined) throw unreachable(instance, 'its address is not known');
-    return this.#link(address, lane, instance);
+    return this.#link(address, lane, { instance, isNeeded: true });
   }
 
   /** A link by address alone, to whoever proves the cluster there: for seeds and probes. */
   linkToAddress(address: string, lane: Lane): Link {
-    return this.#link(address, lane, undefined);
+    return this.#link(address, lane, { instance: undefined, isNeeded: true });
   }
 
-  #link(address: string, lane: Lane, instance: InstanceId | undefined): Link {
+  #link(
+    address: string,
+    lane: Lane,
+    {
+      instance,
+      isNeeded,
+    }: { readonly instance: InstanceId | undefined; readonly isNeeded: boolean },
+  ): Link {
     const name = instance ?? address;
     if (this.#isClosed) throw unreachable(name, 'this node is stopping');
     const key = `${lane} ${name}`;
     const known = this.#dialled.get(key);
     if (known !== undefined) {
-      if (known.address === address && !known.link.isClosed) return known.link;
+      if (known.address === address && !known.link.isClosed) {
+        known.isNeeded ||= isNeeded;
+        return known.link;
+      }
       this.#dialled.delete(key); // first, so that its end is no failure of the new address
       known.link.close('the address changed');
     }
     const nowMs = this.#options.clock.monotonicMs();
-    if (nowMs - (this.#failedAtMs.get(key) ?? Number.NEGATIVE_INFINITY) < REDIAL_BACKOFF_MS) {
+    const failure = this.#failures.get(key);
+    const isRecent = failure !== undefined && nowMs - failure.atMs < REDIAL_BACKOFF_MS;
+    if (isRecent && (failure.wasNeeded || !isNeeded)) {
       throw unreachable(name, 'it was not reachable a moment ago');
     }
     const link = this.#dial(address, lane, instance, key);
-    this.#dialled.set(key, { address, link });
+    this.#dialled.set(key, { address, link, isNeeded });
     return link;
   }
 
   /**
    * Opens the streams of queries and writes to all instances of a small cluster, so that the first ones do not wait for
-   * them. What fails is dialled when it is needed.
+   * them. What fails is dialled when it is needed, at once.
    */
   dialAhead(instances: readonly InstanceId[]): void {
     if (instances.length > DIALLED_AHEAD_MAX) return;
     for (const instance of instances) {
       if (instance === this.#options.self) continue;
       for (const lane of ['read', 'write'] as const) {
+        const address = this.#options.resolve(instance);
+        if (address === undefined) continue;
         try {
-          this.linkTo(instance, lane);
+          this.#link(address, lane, { instance, isNeeded: false });
         } catch {
-          // not known yet, or not reachable a moment ago
+          // not reachable a moment ago
         }
       }
     }
@@ -162,16 +185,17 @@ export class Peers {
           return;
         }
         timer.cancel();
-        this.#failedAtMs.delete(key);
+        this.#failures.delete(key);
         link.sendHello(verdict.last);
         link.open(verdict.peer.id);
       },
       onEarlyBreach: refuse,
       onClose: () => {
         timer.cancel();
-        if (this.#dialled.get(key)?.link !== link) return;
+        const dialled = this.#dialled.get(key);
+        if (dialled?.link !== link) return;
         this.#dialled.delete(key);
-        this.#failedAtMs.set(key, clock.monotonicMs());
+        this.#failures.set(key, { atMs: clock.monotonicMs(), wasNeeded: dialled.isNeeded });
       },
     });
     link.sendHello(hello.first);

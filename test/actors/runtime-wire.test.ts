@@ -220,6 +220,27 @@ t.test('the streams of a small cluster are open before the first ask', async (t)
   t.equal(a.runtime.peers.linkCount, 2, 'of many instances only those that are needed');
 });
 
+t.test('a stream that was dialled ahead in vain keeps no ask waiting', async (t) => {
+  const rpc = new MemoryWire();
+  const clock = new FakeClock();
+  const a = await node('a', rpc, clock);
+  const ahead = (): void => a.runtime.peers.dialAhead(['b' as InstanceId]);
+  ahead();
+  await turns();
+  t.equal(a.runtime.peers.linkCount, 0, 'nobody listens there yet');
+  ahead();
+  t.equal(a.runtime.peers.linkCount, 0, 'foresight itself waits');
+  const b = await node('b', rpc, clock);
+  box(b);
+  t.equal(await put(a, 'b'), 'kept', 'an ask dials at once');
+  rpc.cut();
+  await t.rejects(put(a, 'b'), refusal('node.unreachable', /a moment ago/), 'what it used is gone');
+  clock.advance(REDIAL_BACKOFF_MS);
+  ahead();
+  t.equal(await put(a, 'b'), 'kept');
+  t.equal(b.runtime.peers.linkCount, 2, 'and foresight dials again');
+});
+
 t.test('what an actor does not declare, or cannot be decoded, never reaches it', async (t) => {
   const rpc = new MemoryWire();
   const b = await node('b', rpc);
