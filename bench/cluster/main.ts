@@ -2,11 +2,12 @@
  * npm run bench:cluster -- [--rounds 60] [--series 100000] [--targets starling,starling3,prometheus,victoria]
  *
  * Writes the same load to each target in turn and prints what it cost, then the six queries, as
- * ratios to Prometheus when it is among the targets. A run is worth something only on an idle machine.
+ * ratios to Prometheus when it is among the targets, and which goals they reach (`goals.ts`). A run is worth something only on an idle machine.
  */
 import { parseArgs } from 'node:util';
 import { createAgents, pushRounds } from './client.ts';
 import { SCRAPE_INTERVAL_MS, type Load, buildLoad } from './load.ts';
+import { goalLines, goalsOf } from './goals.ts';
 import {
   type SliceFigures,
   cpuSeconds,
@@ -114,6 +115,7 @@ function report(figures: readonly Figures[]): void {
     });
     console.log([name, ...cells].join(' | '));
   }
+  reportGoals(figures);
   if (base === undefined) return;
   for (const one of figures) {
     if (one.name === 'victoria-metrics') continue; // it extrapolates rates in its own way
@@ -124,6 +126,20 @@ function report(figures: readonly Figures[]): void {
       `${one.name}: ${equal} of ${queries.length} answers equal Prometheus' to the last digit`,
     );
   }
+}
+
+/** What was to be reached, beside what was. */
+function reportGoals(figures: readonly Figures[]): void {
+  const medianOf = (target: string, name: string): number | undefined => {
+    const index = queries.findIndex((query) => query.name === name);
+    return figures.find((one) => one.name === target)?.queries[index]?.medianMs;
+  };
+  console.log('goal | at most | reached |');
+  const lines = goalLines(goalsOf(queries.map(({ name }) => name)), medianOf);
+  for (const line of lines) console.log(line);
+  const missed = lines.filter((line) => line.endsWith(' missed')).length;
+  const unknown = lines.filter((line) => line.endsWith(' not known')).length;
+  console.log(`${missed} of ${lines.length} goals of queries missed, ${unknown} not known`);
 }
 
 const { values } = parseArgs({
