@@ -15,7 +15,7 @@
 export const XOR_SAMPLE_BYTES_MAX = 19;
 /** The count in front of a chunk. */
 const COUNT_BITS = 16;
-/** `leading` before any window was set. */
+/** `leading` before any window was set: more than any has. */
 export const NO_WINDOW = 0xff;
 
 /** Encoder state of open chunks, one element a series; meaningless while `count` is 0. */
@@ -122,7 +122,14 @@ function putDeltaOfDelta(bytes: Uint8Array, base: number, bit: number, dod: numb
   return putBits(bytes, base, at, dod % 0x1_0000_0000, 32);
 }
 
-/** Of two values that differ: `columns` has their window at `s`. */
+/** Telling a window takes so many bits. */
+const WINDOW_BITS = 5 + 6;
+
+/**
+ * Of two values that differ: `columns` has their window at `s`. It is told anew when they do not fit, and, where
+ * Prometheus keeps it for the rest of the chunk, when it is so wide that a new one takes no more: readers do not mind, and
+ * numbers whose first step was unlike the later ones take up to half less.
+ */
 export function putXor(
   columns: Pick<XorColumns, 'leading' | 'trailing'>,
   s: number,
@@ -137,7 +144,9 @@ export function putXor(
   const trailing = xorLow !== 0 ? trailingZeros(xorLow) : 32 + trailingZeros(xorHigh);
   const oldLeading = columns.leading[s]!;
   const oldTrailing = columns.trailing[s]!;
-  if (oldLeading !== NO_WINDOW && leading >= oldLeading && trailing >= oldTrailing) {
+  const spareFirst = leading - oldLeading; // negative where there is no window
+  const spareLast = trailing - oldTrailing;
+  if (spareFirst >= 0 && spareLast >= 0 && spareFirst + spareLast < WINDOW_BITS) {
     const bit = putBits(bytes, base, from, 0b10, 2);
     return putWindow(bytes, base, bit, xorLow, xorHigh, oldTrailing, 64 - oldLeading - oldTrailing);
   }

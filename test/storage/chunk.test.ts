@@ -116,6 +116,39 @@ t.test("the bytes are Prometheus' own", async (t) => {
   t.equal(hex, '0004' + 'd00f' + '3ff0000000000000' + '9875' + '3097ffe00040');
 });
 
+t.test('a window that became too wide is told anew', async (t) => {
+  const check = (values: readonly number[], [ours, kept]: readonly [number, number]): void => {
+    const samples = values.map((value, i): Sample => [i * 15_000, bitsOf(value)]);
+    const bytes = encode(samples);
+    t.same(decode(bytes), samples);
+    t.equal(
+      bytes.length,
+      ours,
+      `where ${kept} bytes keep the first one: ${values.slice(0, 3).join()}`,
+    );
+  };
+  const from = (first: number, step: (i: number) => number): readonly number[] => [
+    first,
+    ...Array.from({ length: 60 }, (_, i) => step(i)),
+  ];
+  check(
+    from(0, (i) => i % 7),
+    [140, 139],
+  );
+  check(
+    from(0.1, (i) => i % 7),
+    [149, 153],
+  );
+  check(
+    from(1 / 3, (i) => (i % 20) / 4),
+    [125, 190],
+  );
+  check(
+    from(1e9 + 0.1, (i) => 1e9 + i),
+    [116, 285],
+  );
+});
+
 t.test(
   'a corrupt chunk is refused or decodes to as many samples as it says, never more',
   async (t) => {
