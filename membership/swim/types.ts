@@ -134,7 +134,7 @@ export interface SwimConfig {
   readonly gossipNodes: number;
   /** The recently dead keep hearing gossip this long, so that they can refute. */
   readonly gossipToTheDeadMs: number;
-  /** Transmits of one update = mult x ceil(log10(N + 1)). */
+  /** Transmits of one update = mult x max(3, ceil(log10(N + 1))). */
   readonly retransmitMult: number;
   /** Full exchange with one random member; stretched above 32 members. */
   readonly pushPullIntervalMs: number;

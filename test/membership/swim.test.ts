@@ -58,6 +58,22 @@ t.test(
   },
 );
 
+t.test('crash: once one of ten knows of a death, all do soon; nobody is left out', async (test) => {
+  for (const seed of [29, 34, 36, 91, 175]) {
+    const cluster = calmCluster(test, 10, seed);
+    cluster.run(60_000);
+    for (const victim of cluster.nodes.slice(1, 5)) {
+      cluster.crash(victim);
+      cluster.until(60_000, () => cluster.countSeeing(victim.id, 'dead') > 0);
+      const upCount = cluster.nodes.filter(({ isUp }) => isUp).length;
+      const allKnow = (): boolean => cluster.countSeeing(victim.id, 'dead') === upCount;
+      const tookMs = cluster.until(60_000, allKnow);
+      test.ok(tookMs <= 2_000, `seed ${seed}, ${victim.id}: ${tookMs} ms after the first`);
+      cluster.run(10_000);
+    }
+  }
+});
+
 t.test('calm: nobody is suspected in an hour of 20 nodes', async (test) => {
   const cluster = calmCluster(test, 20, 7);
   cluster.run(3_600_000);
@@ -361,7 +377,8 @@ t.test(
     test.equal(queue.count, 0);
     for (const key of ['a', 'b', 'c', 'd']) queue.put(key, bytes(7));
     test.equal(queue.count, 3, 'the bound holds');
-    test.equal(transmitsMax(4, 50), 8);
+    for (const count of [1, 9, 50, 999]) test.equal(transmitsMax(4, count), 12);
+    test.equal(transmitsMax(4, 1_000), 16);
     const [claims, records] = [new ClaimTable(), new UpdateQueue(9)];
     for (let i = 0; i < 9; i++) {
       const id = parseInstanceId(`c${i}`);
