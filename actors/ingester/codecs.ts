@@ -1,6 +1,6 @@
 /**
  * How the ingester's messages cross between nodes. A push is its WriteBatch' own bytes; its answer two
- * columns and a few errors. Reads are small asks with msgpack; their answers are frames of bytes. What
+ * columns and a few errors. Reads are small asks with msgpack, a select with JSON; their answers are frames of bytes. What
  * arrives is checked field by field before the actor sees it.
  */
 import { z } from 'zod';
@@ -22,6 +22,7 @@ import {
   unpackChecked,
 } from '../runtime/index.ts';
 import { type IngesterMessage, METADATA_PER_MESSAGE_MAX, type PushAnswer } from './messages.ts';
+import { selectCodec } from './select-codec.ts';
 
 type PushMessage = Extract<IngesterMessage, { readonly type: 'push' }>;
 
@@ -69,15 +70,6 @@ const readSummary = z.object({
   digest: text,
   oldestTimeMs: time,
   heldFromMs: time.nullish().transform((one) => one ?? undefined),
-  content: text.nullish().transform((one) => one ?? undefined),
-});
-const select = z.object({
-  scope: scopeSchema,
-  hints: hintsSchema,
-  content: z
-    .enum(['also', 'instead'])
-    .nullish()
-    .transform((one) => one ?? undefined),
 });
 const metadataEntry = z.object({
   name: text,
@@ -149,7 +141,7 @@ export const ingesterCodecs: ReadonlyMap<string, PayloadCodec> = new Map([
   ['metadata', checkedCodec('metadata', readMetadata, readSummary)],
   ['push', pushCodec],
   ['push-metadata', checkedCodec('push-metadata', pushMetadata, z.null())],
-  ['select', checkedCodec('select', select, readSummary)],
+  ['select', selectCodec],
   ['tenants', checkedCodec('tenants', z.object({}), readSummary)],
   ['series', checkedCodec('series', z.object({ scope: scopeSchema }), readSummary)],
   ['label-names', checkedCodec('label-names', z.object({ scope: scopeSchema }), readSummary)],

@@ -1,4 +1,11 @@
 /** The actor runtime's public face. */
-export { type Schema, checkedCodec, packControl, unpackChecked, unpackControl } from './payload.ts';
+export {
+  CONTROL_BYTES_MAX,
+  type Schema,
+  checkedCodec,
+  packControl,
+  unpackChecked,
+  unpackControl,
+} from './payload.ts';
 export { ActorRuntime, type RuntimeOptions } from './runtime.ts';
 export type * from './types.ts';
