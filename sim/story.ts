@@ -103,7 +103,7 @@ export async function runStory(options: StoryOptions): Promise<Verdict> {
   const { machineCount } = swarm;
   const operator = new StoryOperator({ world, workload, flags, machineCount });
   operator.cutsHeads = swarm.oddities.includes('blocks.early-cut');
-  const watch = new AvailabilityWatch();
+  const watch = new AvailabilityWatch(() => operator.cutsHeads);
   const telling = { world, workload, operator, swarm, watch, minutes: options.minutes };
   workload.onRequest = ({ failed, ...seen }) => {
     const why = failed && (failed.kind === 'timeout' ? 'timeout' : String(failed.error));

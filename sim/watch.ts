@@ -15,6 +15,12 @@ export class AvailabilityWatch {
   #wholeSinceMs = Infinity;
   readonly #calmMs: number[] = [];
   #slowMs: number[] = [];
+  readonly #cutsHeads: () => boolean;
+
+  /** `cutsHeads`: whether heads may have been cut before their time. */
+  constructor(cutsHeads: () => boolean) {
+    this.#cutsHeads = cutsHeads;
+  }
 
   /** One machine is harmed from now on. */
   strike(victim: string, nowMs: number): void {
@@ -50,6 +56,9 @@ export class AvailabilityWatch {
         this.#slowMs.push(endMs - startMs);
       }
     }
-    return [...checkAvailable(request, this.#harm), ...checkRecovered(request, this.#wholeSinceMs)];
+    return [
+      ...checkAvailable(request, this.#harm, this.#cutsHeads()),
+      ...checkRecovered(request, this.#wholeSinceMs),
+    ];
   }
 }

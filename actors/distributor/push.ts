@@ -334,10 +334,14 @@ function countChunk(flight: Flight, chunk: Chunk, answer: IngesterPushAnswer): v
   }
 }
 
-function noQuorum({ reasons, tally }: Flight): StarlingError {
-  let row = 0;
-  while (tally.decided[row] !== 3) row++;
-  const why = [...reasons].join('; ') || 'the replicas disagree';
+function noQuorum({ dependencies, reasons, refusals, tally }: Flight): StarlingError {
+  const row = tally.decided.indexOf(3);
+  const refused = refusals.flatMap((refusal) => {
+    const error = refusalIn(refusal, (one) => one === row);
+    const instance = dependencies.instances[refusal.chunk.instance]!;
+    return error === undefined ? [] : [`${instance} refused it: ${error.message}`];
+  });
+  const why = [...reasons, ...refused].join('; ') || 'the replicas disagree';
   const facts = { acks: tally.acks[row]!, needed: tally.quorum, why };
   return new StarlingError('write.no_quorum', facts);
 }
@@ -352,12 +356,20 @@ function refusedSampleCount(plan: PushPlan, tally: PushTally): number {
   return samples;
 }
 
-/** Why the first row that was refused was: ingesters list reasons in the order of the rows. */
+/** Why the first row that was refused was. */
 function refusalOf({ refusals, tally }: Flight): StarlingError {
-  for (const { answer, chunk } of refusals) {
-    const rank = answer.rejected.findIndex((index) => tally.decided[rowOf(chunk, index)] === 2);
-    const error = answer.errors[Math.min(rank, answer.errors.length - 1)];
+  for (const refusal of refusals) {
+    const error = refusalIn(refusal, (row) => tally.decided[row] === 2);
     if (error !== undefined && error.http < 500) return error;
   }
   return new StarlingError('sample.refused', undefined);
+}
+
+/** Why an ingester refused the first of its rows that is wanted: it lists reasons in the order of the rows. */
+function refusalIn(
+  { answer, chunk }: Refusal,
+  isWanted: (row: number) => boolean,
+): StarlingError | undefined {
+  const rank = answer.rejected.findIndex((index) => isWanted(rowOf(chunk, index)));
+  return answer.errors[Math.min(rank, answer.errors.length - 1)];
 }

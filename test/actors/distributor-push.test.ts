@@ -196,6 +196,16 @@ t.test('W41 a quorum of acks is a success, fewer is a retryable 503', async (t) 
   await check(['reject', 'up', 'down'], 'write.no_quorum');
 });
 
+t.test(
+  'a row whose fate is open is told with who failed and who refused it, and why',
+  async (t) => {
+    const { ingesters, push } = cluster(3);
+    (['reject', 'up', 'down'] as const).forEach((mode, i) => (ingesters[i]!.mode = mode));
+    const why = /1 acknowledged: n2: .*down; n0 refused it: sample-out-of-order/;
+    await t.rejects(push([series(1)]), refusal('write.no_quorum', why));
+  },
+);
+
 t.test('W23, W25, W26, W42 bad series are refused, the rest is stored', async (t) => {
   const { ingesters, push } = cluster(3);
   const check = async (bad: TestSeries['labels'], id: string): Promise<void> => {

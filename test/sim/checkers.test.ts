@@ -157,11 +157,17 @@ t.test('requests: what is owed while one machine is harmed, and after all is who
   const harm = { victim: 'b', sinceMs: 0, untilMs: Infinity };
   const request = { kind: 'push', node: 'a', startMs: NOTICE_MS, endMs: NOTICE_MS + 1 } as const;
   const failed = { ...request, why: 'no' };
-  t.strictSame(names(checkAvailable(failed, harm)), ['I24']);
-  t.strictSame(names(checkAvailable({ ...failed, node: 'b' }, harm)), []);
-  t.strictSame(names(checkAvailable({ ...failed, startMs: NOTICE_MS - 1 }, harm)), []);
-  t.strictSame(names(checkAvailable({ ...failed, why: undefined }, harm)), []);
-  t.strictSame(names(checkAvailable(failed, undefined)), []);
+  t.strictSame(names(checkAvailable(failed, harm, false)), ['I24']);
+  t.strictSame(names(checkAvailable({ ...failed, node: 'b' }, harm, false)), []);
+  t.strictSame(names(checkAvailable({ ...failed, startMs: NOTICE_MS - 1 }, harm, false)), []);
+  t.strictSame(names(checkAvailable({ ...failed, why: undefined }, harm, false)), []);
+  t.strictSame(names(checkAvailable(failed, undefined, false)), []);
+  const tooOld = { ...failed, why: 'b: down; c refused it: sample-timestamp-too-old: …' };
+  t.strictSame(names(checkAvailable(tooOld, harm, false)), ['I24']);
+  t.strictSame(names(checkAvailable(tooOld, harm, true)), []);
+  t.strictSame(names(checkAvailable(failed, harm, true)), ['I24']);
+  const another = { ...tooOld, why: 'd: down; c refused it: sample-timestamp-too-old: …' };
+  t.strictSame(names(checkAvailable(another, harm, true)), ['I24']);
   t.strictSame(names(checkRecovered({ ...failed, startMs: RECOVERY_MS }, 0)), ['I23']);
   t.strictSame(names(checkRecovered({ ...failed, startMs: RECOVERY_MS }, 1)), []);
 
@@ -170,7 +176,7 @@ t.test('requests: what is owed while one machine is harmed, and after all is who
   t.strictSame(names(checkGray(fast, [...fast, 900, 900, 900, 900], 'b')), ['I25']);
   t.strictSame(names(checkGray(fast, [900], 'b')), [], 'too few to say');
 
-  const watch = new AvailabilityWatch();
+  const watch = new AvailabilityWatch(() => false);
   watch.whole(0);
   t.strictSame(names(watch.saw({ ...failed, startMs: RECOVERY_MS + 1 })), ['I23']);
   watch.disturb();
