@@ -67,6 +67,7 @@ export const PROBES = [
   'wal.loss_noted',
   'wal.repaired',
   'wal.sync_failed',
+  'wal.torn_length',
   'wal.torn_tail',
   'wal.write_failed',
 ] as const;

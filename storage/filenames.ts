@@ -50,6 +50,11 @@ export function parentPath(path: string): string {
   return path.slice(0, path.lastIndexOf('/')) || '/';
 }
 
+/** The last part of `path`. */
+export function fileName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
 /** The file name of a WAL segment. */
 export function segmentName(segment: number): string {
   return String(segment).padStart(8, '0');

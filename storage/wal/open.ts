@@ -98,6 +98,7 @@ export async function openLog(options: WalOptions): Promise<OpenedLog> {
     await options.onLoss?.(tally.damage);
   }
   const lengths = await putInOrder(options, reads, gaps);
+  if (synced.isTorn) options.log.probe?.('wal.torn_length');
   await noteLengths(options, lengths, synced, tally.lossCount > 0);
   const replayed = { ...tally, checkpoint, segmentCount: sources.length };
   return { replayed, nextSegment: replay.lastSegment + 1 };
@@ -290,7 +291,7 @@ async function putInOrder(
   return lengths;
 }
 
-/** Notes what is durable now. After a loss nothing of before is left in the file. */
+/** Notes what is durable now. After a loss nothing of before is left in the file, nor a slot written in part. */
 async function noteLengths(
   { disk, directory }: WalOptions,
   lengths: ReadonlyMap<number, number>,
@@ -298,7 +299,7 @@ async function noteLengths(
   hasLoss: boolean,
 ): Promise<void> {
   const synced = new SyncedLengths(disk, syncedLengthsPath(directory));
-  if (hasLoss) {
+  if (hasLoss || before.isTorn) {
     await synced.replace(lengths);
     return;
   }

@@ -2,23 +2,27 @@
  * How far each segment of a log is durable, in a small file beside the log, so that a replay can tell
  * bytes that were promised and are gone from an unfinished end that nobody was promised.
  *
- *   wal.synced   slots of 16 bytes, segment N in slot N modulo 1024:
+ *   wal.synced   pairs of slots of 16 bytes, segment N in pair N modulo 512; a slot is
  *                segment + 1 u32 · length u32 · zero u32 · CRC32C of these 12 u32      (little endian)
  *
- * Invariant: a slot is written after the sync that it tells of, and synced itself only now and then: it may
+ * Invariants: a slot is written after the sync that it tells of, and synced itself only now and then: it may
  * be older than the truth, never newer. So a log that is shorter than its slot has lost something, and a log
- * that is not may still have, if the slot was lost with it. Writing it is an extra that may fail.
+ * that is not may still have, if the slot was lost with it. The slots of a pair are written by turns, one
+ * write at a time; one whose write failed, which a full disk may have done in part, is written again and
+ * synced before it is the other's turn. So a process that ends and a machine without power leave one of a pair
+ * whole, or as it was before; only a disk that does not keep what it has damages both. Writing is an extra that may fail.
  */
 import { crc32c } from '../../model/wire/crc32c.ts';
+import { attempt, replaceFile } from '../../platform/durable-file.ts';
 import type { Disk, DiskFile } from '../../platform/platform.ts';
-import { attempt } from '../../platform/durable-file.ts';
-import { parentPath } from '../filenames.ts';
+import { fileName, parentPath } from '../filenames.ts';
 
 export const SLOT_BYTES = 16;
+const PAIR_BYTES = 2 * SLOT_BYTES;
 /** More segments than this without a checkpoint: of the oldest nothing is known. */
-export const SLOT_COUNT = 1024;
-/** Writes under way on a slow disk: what does not fit is left out. */
-const WRITES_MAX = 4;
+export const PAIR_COUNT = 512;
+/** Segments whose length waits for a slow disk: what does not fit is left out. */
+const WAITING_MAX = 4;
 /** The file is synced after so many notes; in between the system writes it back when it likes. */
 const NOTES_PER_SYNC = 32;
 
@@ -28,31 +32,46 @@ export interface SyncedSegments {
   readonly lengths: ReadonlyMap<number, number>;
   /** It cannot be read in part: what was durable then is not known. */
   readonly isDamaged: boolean;
+  /** Slots were written in part, as on a full disk; the others of their pairs are as they were. */
+  readonly isTorn: boolean;
 }
 
 /** Reads the file of a log; one that does not exist says nothing. Throws `disk.failed`. */
 export async function readSyncedSegments(disk: Disk, path: string): Promise<SyncedSegments> {
   const lengths = new Map<number, number>();
   if ((await attempt(path, () => disk.stat(path))) === undefined) {
-    return { lengths, isDamaged: false };
+    return { lengths, isDamaged: false, isTorn: false };
   }
   const bytes = await attempt(path, () => disk.readFile(path));
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let isDamaged = bytes.length > SLOT_COUNT * SLOT_BYTES || bytes.length % SLOT_BYTES !== 0;
-  for (let slot = 0; (slot + 1) * SLOT_BYTES <= bytes.length; slot++) {
-    const at = slot * SLOT_BYTES;
-    if (isEmpty(bytes, at)) continue;
-    const segment = view.getUint32(at, true) - 1;
-    const isWhole = crc32c(bytes, at, at + 12) === view.getUint32(at + 12, true);
-    if (!isWhole || segment % SLOT_COUNT !== slot) isDamaged = true;
-    else lengths.set(segment, view.getUint32(at + 4, true));
+  let isDamaged = bytes.length > PAIR_COUNT * PAIR_BYTES;
+  let isTorn = false;
+  for (let pair = 0; pair < PAIR_COUNT && pair * PAIR_BYTES < bytes.length; pair++) {
+    let badCount = 0;
+    for (const at of slotsOf(pair)) {
+      const slot = bytes.subarray(at, at + SLOT_BYTES);
+      if (slot.every((byte) => byte === 0)) continue;
+      const { byteCount, segment } = decodeSlot(slot) ?? { segment: -1, byteCount: 0 };
+      if (segment % PAIR_COUNT !== pair) badCount++;
+      else lengths.set(segment, Math.max(byteCount, lengths.get(segment) ?? 0));
+    }
+    isDamaged ||= badCount === 2;
+    isTorn ||= badCount === 1;
   }
-  return { lengths, isDamaged };
+  return { lengths, isDamaged, isTorn };
 }
 
-function isEmpty(bytes: Uint8Array, at: number): boolean {
-  for (let i = at; i < at + SLOT_BYTES; i++) if (bytes[i] !== 0) return false;
-  return true;
+/** Where the two slots of a pair begin. */
+function slotsOf(pair: number): readonly [number, number] {
+  return [pair * PAIR_BYTES, pair * PAIR_BYTES + SLOT_BYTES];
+}
+
+function decodeSlot(
+  slot: Uint8Array,
+): { readonly segment: number; readonly byteCount: number } | undefined {
+  if (slot.length < SLOT_BYTES) return undefined;
+  const view = new DataView(slot.buffer, slot.byteOffset, SLOT_BYTES);
+  if (crc32c(slot, 0, 12) !== view.getUint32(12, true)) return undefined;
+  return { segment: view.getUint32(0, true) - 1, byteCount: view.getUint32(4, true) };
 }
 
 function encodeSlot(segment: number, byteCount: number): Uint8Array {
@@ -64,19 +83,17 @@ function encodeSlot(segment: number, byteCount: number): Uint8Array {
   return bytes;
 }
 
-/** Writes the file of one log. Nothing here throws: a failure only makes it say less. */
+/** Writes the file of one log. Nothing here throws but `replace`: a failure only makes it say less. */
 export class SyncedLengths {
   readonly #disk: Disk;
   readonly #path: string;
   #file: DiskFile | undefined;
-  #writeCount = 0;
   #noteCount = 0;
-  /**
-   * What belongs into slots whose write failed, as on a full disk: a part of it may be there, which the next
-   * replay would take for damage. Each is written anew with a later note; it is old then, never too new.
-   * No more than there are slots.
-   */
-  readonly #torn = new Map<number, Uint8Array>();
+  /** The segment of the last write, which of its slots is next, and whether a write of that one failed. */
+  #turn = { segment: -1, slot: 0, isTorn: false };
+  /** The newest length of each segment that the write under way does not have. */
+  readonly #waiting = new Map<number, number>();
+  #writing: Promise<void> | undefined;
 
   constructor(disk: Disk, path: string) {
     this.#disk = disk;
@@ -96,57 +113,57 @@ export class SyncedLengths {
     }
   }
 
-  /** Notes that so many bytes of a segment are durable now. The write is under way when it returns. */
+  /** Notes that so many bytes of a segment are durable now. It is written soon, or when the writes before it are done. */
   note(segment: number, byteCount: number): void {
     const file = this.#file;
-    if (file === undefined || this.#writeCount >= WRITES_MAX) return;
-    const slot = segment % SLOT_COUNT;
-    this.#torn.delete(slot);
-    const isSynced = ++this.#noteCount % NOTES_PER_SYNC === 0;
-    this.#put(file, slot, encodeSlot(segment, byteCount), isSynced);
-    const [torn] = this.#torn;
-    if (torn === undefined || this.#writeCount >= WRITES_MAX) return;
-    this.#torn.delete(torn[0]);
-    this.#put(file, torn[0], torn[1], false);
+    if (file === undefined) return;
+    if (this.#waiting.size >= WAITING_MAX && !this.#waiting.has(segment)) return;
+    this.#waiting.set(segment, byteCount);
+    this.#writing ??= this.#writeWaiting(file);
   }
 
-  #put(file: DiskFile, slot: number, bytes: Uint8Array, isSynced: boolean): void {
-    this.#writeCount++;
-    const done = (): void => {
-      this.#writeCount--;
-    };
-    const failed = (): void => {
-      this.#torn.set(slot, bytes);
-    };
-    file
-      .write(bytes, slot * SLOT_BYTES)
-      .then(() => (isSynced ? file.sync().catch(() => undefined) : undefined), failed)
-      .then(done, done);
+  async #writeWaiting(file: DiskFile): Promise<void> {
+    for (const [segment, byteCount] of this.#waiting) {
+      this.#waiting.delete(segment); // what is noted while it is written comes behind it
+      await this.#write(file, segment, byteCount);
+    }
+    this.#writing = undefined;
+  }
+
+  async #write(file: DiskFile, segment: number, byteCount: number): Promise<void> {
+    if (segment !== this.#turn.segment) this.#turn = { segment, slot: 0, isTorn: false };
+    const turn = this.#turn;
+    const at = slotsOf(segment % PAIR_COUNT)[turn.slot]!;
+    const isSynced = ++this.#noteCount % NOTES_PER_SYNC === 0 || turn.isTorn;
+    try {
+      await file.write(encodeSlot(segment, byteCount), at);
+      if (isSynced) await file.sync();
+      turn.isTorn = false;
+      turn.slot = 1 - turn.slot;
+    } catch {
+      turn.isTorn = true;
+    }
   }
 
   /** Says anew, durably, how long the segments are: after some were repaired. Throws `disk.failed`. */
   async replace(lengths: ReadonlyMap<number, number>): Promise<void> {
     await this.close();
-    await attempt(this.#path, async () => {
-      // Emptied first: a crash in between leaves a file that says nothing.
-      if ((await this.#disk.stat(this.#path)) !== undefined) await this.#disk.remove(this.#path);
-      const file = await this.#disk.open(this.#path, 'create');
-      try {
-        for (const [segment, byteCount] of lengths) {
-          const slot = encodeSlot(segment, byteCount);
-          await file.write(slot, (segment % SLOT_COUNT) * SLOT_BYTES);
-        }
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await this.#disk.syncDirectory(parentPath(this.#path));
-    });
+    const bytes = new Uint8Array(PAIR_COUNT * PAIR_BYTES);
+    let size = 0;
+    for (const [segment, byteCount] of lengths) {
+      const pair = segment % PAIR_COUNT;
+      for (const at of slotsOf(pair)) bytes.set(encodeSlot(segment, byteCount), at);
+      size = Math.max(size, (pair + 1) * PAIR_BYTES);
+    }
+    const directory = parentPath(this.#path);
+    const place = { directory, name: fileName(this.#path) };
+    await replaceFile(this.#disk, place, bytes.subarray(0, size));
   }
 
   async close(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
+    await this.#writing;
     await file?.close().catch(() => undefined); // its bytes are an optimisation
   }
 }

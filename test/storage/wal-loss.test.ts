@@ -4,7 +4,13 @@
  * flipped bit, every missing file; and a failure of every disk call while a lost log is opened.
  */
 import t, { type Test } from 'tap';
-import { SLOT_BYTES, SyncedLengths, readSyncedSegments } from '../../storage/wal/synced-lengths.ts';
+import type { DiskFile } from '../../platform/platform.ts';
+import {
+  PAIR_COUNT,
+  SLOT_BYTES,
+  SyncedLengths,
+  readSyncedSegments,
+} from '../../storage/wal/synced-lengths.ts';
 import type { WalDamage } from '../../storage/wal/types.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import {
@@ -177,18 +183,53 @@ t.test('segments that are gone are a loss, the last one too', async (t) => {
   t.match(shorter, { isLoss: true, ids: [1, 3] });
 });
 
-t.test('a file of lengths that is damaged itself vouches for nothing', async (t) => {
-  for (let at = 0; at < 2 * SLOT_BYTES; at++) {
-    const { ids, isLoss } = await lossAfter(t, [[1], [2]], (disk) => {
-      const bytes = Buffer.from(disk.fileBytes(SYNCED));
-      bytes[at] = bytes[at]! ^ 0x10;
+t.test(
+  'a file of lengths of which both slots of a pair are damaged vouches for nothing',
+  async (t) => {
+    const lives = [
+      [1, 2],
+      [3, 4],
+    ];
+    const flipping =
+      (...places: readonly number[]) =>
+      (disk: MemoryDisk): void => {
+        const bytes = Buffer.from(disk.fileBytes(SYNCED));
+        for (const at of places) bytes[at] = bytes[at]! ^ 0x10;
+        disk.putFile(SYNCED, bytes);
+      };
+    for (let at = 0; at < 4 * SLOT_BYTES; at++) {
+      t.match(await lossAfter(t, lives, flipping(at)), { isLoss: false, ids: [1, 2, 3, 4] });
+    }
+    for (const at of [0, 4, 8, 15, 32, 40]) {
+      const harmed = await lossAfter(t, lives, flipping(at, at + SLOT_BYTES));
+      t.match(harmed, { isLoss: true, ids: [1, 2, 3, 4] }, `bytes ${at} and ${at + SLOT_BYTES}`);
+    }
+    const disk = new MemoryDisk();
+    const isDamaged = async (bytes: Uint8Array): Promise<boolean> => {
       disk.putFile(SYNCED, bytes);
+      return (await readSyncedSegments(disk, SYNCED)).isDamaged;
+    };
+    t.equal(await isDamaged(Buffer.alloc(2 * SLOT_BYTES, 7)), true);
+    t.equal(await isDamaged(Buffer.alloc(2 * SLOT_BYTES * PAIR_COUNT)), false);
+    t.equal(await isDamaged(Buffer.alloc(2 * SLOT_BYTES * PAIR_COUNT + 1)), true);
+  },
+);
+
+t.test('a slot that is damaged says nothing; the other one of its pair still does', async (t) => {
+  const one = (await logOf([[1]])).fileBytes(FIRST).length;
+  const whole = (await logOf([[1, 2]])).fileBytes(FIRST);
+  const check = async (length: number, expected: boolean): Promise<void> => {
+    const { isLoss } = await lossAfter(t, [[1, 2]], (disk) => {
+      const lengths = Buffer.from(disk.fileBytes(SYNCED));
+      lengths[SLOT_BYTES + 4]! ^= 1;
+      disk.putFile(SYNCED, lengths);
+      disk.putFile(FIRST, whole.subarray(0, length));
     });
-    t.strictSame([isLoss, ids], [true, [1, 2]], `byte ${at}`);
-  }
-  const disk = new MemoryDisk();
-  disk.putFile(SYNCED, Buffer.alloc(SLOT_BYTES + 3));
-  t.equal((await readSyncedSegments(disk, SYNCED)).isDamaged, true);
+    t.equal(isLoss, expected, `cut at ${length}`);
+  };
+  await check(one - 1, true);
+  await check(one, false);
+  await check(whole.length, false);
 });
 
 t.test(
@@ -223,35 +264,86 @@ t.test(
   },
 );
 
-t.test('a length that a full disk took in part is written anew, and is no damage', async (t) => {
+/** A file whose writes come down as `outcomes` say; `whatMayBeThere` is all that a loss of power may leave. */
+class FlakyFile implements DiskFile {
+  readonly path = SYNCED;
+  readonly #outcomes: boolean[];
+  #pending: { readonly bytes: Uint8Array; readonly offset: number }[] = [];
+  #durable: Uint8Array = new Uint8Array(0);
+
+  constructor(outcomes: readonly boolean[]) {
+    this.#outcomes = [...outcomes];
+  }
+
+  async write(bytes: Uint8Array, offset: number): Promise<void> {
+    const isWhole = this.#outcomes.shift() ?? true;
+    this.#pending.push({ bytes: isWhole ? bytes : bytes.subarray(0, 7), offset });
+    if (!isWhole) throw new Error('ENOSPC');
+  }
+
+  async sync(): Promise<void> {
+    this.#durable = this.#with(this.#pending);
+    this.#pending = [];
+  }
+
+  /** Every choice of the writes that were not synced; the last one is all of them. */
+  whatMayBeThere(): Buffer[] {
+    const choices = Array.from({ length: 2 ** this.#pending.length }, (_, choice) => choice);
+    return choices.map((choice) => this.#with(this.#pending.filter((_, i) => (choice >> i) & 1)));
+  }
+
+  #with(writes: readonly { readonly bytes: Uint8Array; readonly offset: number }[]): Buffer {
+    const ends = writes.map(({ bytes, offset }) => offset + bytes.length);
+    const all = Buffer.alloc(Math.max(this.#durable.length, ...ends));
+    all.set(this.#durable);
+    for (const { bytes, offset } of writes) all.set(bytes, offset);
+    return all;
+  }
+
+  close = (): Promise<void> => Promise.resolve();
+  truncate = (): Promise<void> => Promise.resolve();
+  read = (): Promise<Uint8Array> => Promise.resolve(new Uint8Array());
+  readNow = (): Uint8Array => new Uint8Array();
+}
+
+t.test('lengths that a disk took in part are no damage, with or without power', async (t) => {
+  const notes = [10, 20, 30, 40, 50];
+  const wrong: string[] = [];
+  for (let bits = 0; bits < 2 ** notes.length; bits++) {
+    const outcomes = notes.map((_, i) => ((bits >> i) & 1) === 0);
+    const disk = new MemoryDisk();
+    const file = new FlakyFile(outcomes);
+    disk.open = async () => file;
+    const synced = new SyncedLengths(disk, SYNCED);
+    let whole: number | undefined;
+    for (const [i, byteCount] of notes.entries()) {
+      await synced.open();
+      synced.note(0, byteCount);
+      await synced.close();
+      if (outcomes[i]) whole = byteCount;
+      const left = file.whatMayBeThere();
+      for (const [choice, bytes] of left.entries()) {
+        disk.putFile(SYNCED, bytes);
+        const { isDamaged, lengths } = await readSyncedSegments(disk, SYNCED);
+        if (isDamaged) wrong.push(`damaged: ${outcomes.join()} at ${i}, of which ${choice}`);
+        const isAll = choice === left.length - 1;
+        if (isAll && lengths.get(0) !== whole) wrong.push(`older: ${outcomes.join()} at ${i}`);
+      }
+    }
+  }
+  t.strictSame(wrong, []);
+});
+
+t.test('notes wait for the write before them, the newest of each segment', async (t) => {
   const disk = new MemoryDisk();
-  await openNode(disk);
-  const path = `${WAL_PATH}2.synced`;
-  const open = disk.open.bind(disk);
-  let isFull = true;
-  disk.open = async (...call) => {
-    const file = await open(...call);
-    const write = file.write.bind(file);
-    file.write = async (bytes, offset) => {
-      await write(isFull ? bytes.subarray(0, 7) : bytes, offset);
-      if (isFull) throw new Error('ENOSPC');
-    };
-    return file;
-  };
-  const synced = new SyncedLengths(disk, path);
+  const synced = new SyncedLengths(disk, SYNCED);
   await synced.open();
-  const note = async (segment: number, byteCount: number): Promise<void> => {
-    const from = disk.countOf('write');
-    synced.note(segment, byteCount);
-    await untilTrue(() => disk.countOf('write') > from);
-    for (let turns = 0; turns < 10; turns++) await turn();
-  };
-  await note(0, 100);
-  await note(1, 40);
-  t.equal((await readSyncedSegments(disk, path)).isDamaged, true);
-  isFull = false;
-  await note(2, 50);
-  await note(1, 60);
-  const lengths = new Map([0, 1, 2].map((segment) => [segment, [100, 60, 50][segment]]));
-  t.strictSame(await readSyncedSegments(disk, path), { lengths, isDamaged: false });
+  const from = disk.countOf('write');
+  for (const byteCount of [10, 20, 30]) synced.note(0, byteCount);
+  for (let segment = 1; segment <= 9; segment++) synced.note(segment, 5);
+  synced.note(0, 40);
+  await synced.close();
+  t.ok(disk.countOf('write') - from <= 5, 'bounded');
+  const { lengths } = await readSyncedSegments(disk, SYNCED);
+  t.equal(lengths.get(0), 40);
 });
