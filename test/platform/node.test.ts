@@ -354,21 +354,28 @@ t.test('TurnQueue gives each slice a turn of its own, in order', async (t) => {
 });
 
 t.test('TurnQueue lets who comes alone begin at once, and who comes after it wait', async (t) => {
-  const turns = new TurnQueue(createNodeClock());
-  const promisesOf = async (): Promise<string> => {
-    let order = '';
-    const waits = turns.next().then(() => (order += 'slice '));
-    setImmediate(() => (order += 'turn '));
-    await Promise.all([waits, new Promise((resolve) => setImmediate(resolve))]);
-    return order;
+  const due: (() => void)[] = [];
+  const nextTurn = (callback: () => void): void => void due.push(callback);
+  const turns = new TurnQueue({ ...createNodeClock(), nextTurn });
+  let log = '';
+  const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const check = async (work: 'turn' | readonly string[], expected: string): Promise<void> => {
+    if (work === 'turn') for (const callback of due.splice(0)) callback();
+    else for (const name of work) void turns.next().then(() => (log += name));
+    await settled();
+    t.equal(log, expected, String(work));
   };
-  t.equal(await promisesOf(), 'slice turn ');
-  const first = turns.next();
-  t.equal(await promisesOf(), 'turn slice ', 'the turn of the first is over before');
-  await first;
-  await new Promise((resolve) => setImmediate(resolve));
-  await new Promise((resolve) => setImmediate(resolve));
-  t.equal(await promisesOf(), 'slice turn ', 'and the queue is empty again');
+  await check(['a'], 'a');
+  await check(['b', 'c'], 'a');
+  await check('turn', 'ab');
+  await check(['d'], 'ab');
+  await check('turn', 'abc');
+  await check('turn', 'abcd');
+  await check(['e'], 'abcd');
+  await check('turn', 'abcde');
+  await check('turn', 'abcde');
+  await check(['f'], 'abcdef');
+  t.equal(due.length, 1, 'and one callback tells that its turn is over');
 });
 
 t.test('LoopMeter sees a slice that hogs the loop', async (t) => {
