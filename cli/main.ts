@@ -1,4 +1,4 @@
-#!/usr/bin/env -S MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 node --enable-source-maps --no-parallel-scavenge --max-semi-space-size=4 --heap-growing-percent=100 --initial-old-space-size=40 --interrupt-budget=540000
+#!/usr/bin/env -S MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 node --enable-source-maps --no-parallel-scavenge --max-semi-space-size=4 --heap-growing-percent=100 --initial-old-space-size=40 --interrupt-budget=200000
 /**
  * The `starling` command. Exit codes: 0 ok, 1 failed, 2 wrong usage.
  *
@@ -17,10 +17,10 @@
  *                             with 50 here the six queries of the benchmark took 5 to 15 % longer on three nodes, and
  *                             3 % less memory.
  *
- *   --interrupt-budget=540000  What runs eight times as long as V8 waits for by itself is compiled with optimisations: the
- *                             loops are, and not half of the libraries. Before, a compiler worked beside the first
- *                             queries of a process for as long as half of what they took; now for half of that, and the
- *                             first range queries take a seventh less time.
+ *   --interrupt-budget=200000  What runs three times as long as V8 waits for by itself is compiled with optimisations: the
+ *                             loops are, and fewer functions of libraries, whose compiler works beside the first queries
+ *                             of a process. With eight times as long, turns of 16 and 25 ms were seen in which a loop ran
+ *                             that was not compiled yet.
  *
  *   MALLOC_…                  What glibc's allocator keeps of buffers that were given back: a twelfth of
  *                             what 100,000 series take.

@@ -15,7 +15,7 @@ const NODE_FLAGS = [
   '--max-semi-space-size=4',
   '--heap-growing-percent=100',
   '--initial-old-space-size=40',
-  '--interrupt-budget=540000',
+  '--interrupt-budget=200000',
 ];
 
 export async function replay({ bin, data, directory }: RowOptions): Promise<readonly Figure[]> {
