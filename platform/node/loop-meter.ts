@@ -6,7 +6,6 @@
  *   turn ──poll── check ──poll── check       a check that holds no loop awake reads the CPU time in every turn
  *   timer ──────── due ── late ──> fires     a timer tells how late the loop is
  *
- * What is short is told by its time, without asking the kernel: that is no less than its CPU time.
  * CPU time is the thread's own, from the kernel's scheduler, which brings it up to date when it takes the
  * core away and at its own ticks (4 ms apart on many systems). A short turn in which a tick falls would be
  * told as a whole tick, so none is told as longer than it was: its time, less what the loop waited in poll.
@@ -21,8 +20,6 @@ const SCHEDSTAT = '/proc/thread-self/schedstat';
 const SCHEDSTAT_BYTES_MAX = 64;
 const SLICE_MS_MIN = 0.01;
 const BUCKETS_PER_DOUBLING = 4;
-/** Of slices up to so long the time is told, and not how much of it they had the core. */
-const SHORT_MS = 0.5;
 const BUCKET_COUNT = 96;
 
 /** Of one period, milliseconds. Percentiles are upper bounds of their bucket (19 % wide). */
@@ -115,19 +112,13 @@ export class LoopMeter {
   /** Once in every turn. */
   readonly #check = (): void => {
     if (this.#schedstat === undefined) return;
+    const cpuMs = this.#readCpuMs();
     const busyMs = readBusyMs();
-    const sliceMs = busyMs - this.#busyMs;
+    this.#slices.add(Math.min(cpuMs - this.#cpuMs, busyMs - this.#busyMs));
+    this.#cpuMs = cpuMs;
     this.#busyMs = busyMs;
-    this.#slices.add(sliceMs <= SHORT_MS ? sliceMs : Math.min(this.#takeCpuMs(), sliceMs));
     setImmediate(this.#check).unref();
   };
-
-  /** CPU time since it was taken the last time. */
-  #takeCpuMs(): number {
-    const beforeMs = this.#cpuMs;
-    this.#cpuMs = this.#readCpuMs();
-    return this.#cpuMs - beforeMs;
-  }
 
   /** The first number of the file: nanoseconds this thread was on a core. */
   #readCpuMs(): number {
