@@ -1,7 +1,7 @@
 /**
  * A link: one stream to one peer, used by one lane, both ways. Outgoing envelopes that are ready
- * together travel together (one turn of the loop, at most about a megabyte a frame); asks are matched
- * by counter ids; answers in frames flow under credit, so a slow reader holds only its own answer.
+ * together travel together (in one turn of the loop; of reads, in what one callback brings about; at most about a
+ * megabyte a frame); asks are matched by counter ids; answers in frames flow under credit, so a slow reader holds only its own answer.
  *
  *   ask     path, type, payload          -> answer | error
  *   stream  path, type, payload          -> frame* (each spends a credit) then answer | error

@@ -28,6 +28,7 @@ const end = { digest: 'd', oldestTimeMs: 5, heldFromMs: 7, content: '3-ab' };
 const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
 const open = { minTimeMs: Number.NEGATIVE_INFINITY, maxTimeMs: Number.POSITIVE_INFINITY };
 
+// A message is `type` and whatever its codec knows: what else it has must be said to be one.
 t.test('a select and its end come out as they went in', async (t) => {
   const check = (message: Message): void => {
     const decoded = selectCodec.decodeMessage(selectCodec.encodeMessage(message));
